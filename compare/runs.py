@@ -1,0 +1,252 @@
+"""The record that a training leaves in `runs/<track>/<name>/`, and how it is found again.
+
+    run.json        what ran, on what, and its scores: see `start` and `finish`
+    history.jsonl   one line per logged step, the source of truth for curves
+    samples.jsonl   text written after each epoch
+    model/          what `AutoModelForCausalLM.from_pretrained` loads
+    checkpoint/     what --resume needs; removed when the run completes
+
+A run is complete or says that it is not: `status` is "running" until `finish`.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from compare import tracking
+from compare.cli import Misuse, StudyOptions, as_record
+from compare.corpus import Corpus, write_atomically
+
+ROOT = Path("runs")
+SCHEMA = 1
+COMMANDS = {
+    "scratch_lm": "python -m scratch_lm.train",
+    "gpt2_finetune": "python -m gpt2_finetune.train",
+}
+LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "wandb", "numpy")
+
+
+class Run:
+    """A run directory that is being written to."""
+
+    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+        self.path, self.record = path, record
+        self.history: list[dict[str, Any]] = _read_lines(path / "history.jsonl")
+        self.tracker: tracking.Tracker | None = None
+        self._began = time.perf_counter() - record.get("wall_seconds", 0.0)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+    def log(self, values: dict[str, Any]) -> None:
+        """One line of `history.jsonl`, and the same to W&B."""
+        self.history.append(values)
+        _append(self.path / "history.jsonl", values)
+        if self.tracker:
+            self.tracker.log(values)
+
+    def add_samples(self, samples: list[dict[str, Any]]) -> None:
+        """Lines of `samples.jsonl`; W&B gets all so far as one table."""
+        for sample in samples:
+            _append(self.path / "samples.jsonl", sample)
+        if self.tracker:
+            self.tracker.log_samples(_read_lines(self.path / "samples.jsonl"))
+
+    def add_epoch(self, epoch: dict[str, Any]) -> None:
+        """One finished epoch: its losses go to the record, its evaluation to the history."""
+        self.record["epochs"].append(epoch)
+        scores = epoch["eval"]
+        self.log(
+            {
+                "epoch": epoch["epoch"],
+                "characters_seen": epoch["characters_seen"],
+                "eval/loss": scores["loss"],
+                "eval/bits_per_byte": scores["bits_per_byte"],
+                "eval/token_perplexity": scores["token_perplexity"],
+            }
+        )
+        best = min(self.record["epochs"], key=lambda each: each["eval"]["bits_per_byte"])
+        self.record["best_epoch"] = best["epoch"]
+        self.save()
+
+    def rewind(self, characters_seen: int, epochs: int) -> None:
+        """Forget what was logged after the checkpoint that training goes on from."""
+        self.history = [
+            line for line in self.history if line["characters_seen"] <= characters_seen
+            and ("eval/loss" not in line or line["epoch"] <= epochs)
+        ]  # fmt: skip
+        samples = _read_lines(self.path / "samples.jsonl")
+        kept = {"history": self.history, "samples": [s for s in samples if s["epoch"] <= epochs]}
+        for name, lines in kept.items():
+            text = "".join(json.dumps(line) + "\n" for line in lines)
+            write_atomically(self.path / f"{name}.jsonl", text.encode())
+        self.record["epochs"] = self.record["epochs"][:epochs]
+
+    def save(self) -> None:
+        self.record["wall_seconds"] = round(time.perf_counter() - self._began, 1)
+        # ru_maxrss is in KiB on Linux and in bytes on macOS.
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        self.record["peak_memory_mb"] = max(round(peak), self.record.get("peak_memory_mb", 0))
+        text = json.dumps(self.record, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(self.path / "run.json", text.encode())
+
+    def finish(self) -> None:
+        """Complete the record, drop the checkpoint and point `latest` here."""
+        seen = self.record["epochs"][-1]["characters_seen"]
+        training = sum(epoch["seconds"] for epoch in self.record["epochs"])
+        self.record["characters_per_second"] = round(seen / training)
+        if self.tracker:
+            self.tracker.finish(self.record, self.path / "model")
+        self.record["status"] = "complete"
+        self.save()
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+        latest = self.path.parent / "latest"
+        new = latest.with_name(".latest")
+        new.unlink(missing_ok=True)
+        new.symlink_to(self.path.name)
+        new.replace(latest)
+
+
+    def print_summary(self) -> None:
+        """Losses by epoch, the best one, and what to open next."""
+        print("epoch  train loss  validation loss  bits/byte  (losses in nats/token)")
+        for epoch in self.record["epochs"]:
+            scores, mark = epoch["eval"], " best" * (epoch["epoch"] == self.record["best_epoch"])
+            print(f"{epoch['epoch']:5}  {epoch['train_loss']:10.4f}  {scores['loss']:15.4f}  "
+                  f"{scores['bits_per_byte']:9.4f}{mark}")  # fmt: skip
+        print(f"model: {self.path / 'model'}    next: python -m compare.report")
+
+
+def start(
+    track: str, name: str, options: StudyOptions, corpus: Corpus, **fields: Any
+) -> tuple[Run, str]:
+    """A run directory `runs/<track>/<name>[-N]`, and "new", "resumed" or "complete".
+
+    With `options.resume` the newest directory of that name is continued; raises Misuse when its
+    configuration or corpus differ from those given now.
+    """
+    config = as_record(options)
+    folder = ROOT / track
+    number, path = 1, folder / name
+    while (folder / f"{name}-{number + 1}").exists():
+        number, path = number + 1, folder / f"{name}-{number + 1}"
+    if options.resume and (path / "run.json").exists():
+        record = json.loads((path / "run.json").read_text("utf-8"))
+        now = {**config, "corpus sha256": corpus.sha256}
+        then = {**record["config"], "corpus sha256": record["corpus"]["sha256"]}
+        differences = [
+            f"{key} was {then.get(key)} and is now {now.get(key)}"
+            for key in sorted(now.keys() | then.keys())
+            if now.get(key) != then.get(key)
+        ]
+        if not differences:
+            complete = record["status"] == "complete"
+            return Run(path, record), "complete" if complete else "resumed"
+        if record["status"] != "complete":
+            raise Misuse(
+                f"cannot resume {path}: {'; '.join(differences)} "
+                "(give the same options, or leave out --resume to start a new run)"
+            )
+    if path.exists():
+        path = folder / f"{name}-{number + 1}"
+    path.mkdir(parents=True)
+    record = {
+        "schema": SCHEMA,
+        "track": track,
+        "status": "running",
+        "command": " ".join([COMMANDS[track], *sys.argv[1:]]),
+        "config": config,
+        "corpus": corpus.record(),
+        **fields,
+        "seed": options.seed,
+        "device": _device(),
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
+        "git_commit": _git_commit(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "epochs": [],
+    }
+    run = Run(path, record)
+    run.save()
+    return run, "new"
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The record of the complete run in directory `path`, with `path` and `samples` added.
+
+    Raises Misuse when there is no run, or it is not complete.
+    """
+    path = path.resolve() if path.is_symlink() else path
+    if not (path / "run.json").is_file():
+        raise Misuse(f"{path} is not a run directory: it has no run.json")
+    record = json.loads((path / "run.json").read_text("utf-8"))
+    if record.get("schema") != SCHEMA:
+        raise Misuse(f"{path}/run.json has schema {record.get('schema')}, this version reads {SCHEMA}")
+    if record["status"] != "complete":
+        raise Misuse(
+            f"{path} is not complete: finish it with {COMMANDS[record['track']]} --resume "
+            "and the options of its run.json"
+        )
+    return record | {
+        "path": path,
+        "history": _read_lines(path / "history.jsonl"),
+        "samples": _read_lines(path / "samples.jsonl"),
+    }
+
+
+def latest(track: str) -> dict[str, Any]:
+    """The newest complete run of `track`.  Raises Misuse, with the command that makes one."""
+    link = ROOT / track / "latest"
+    if not link.exists():
+        unfinished = [path.parent.name for path in sorted((ROOT / track).glob("*/run.json"))]
+        raise Misuse(
+            f"no complete run in {ROOT / track}: make one with {COMMANDS[track]}"
+            + (f", or finish {', '.join(unfinished)} with --resume" if unfinished else "")
+        )
+    return load(ROOT / track / link.readlink())
+
+
+def complete(track: str) -> list[dict[str, Any]]:
+    """All complete runs of `track`, oldest first."""
+    paths = {path.parent.resolve() for path in (ROOT / track).glob("*/run.json")}
+    records = [json.loads((path / "run.json").read_text("utf-8")) | {"path": path} for path in paths]
+    done = [record for record in records if record["status"] == "complete"]
+    return [load(record["path"]) for record in sorted(done, key=lambda r: r["started"])]
+
+
+def _append(path: Path, values: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(values) + "\n")
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
+
+
+def _git_commit() -> str | None:
+    here = Path(__file__).parent
+    try:
+        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return git.stdout.strip() or None

@@ -1,0 +1,146 @@
+"""One ruler for both tracks: how many nats a causal language model needs for a text.
+
+The text is tokenized whole, with the tokenizer's end-of-text token in front as context, so that
+every byte is scored exactly once, the first included.  Perplexities per token depend on the
+tokenizer; bits per byte do not, and are the unit in which models are compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+LOGITS_PER_BATCH = 2**25  # 128 MiB in fp32: GPT-2's 1024 x 50257 logits then go one window at a time
+
+
+@dataclass(frozen=True)
+class Score:
+    """Negative log-likelihood of every token of a text, and where the token ends in it."""
+
+    nats: np.ndarray  # (tokens,) float64
+    byte_ends: np.ndarray  # (tokens,) int64: token i covers bytes byte_ends[i-1] .. byte_ends[i]
+    text: str
+
+    def summary(self) -> dict[str, float | int]:
+        """Totals and the four ratios of the study.
+
+        `bits_per_byte` = nats / ln 2 / bytes; `word_perplexity` = exp(nats / words split at white
+        space), both as in EleutherAI's lm-evaluation-harness; `token_perplexity` = exp(nats /
+        tokens) is of use only among models with the same tokenizer.
+        """
+        nats, tokens, words = float(self.nats.sum()), len(self.nats), len(self.text.split())
+        size = int(self.byte_ends[-1])
+        return {
+            "nats": nats,
+            "bytes": size,
+            "chars": len(self.text),
+            "tokens": tokens,
+            "words": words,
+            "loss": nats / tokens,
+            "bits_per_byte": nats / math.log(2) / size,
+            "nats_per_char": nats / len(self.text),
+            "token_perplexity": _exp(nats / tokens),
+            "word_perplexity": _exp(nats / max(words, 1)),
+        }
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids of `text` (int64) and the byte offset at which each token ends (int64).
+
+    A special token's spelling inside the text is encoded as ordinary text.  A character that is
+    split over several tokens belongs to the first of them; white space that the tokenizer's
+    offsets leave out belongs to the token after it, so the spans always tile the text.
+    Raises ValueError when the tokenizer has no token for some of the text.
+    """
+    encoding = tokenizer(
+        text,
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        split_special_tokens=True,
+        verbose=False,
+    )
+    ids = np.array(encoding["input_ids"], dtype=np.int64)
+    if tokenizer.unk_token_id is not None and np.any(ids == tokenizer.unk_token_id):
+        raise ValueError("this tokenizer has no token for some characters of the text")
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+    sizes = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
+    byte_offset = np.concatenate(([0], np.cumsum(sizes)))
+    ends = np.array([end for _, end in encoding["offset_mapping"]], dtype=np.int64)
+    byte_ends = np.maximum.accumulate(byte_offset[ends])
+    byte_ends[-1] = byte_offset[-1]
+    return ids, byte_ends
+
+
+def require_window(tokenizer: PreTrainedTokenizerBase, text: str, context_length: int) -> None:
+    """Raises ValueError unless `text`, a validation split, fills one window of `context_length`."""
+    tokens = len(encode(tokenizer, text)[0]) if text else 0
+    if tokens < context_length:
+        raise ValueError(
+            f"its validation split has {tokens} tokens, too few for one window of {context_length}: "
+            "use a longer text or a shorter context"
+        )
+
+
+def windows(tokens: int, context_length: int, stride: int) -> Iterator[tuple[int, int, int]]:
+    """(begin, first, end): inputs begin .. end-1 predict targets begin+1 .. end; keep first .. end.
+
+    Positions count the end-of-text token as 0 and the text's tokens as 1 .. `tokens`.  Every
+    position is kept once; all windows have min(context_length, tokens) inputs, and each kept
+    token after the first window sees more than context_length - stride tokens before it.
+    """
+    scored = 0
+    while scored < tokens:
+        end = min(scored + (stride if scored else context_length), tokens)
+        yield max(0, end - context_length), scored + 1, end
+        scored = end
+
+
+@torch.inference_mode()
+def score(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    stride: int | None = None,
+    label: str | None = None,
+) -> Score:
+    """Score `text` in windows of the model's context length C, `stride` tokens apart (C // 2).
+
+    `label` names a progress bar; without it there is none.
+    Raises ValueError for an empty text or a stride outside 1 .. C.
+    """
+    context_length = model.config.max_position_embeddings
+    stride = context_length // 2 if stride is None else stride
+    if not text:
+        raise ValueError("there is no text to score")
+    if not 1 <= stride <= context_length:
+        raise ValueError(f"stride {stride} is not between 1 and the context length {context_length}")
+    ids, byte_ends = encode(tokenizer, text)
+    sequence = torch.tensor(np.concatenate(([tokenizer.eos_token_id], ids)), device=model.device)
+    plan = list(windows(len(ids), context_length, stride))
+    per_batch = max(1, LOGITS_PER_BATCH // (context_length * model.config.vocab_size))
+    nats = np.full(len(ids), np.nan)
+    was_training = model.training
+    model.eval()
+    with tqdm(total=len(ids), desc=label, unit="tok", disable=label is None, leave=False) as bar:
+        for at in range(0, len(plan), per_batch):
+            batch = plan[at : at + per_batch]
+            inputs = torch.stack([sequence[begin:end] for begin, _, end in batch])
+            targets = torch.stack([sequence[begin + 1 : end + 1] for begin, _, end in batch])
+            logits = model(input_ids=inputs).logits.float()
+            losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").cpu()
+            for row, (begin, first, end) in zip(losses.double().numpy(), batch, strict=True):
+                nats[first - 1 : end] = row[first - 1 - begin :]
+                bar.update(end - first + 1)
+    model.train(was_training)
+    return Score(nats, byte_ends, text)
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 700 else math.inf

@@ -1,0 +1,120 @@
+"""Weights & Biases for both tracks: one project, one group, the same keys and axes.
+
+W&B gets a copy; `history.jsonl` is the source of truth.  Whatever W&B does, training goes on: the
+first error is printed in one line, and the run goes untracked from there.
+"""
+
+from __future__ import annotations
+
+import netrc
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from compare import network
+from compare.cli import StudyOptions
+
+if TYPE_CHECKING:
+    from compare.runs import Run
+
+SAMPLE_COLUMNS = ["epoch", "prompt", "text", "seed"]
+
+
+class Tracker:
+    """A W&B run for a run directory; `run.record["tracking"]` says where it is to be seen."""
+
+    def __init__(self, run: Run, options: StudyOptions) -> None:
+        self._wandb_run: Any = None
+        self.mode = options.tracking if options.tracking != "auto" else _mode()
+        if self.mode != "disabled":
+            self._safely(lambda: self._init(run, options))
+        run.record["tracking"] = {"project": options.project, "mode": self.mode}
+        if self._wandb_run:
+            offline = self.mode == "offline"
+            folder = os.path.relpath(Path(self._wandb_run.dir).parent)
+            where = folder if offline else self._wandb_run.url
+            run.record["tracking"] |= {"id": self._wandb_run.id, "where": where}
+            how = f"offline; to upload: wandb sync {where}" if offline else f"online at {where}"
+            print(f"W&B: {how}")
+        run.save()
+
+    def _init(self, run: Run, options: StudyOptions) -> None:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        import wandb
+
+        self._wandb_run = wandb.init(
+            project=options.project,
+            mode=self.mode,
+            dir=run.path,
+            group=run.record["corpus"]["name"],
+            job_type=run.record["track"],
+            name=f"{run.record['track']}/{run.path.name}",
+            config=run.record["config"] | {"corpus_sha256": run.record["corpus"]["sha256"]},
+            id=run.record.get("tracking", {}).get("id"),
+            resume="allow",
+            settings=wandb.Settings(silent=True, console="off", init_timeout=20),
+        )
+        # One curve over the other: both tracks are drawn over the text they have read.
+        self._wandb_run.define_metric("epoch")
+        self._wandb_run.define_metric("characters_seen")
+        for keys in ("train/*", "eval/*", "throughput/*"):
+            self._wandb_run.define_metric(keys, step_metric="characters_seen")
+
+    def log(self, values: dict[str, Any]) -> None:
+        self._safely(lambda: self._wandb_run.log(values))
+
+    def log_samples(self, samples: list[dict[str, Any]]) -> None:
+        def send() -> None:
+            import wandb
+
+            rows = [[sample[column] for column in SAMPLE_COLUMNS] for sample in samples]
+            self._wandb_run.log({"samples": wandb.Table(columns=SAMPLE_COLUMNS, data=rows)})
+
+        self._safely(send)
+
+    def finish(self, record: dict[str, Any], model: Path) -> None:
+        """Summary, the model directory as an artifact, and a clean end."""
+
+        def send() -> None:
+            import wandb
+
+            scores = [epoch["eval"]["bits_per_byte"] for epoch in record["epochs"]]
+            self._wandb_run.summary["best/bits_per_byte"] = min(scores)
+            self._wandb_run.summary["final/bits_per_byte"] = scores[-1]
+            artifact = wandb.Artifact(f"{record['track']}-model", type="model")
+            artifact.add_dir(str(model))
+            self._wandb_run.log_artifact(artifact)
+            self._wandb_run.finish()
+
+        self._safely(send)
+
+    def _safely(self, action: Callable[[], None]) -> None:
+        if self.mode == "disabled":
+            return
+        try:
+            action()
+        except Exception as error:  # whatever it is, a lost copy must not cost the training
+            self.mode = "disabled"
+            reason = " ".join(str(error).split())[:200]
+            print(f"W&B stopped ({type(error).__name__}: {reason}); the run goes on untracked, "
+                  "history.jsonl has everything", file=sys.stderr)  # fmt: skip
+
+
+def _mode() -> str:
+    """What `--tracking auto` means here: WANDB_MODE if set, else online where that can work."""
+    if os.environ.get("WANDB_MODE") in ("online", "offline", "disabled"):
+        return os.environ["WANDB_MODE"]
+    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    logged_in = bool(os.environ.get("WANDB_API_KEY")) or _in_netrc(urlsplit(server).hostname)
+    return "online" if logged_in and network.reachable(server) else "offline"
+
+
+def _in_netrc(host: str | None) -> bool:
+    """Whether `wandb login` has left a key for `host`."""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
