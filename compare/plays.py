@@ -63,7 +63,7 @@ def apply_errata(play: str, text: str) -> str:
         if name != play:
             continue
         pattern = re.escape(old).replace(re.escape("..."), r"(?s:.*?)")
-        text, matches = re.subn(pattern, lambda _: new, text)
+        text, matches = re.subn(pattern, lambda _, new=new: new, text)
         if matches != 1:
             raise ValueError(f"errata.tsv: {old!r} matches {matches} times in {play}, not once")
     return text

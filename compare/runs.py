@@ -65,16 +65,8 @@ class Run:
     def add_epoch(self, epoch: dict[str, Any]) -> None:
         """One finished epoch: its losses go to the record, its evaluation to the history."""
         self.record["epochs"].append(epoch)
-        scores = epoch["eval"]
-        self.log(
-            {
-                "epoch": epoch["epoch"],
-                "characters_seen": epoch["characters_seen"],
-                "eval/loss": scores["loss"],
-                "eval/bits_per_byte": scores["bits_per_byte"],
-                "eval/token_perplexity": scores["token_perplexity"],
-            }
-        )
+        where = {key: epoch[key] for key in ("epoch", "characters_seen")}
+        self.log(where | tracked(epoch["eval"]))
         best = min(self.record["epochs"], key=lambda each: each["eval"]["bits_per_byte"])
         self.record["best_epoch"] = best["epoch"]
         self.save()
@@ -106,6 +98,7 @@ class Run:
         seen = self.record["epochs"][-1]["characters_seen"]
         training = sum(epoch["seconds"] for epoch in self.record["epochs"])
         self.record["characters_per_second"] = round(seen / training)
+        self.record["trainer_loaded"] = "transformers.trainer" in sys.modules
         if self.tracker:
             self.tracker.finish(self.record, self.path / "model")
         self.record["status"] = "complete"
@@ -116,7 +109,6 @@ class Run:
         new.unlink(missing_ok=True)
         new.symlink_to(self.path.name)
         new.replace(latest)
-
 
     def print_summary(self) -> None:
         """Losses by epoch, the best one, and what to open next."""
@@ -186,12 +178,12 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises Misuse when there is no run, or it is not complete.
     """
-    path = path.resolve() if path.is_symlink() else path
+    path = path.parent / path.readlink() if path.is_symlink() else path
     if not (path / "run.json").is_file():
         raise Misuse(f"{path} is not a run directory: it has no run.json")
     record = json.loads((path / "run.json").read_text("utf-8"))
     if record.get("schema") != SCHEMA:
-        raise Misuse(f"{path}/run.json has schema {record.get('schema')}, this version reads {SCHEMA}")
+        raise Misuse(f"{path}/run.json has schema {record.get('schema')}, this reads {SCHEMA}")
     if record["status"] != "complete":
         raise Misuse(
             f"{path} is not complete: finish it with {COMMANDS[record['track']]} --resume "
@@ -213,15 +205,43 @@ def latest(track: str) -> dict[str, Any]:
             f"no complete run in {ROOT / track}: make one with {COMMANDS[track]}"
             + (f", or finish {', '.join(unfinished)} with --resume" if unfinished else "")
         )
-    return load(ROOT / track / link.readlink())
+    return load(link)
 
 
 def complete(track: str) -> list[dict[str, Any]]:
     """All complete runs of `track`, oldest first."""
-    paths = {path.parent.resolve() for path in (ROOT / track).glob("*/run.json")}
-    records = [json.loads((path / "run.json").read_text("utf-8")) | {"path": path} for path in paths]
-    done = [record for record in records if record["status"] == "complete"]
-    return [load(record["path"]) for record in sorted(done, key=lambda r: r["started"])]
+    found = []
+    for file in (ROOT / track).glob("*/run.json"):
+        if file.parent.is_symlink():
+            continue
+        record = json.loads(file.read_text("utf-8"))
+        if record["status"] == "complete":
+            found.append((record["started"], file.parent))
+    return [load(path) for _, path in sorted(found)]
+
+
+def newest() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The newest complete scratch run of each preset, and the newest of the GPT-2 track.
+
+    Raises Misuse when a track has none, or when they were trained on different texts.
+    """
+    gpt2, scratch = latest("gpt2_finetune"), latest("scratch_lm")
+    if scratch["corpus"]["sha256"] != gpt2["corpus"]["sha256"]:
+        raise Misuse(
+            f"{scratch['path']} was trained on {scratch['corpus']['name']} and {gpt2['path']} on "
+            f"{gpt2['corpus']['name']}: train both tracks on the same --corpus"
+        )
+    same = [
+        run for run in complete("scratch_lm") if run["corpus"]["sha256"] == gpt2["corpus"]["sha256"]
+    ]
+    by_preset = {run["preset"]: run for run in same}
+    return [by_preset[preset] for preset in sorted(by_preset)], gpt2
+
+
+def tracked(summary: dict[str, float | int]) -> dict[str, float | int]:
+    """The values of a summary that are logged after each epoch, under their W&B keys."""
+    keys = ("loss", "bits_per_byte", "token_perplexity")
+    return {f"eval/{key}": summary[key] for key in keys}
 
 
 def _append(path: Path, values: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ tokenizer; bits per byte do not, and are the unit in which models are compared.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,7 +16,9 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-LOGITS_PER_BATCH = 2**25  # 128 MiB in fp32: GPT-2's 1024 x 50257 logits then go one window at a time
+from compare.ratios import ratios
+
+LOGITS_PER_BATCH = 2**25  # 128 MiB in fp32; GPT-2's 1024 x 50257 go one window at a time
 
 
 @dataclass(frozen=True)
@@ -29,26 +30,8 @@ class Score:
     text: str
 
     def summary(self) -> dict[str, float | int]:
-        """Totals and the four ratios of the study.
-
-        `bits_per_byte` = nats / ln 2 / bytes; `word_perplexity` = exp(nats / words split at white
-        space), both as in EleutherAI's lm-evaluation-harness; `token_perplexity` = exp(nats /
-        tokens) is of use only among models with the same tokenizer.
-        """
-        nats, tokens, words = float(self.nats.sum()), len(self.nats), len(self.text.split())
-        size = int(self.byte_ends[-1])
-        return {
-            "nats": nats,
-            "bytes": size,
-            "chars": len(self.text),
-            "tokens": tokens,
-            "words": words,
-            "loss": nats / tokens,
-            "bits_per_byte": nats / math.log(2) / size,
-            "nats_per_char": nats / len(self.text),
-            "token_perplexity": _exp(nats / tokens),
-            "word_perplexity": _exp(nats / max(words, 1)),
-        }
+        """Totals and ratios, as `compare.ratios` defines them."""
+        return ratios(float(self.nats.sum()), len(self.nats), self.text)
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[np.ndarray, np.ndarray]:
@@ -83,8 +66,8 @@ def require_window(tokenizer: PreTrainedTokenizerBase, text: str, context_length
     tokens = len(encode(tokenizer, text)[0]) if text else 0
     if tokens < context_length:
         raise ValueError(
-            f"its validation split has {tokens} tokens, too few for one window of {context_length}: "
-            "use a longer text or a shorter context"
+            f"its validation split has {tokens} tokens, too few for one window of "
+            f"{context_length}: use a longer text or a shorter context"
         )
 
 
@@ -120,7 +103,7 @@ def score(
     if not text:
         raise ValueError("there is no text to score")
     if not 1 <= stride <= context_length:
-        raise ValueError(f"stride {stride} is not between 1 and the context length {context_length}")
+        raise ValueError(f"stride {stride} is not between 1 and the context, {context_length}")
     ids, byte_ends = encode(tokenizer, text)
     sequence = torch.tensor(np.concatenate(([tokenizer.eos_token_id], ids)), device=model.device)
     plan = list(windows(len(ids), context_length, stride))
@@ -140,7 +123,3 @@ def score(
                 bar.update(end - first + 1)
     model.train(was_training)
     return Score(nats, byte_ends, text)
-
-
-def _exp(x: float) -> float:
-    return math.exp(x) if x < 700 else math.inf

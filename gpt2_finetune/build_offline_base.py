@@ -25,18 +25,18 @@ class BuildConfig:
     """Seed of weights, batch order and dropout."""
 
 
-import math  # noqa: E402
-import time  # noqa: E402
+import math
+import time
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from tokenizers import ByteLevelBPETokenizer  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
-from tqdm.auto import tqdm  # noqa: E402
-from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer  # noqa: E402
+import numpy as np
+import torch
+from tokenizers import ByteLevelBPETokenizer
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
-from compare.plays import other_plays  # noqa: E402
-from compare.scoring import encode, score  # noqa: E402
+from compare.plays import other_plays
+from compare.scoring import encode, score
 
 HELD_OUT = 0.02
 VOCABULARY, CONTEXT, BATCH = 2048, 256, 8
@@ -100,7 +100,9 @@ def build(config: BuildConfig) -> None:
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             # Linear warm-up, then cosine to 2 % of the peak.
             progress = max(0, step - WARMUP_STEPS) / max(1, steps - WARMUP_STEPS)
-            factor = min(1, (step + 1) / WARMUP_STEPS) * (0.51 + 0.49 * math.cos(math.pi * progress))
+            factor = min(1, (step + 1) / WARMUP_STEPS) * (
+                0.51 + 0.49 * math.cos(math.pi * progress)
+            )
             for optimizer, peak in zip(optimizers, peaks, strict=True):
                 optimizer.param_groups[0]["lr"] = peak * factor
                 optimizer.step()
@@ -109,12 +111,16 @@ def build(config: BuildConfig) -> None:
             step += 1
         bits = score(model, tokenizer, held_out).summary()["bits_per_byte"]
         minutes = (time.perf_counter() - began) / 60
-        print(f"epoch {epoch}: train {np.mean(losses):.4f} nats/token, held-out {bits:.4f} "
-              f"bits/byte, {minutes:.1f} min", flush=True)
-        model.save_pretrained(config.output) 
+        print(
+            f"epoch {epoch}: train {np.mean(losses):.4f} nats/token, held-out {bits:.4f} "
+            f"bits/byte, {minutes:.1f} min",
+            flush=True,
+        )
+        model.save_pretrained(config.output)
         tokenizer.save_pretrained(config.output)
 
 
 if __name__ == "__main__":
     import sys
+
     build(BuildConfig(output=Path(sys.argv[1])))

@@ -7,7 +7,7 @@ transformers only.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +71,7 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
 
     config_class = ScratchConfig
     base_model_prefix = "scratch_lm"
-    _tied_weights_keys = {"lm_head.weight": "tokens.weight"}
+    _tied_weights_keys: ClassVar = {"lm_head.weight": "tokens.weight"}
 
     def __init__(self, config: ScratchConfig) -> None:
         super().__init__(config)
@@ -137,9 +137,7 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
             loss = self.loss_function(logits, labels, self.config.vocab_size, **kwargs)
         return CausalLMOutput(loss=loss, logits=logits)
 
-    def prepare_inputs_for_generation(
-        self, input_ids: Tensor, **kwargs: Any
-    ) -> dict[str, Tensor]:
+    def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict[str, Tensor]:
         """`generate` past the context length: the oldest tokens are forgotten."""
         return {"input_ids": input_ids[:, -self.config.max_position_embeddings :]}
 

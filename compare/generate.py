@@ -1,0 +1,80 @@
+"""Let the newest model of each track go on from the same prompt, side by side.
+
+python -m compare.generate                                     # the study's first prompt
+python -m compare.generate --prompt "JULIET:" --temperature 1
+python -m compare.generate --run runs/scratch_lm/course-seed1  # one model only
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from compare import cli
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """Let the newest model of each track go on from the same prompt, side by side."""
+
+    prompt: str = "ROMEO:\n"
+    """Text to go on from."""
+    run: Path | None = None
+    """Run directory of one model; without it, the latest run of each track."""
+    characters: int = 300
+    """Length of the continuation."""
+    temperature: float = 0.8
+    """Above 1 bolder, below 1 safer."""
+    top_k: int = 50
+    """Draw from this many of the likeliest tokens."""
+    seed: int = 1
+    """Seed of the draw."""
+
+    def __post_init__(self) -> None:
+        cli.check(self, "characters", 1, 100_000)
+        cli.check(self, "temperature", 0.01, 10)
+        cli.check(self, "top_k", 1, 1_000_000)
+        cli.check(self, "seed", 0, 2**32 - 1)
+
+
+if __name__ == "__main__":
+    options = cli.parse(GenerateOptions)
+
+import shutil
+import textwrap
+from itertools import zip_longest
+
+from compare import models, runs
+from compare.sampling import Settings, sample
+
+
+def generate(options: GenerateOptions) -> None:
+    found = [runs.load(options.run)] if options.run else [runs.latest(t) for t in runs.COMMANDS]
+    settings = Settings(options.temperature, options.top_k, options.characters, options.seed)
+    texts = []
+    for run in found:
+        row = models.row(run)
+        best = min(epoch["eval"]["bits_per_byte"] for epoch in run["epochs"])
+        print(f"{row.name}: {row.folder}, {best:.4f} bits/byte on validation")
+        model, tokenizer = models.load(row.folder)
+        texts.append(options.prompt + sample(model, tokenizer, options.prompt, settings))
+    print()
+    if len(texts) == 1:
+        print(texts[0])
+        return
+    width = (shutil.get_terminal_size((100, 24)).columns - 3) // 2
+    titles = [models.row(run).name for run in found]
+    columns = [
+        [title, "-" * width, *(part for line in text.splitlines() for part in _wrap(line, width))]
+        for title, text in zip(titles, texts, strict=True)
+    ]
+    for left, right in zip_longest(*columns, fillvalue=""):
+        print(f"{left:<{width}} | {right}".rstrip())
+
+
+def _wrap(line: str, width: int) -> list[str]:
+    return textwrap.wrap(line, width) or [""]
+
+
+if __name__ == "__main__":
+    cli.run(generate, options)

@@ -1,0 +1,68 @@
+"""The models that runs have left, loaded without knowing which track made them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from compare.cli import Failure
+
+Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of the study: its name in tables, its run, and where its weights are."""
+
+    name: str
+    kind: str
+    run: dict[str, Any]
+    folder: Path
+
+    @property
+    def trained(self) -> bool:
+        """False for a base that the run did not change."""
+        return self.kind != "zero-shot"
+
+
+def row(run: dict[str, Any]) -> Row:
+    """The row of a run's trained model."""
+    if run["track"] == "scratch_lm":
+        return Row(f"Scratch ({run['preset']})", run["preset"], run, run["path"] / "model")
+    name = f"{run['base']['resolved']} fine-tuned"
+    return Row(name, "fine-tuned", run, run["path"] / "model")
+
+
+def base_row(run: dict[str, Any]) -> Row:
+    """The row of the base that a run of the GPT-2 track started from."""
+    base = run["base"]
+    return Row(f"{base['resolved']} zero-shot", "zero-shot", run, Path(base["folder"]))
+
+
+def load(folder: Path) -> Loaded:
+    """Model in fp32, in evaluation mode, and tokenizer.  Raises Failure when they cannot be read.
+
+    The code beside a scratch model is run: `folder` must come from a training on this machine.
+    """
+    logging.disable_progress_bar()  # "Loading weights": over before it can be read
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=True, local_files_only=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=True, local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise Failure(f"no model can be loaded from {folder}: {error}") from None
+    return model.to(device).eval(), tokenizer

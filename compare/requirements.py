@@ -1,0 +1,61 @@
+"""The course's points, each met or not, with evidence from records and files alone."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+PARAMETER_LIMIT = 1_000_000
+LEAST_EPOCHS = 3
+
+
+def requirements(scratch: dict[str, Any], gpt2: dict[str, Any]) -> list[dict[str, Any]]:
+    """[{id, text, met, evidence}] for a run of each track."""
+    config = json.loads((scratch["path"] / "model" / "config.json").read_text("utf-8"))
+    tokenizer = json.loads((scratch["path"] / "model/tokenizer_config.json").read_text("utf-8"))
+    code = (scratch["path"] / "model" / "model.py").read_text("utf-8")
+    losses = [epoch["eval"]["loss"] for epoch in scratch["epochs"]]
+    total = scratch["parameters"]["total"]
+    receipt = Path("runs/publish/receipt.json")
+    pushed = receipt.exists()
+    published = str(receipt) if pushed else "not pushed; python -m compare.publish stages both"
+    found = [
+        ("decoder-only", "Decoder-only model from torch.nn",
+         "nn.TransformerDecoder(" in code and "del self.multihead_attn" in code,
+         f"{config['architectures'][0]} in model.py: nn.TransformerDecoder, no cross-attention"),
+        ("small", "Fewer than 1,000,000 parameters",
+         total < PARAMETER_LIMIT, f"{total:,} parameters"),
+        ("tokenizer", "Tokenizer from transformers",
+         tokenizer["tokenizer_class"].startswith("GPT2Tokenizer"),
+         f"{tokenizer['tokenizer_class']}, {config['vocab_size']:,} tokens"),
+        ("own-loop", "Hand-written training loop, no Trainer",
+         not scratch["trainer_loaded"],
+         "transformers.trainer was "
+         + ("loaded" if scratch["trainer_loaded"] else "not loaded in the training process")),
+        ("epochs", "At least 3 epochs", len(losses) >= LEAST_EPOCHS, f"{len(losses)} epochs"),
+        ("validation", "Validation loss after each epoch, falling",
+         all(later < earlier for earlier, later in pairwise(losses)),
+         " > ".join(f"{loss:.3f}" for loss in losses) + " nats per token"),
+        *(
+            (f"tracking-{run['track']}", f"W&B: losses and samples ({run['track']})",
+             run["tracking"]["mode"] == "online", _tracking(run))
+            for run in (scratch, gpt2)
+        ),
+        ("gpt2", "Bonus: GPT-2 fine-tuned with the Trainer",
+         gpt2["trainer_loaded"] and gpt2["base"]["resolved"] == "openai-community/gpt2",
+         f"base {gpt2['base']['resolved']}, transformers.trainer "
+         + ("loaded" if gpt2["trainer_loaded"] else "not loaded")),
+        ("published", "Both models on the Hub, with cards and tags", pushed, published),
+    ]  # fmt: skip
+    return [dict(zip(("id", "text", "met", "evidence"), row, strict=True)) for row in found]
+
+
+def _tracking(run: dict[str, Any]) -> str:
+    kinds = {key for line in run["history"] for key in line}
+    logged = ", ".join(key for key in ("train/loss", "eval/loss") if key in kinds)
+    mode = run["tracking"]["mode"]
+    where = run["tracking"].get("where", "nowhere")
+    how = f"wandb sync {where}" if mode == "offline" else where
+    return f"{mode}: {logged} and {len(run['samples'])} samples; {how}"

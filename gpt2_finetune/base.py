@@ -1,0 +1,79 @@
+"""Which checkpoint fine-tuning starts from, and where it comes from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers.utils import logging
+
+from compare import network
+from compare.cli import Failure, Misuse
+
+GPT2 = "openai-community/gpt2"
+STAND_IN = Path(__file__).parent / "offline_base"
+STAND_IN_NAME = "stand-in-3.7m"
+FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+
+
+def load_base(requested: str) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
+    """Model in fp32, tokenizer, and {requested, resolved, revision, source} for the run record.
+
+    "auto" is GPT-2, or the stand-in under its own name, with a warning.  Raises Failure when any
+    other name cannot be had, Misuse when a directory holds no causal language model.
+    """
+    if Path(requested).is_dir():
+        return _load(requested, Path(requested).resolve().name, Path(requested), None, "directory")
+    name = GPT2 if requested == "auto" else requested
+    try:
+        folder, source = _from_cache_or_hub(name)
+        return _load(requested, name, folder, folder.name, source)
+    except Failure as reason:
+        if requested != "auto":
+            raise
+        print(
+            f"WARNING: {reason}. Fine-tuning the stand-in {STAND_IN_NAME} instead: it shares "
+            "GPT-2's architecture, not its size or its training.",
+            file=sys.stderr,
+        )
+    return _load(requested, STAND_IN_NAME, STAND_IN, None, "shipped with gpt2_finetune")
+
+
+def _from_cache_or_hub(name: str) -> tuple[Path, str]:
+    """Snapshot folder, named after its commit, and "cache" or "Hub"."""
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=FILES, local_files_only=True))
+        if any(folder.glob("*.safetensors")):
+            return folder, "cache"
+    except LocalEntryNotFoundError:
+        pass
+    except HFValidationError:
+        raise Misuse(f"--base {name} is neither a directory nor a Hub name") from None
+    if not network.hub_reachable():
+        raise Failure(f"{name} is not in the local cache, and the Hub is out of reach")
+    try:
+        return Path(snapshot_download(name, allow_patterns=FILES)), "Hub"
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise Failure(f"{name} cannot be had from the Hub: {error}") from None
+
+
+def _load(
+    requested: str, resolved: str, folder: Path, revision: str | None, source: str
+) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
+    logging.disable_progress_bar()  # "Loading weights": over before it can be read
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise Misuse(f"--base {requested} is no causal language model: {error}") from None
+    record = {"requested": requested, "resolved": resolved, "revision": revision, "source": source}
+    record["folder"] = str(folder)  # where compare.report finds the untouched base
+    return model, tokenizer, record

@@ -1,0 +1,40 @@
+"""Options of the GPT-2 track.
+
+1 epoch of GPT-2 on Tiny Shakespeare = 302 k tokens = 148 steps of 2 blocks of 1,024.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compare.cli import StudyOptions, check
+
+
+@dataclass(frozen=True)
+class FinetuneOptions(StudyOptions):
+    """Fine-tune GPT-2, or another causal language model, with the Trainer."""
+
+    base: str = "auto"
+    """Checkpoint to start from: a Hub name or a directory; auto is GPT-2, or where it cannot be had
+    the small stand-in that ships with this package."""
+    epochs: int = 3
+    """Passes over the training split."""
+    batch_tokens: int = 2048
+    """Tokens per step, in blocks of the base's context length."""
+    learning_rate: float | None = None
+    """Peak learning rate of AdamW; by default 5e-5 x sqrt(124 M / parameters of the base)."""
+    weight_decay: float = 0.1
+    """Weight decay of AdamW."""
+    warmup: float = 0.1
+    """Share of the steps with linear warm-up; then cosine decay to zero."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self, "epochs", 1, 1000)
+        check(self, "batch_tokens", 2, 2**24)
+        check(self, "weight_decay", 0, 10)
+        check(self, "warmup", 0, 0.99)
+        if self.learning_rate is not None:
+            check(self, "learning_rate", 1e-8, 1)
+        if not self.base:
+            raise ValueError("--base is empty: give a Hub name, a directory, or auto")
