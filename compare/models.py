@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from compare.cli import Failure
+from compare.cli import Failure, Misuse
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
@@ -44,9 +45,23 @@ def row(run: dict[str, Any]) -> Row:
 
 
 def base_row(run: dict[str, Any]) -> Row:
-    """The row of the base that a run of the GPT-2 track started from."""
+    """The row of the base that a run of the GPT-2 track started from.
+
+    Raises Misuse when that is not there any more, or not the same.
+    """
     base = run["base"]
-    return Row(f"{base['resolved']} zero-shot", "zero-shot", run, Path(base["folder"]))
+    folder = Path(base["folder"])
+    if not folder.is_dir() or weights_sha256(folder) != base["weights_sha256"]:
+        raise Misuse(f"the base in {folder} has changed since {run['path']} started from it")
+    return Row(f"{base['resolved']} zero-shot", "zero-shot", run, folder)
+
+
+def weights_sha256(folder: Path) -> str:
+    """sha256 over all safetensors files of a model directory, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def load(folder: Path) -> Loaded:

@@ -1,6 +1,6 @@
 """Score the newest runs of both tracks on the test split and write `reports/`.
 
-    python -m compare.report        # reports/report.md, report.json and figures/
+    python -m compare.report        # reports/report.md, report.json, figures/, tables/
 
 Every number of the Markdown is in the JSON.  This is the only reader of the test split.
 """
@@ -28,6 +28,7 @@ from typing import Any
 
 import evaluate
 import numpy as np
+import pandas as pd
 from tqdm.auto import tqdm
 
 from compare import corpus as corpora
@@ -74,6 +75,16 @@ def report(options: ReportOptions) -> None:
     curves = {models.row(run).name: _curve(run) for run in [*scratch, gpt2]}
     figures.loss_curves(REPORTS / "figures" / "loss_curves.svg", curves, len(corpus.train))
     figures.row_plot(REPORTS / "figures" / "rows.svg", result["rows"])
+    tables = {
+        "results": pd.DataFrame(result["rows"]),
+        "differences": pd.DataFrame(result["differences"]),
+        "epochs": pd.json_normalize(
+            result["runs"], "epochs", ["name", "run"], record_prefix="epoch."
+        ),
+    }
+    for name, frame in tables.items():
+        data = frame.to_csv(index=False).encode()
+        write_atomically(REPORTS / "tables" / f"{name}.csv", data)
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     write_atomically(REPORTS / "report.json", text.encode())
     write_atomically(REPORTS / "report.md", render("report.md.jinja", **result).encode())

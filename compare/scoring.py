@@ -50,14 +50,16 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[np.ndarray, n
         verbose=False,
     )
     ids = np.array(encoding["input_ids"], dtype=np.int64)
-    if tokenizer.unk_token_id is not None and np.any(ids == tokenizer.unk_token_id):
+    starts, ends = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2).T
+    ends = np.maximum.accumulate(ends)
+    borders = zip([0, *ends], [*starts, len(text)], strict=True)
+    left_out = "".join(text[end:start] for end, start in borders if end < start)
+    if not len(ids) or left_out.strip() or np.any(ids == tokenizer.unk_token_id):
         raise ValueError("this tokenizer has no token for some characters of the text")
     codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
     sizes = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
-    byte_offset = np.concatenate(([0], np.cumsum(sizes)))
-    ends = np.array([end for _, end in encoding["offset_mapping"]], dtype=np.int64)
-    byte_ends = np.maximum.accumulate(byte_offset[ends])
-    byte_ends[-1] = byte_offset[-1]
+    byte_ends = np.concatenate(([0], np.cumsum(sizes)))[ends]
+    byte_ends[-1] = sizes.sum()
     return ids, byte_ends
 
 

@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from compare import network
 from compare.cli import Failure, Misuse
+from compare.models import weights_sha256
 
 GPT2 = "openai-community/gpt2"
 STAND_IN = Path(__file__).parent / "offline_base"
@@ -75,5 +76,6 @@ def _load(
     except (OSError, ValueError) as error:
         raise Misuse(f"--base {requested} is no causal language model: {error}") from None
     record = {"requested": requested, "resolved": resolved, "revision": revision, "source": source}
-    record["folder"] = str(folder)  # where compare.report finds the untouched base
+    # Where compare.report finds the untouched base, and how it knows that it is untouched.
+    record |= {"folder": str(folder), "weights_sha256": weights_sha256(folder)}
     return model, tokenizer, record

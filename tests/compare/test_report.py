@@ -1,0 +1,147 @@
+"""From two finished runs to a report, a generation and a staged publication."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from compare.render import cell, fenced
+from tests.conftest import Place
+
+
+@pytest.fixture(scope="module")
+def report(study: Place) -> dict:
+    study.run("compare.report")
+    return json.loads((study.path / "reports" / "report.json").read_text())
+
+
+def test_every_row_is_scored_on_the_same_bytes_of_the_test_split(report: dict) -> None:
+    rows = {row["name"]: row for row in report["rows"]}
+    assert rows.keys() == {
+        "Scratch (course)", "Scratch (tuned)", "tiny-gpt2 zero-shot", "tiny-gpt2 fine-tuned",
+    }  # fmt: skip
+    assert {row["bytes"] for row in rows.values()} == {1500}
+    assert all(row["split"] == "test" for row in rows.values())
+    for row in rows.values():
+        low, high = row["ci95"]
+        assert low < row["bits_per_byte"] < high
+    assert rows["tiny-gpt2 zero-shot"]["trained_characters"] == 0
+    best = [row["bits_per_byte"] for row in report["rows"]]
+    assert best == sorted(best)
+
+
+def test_differences_are_paired_and_worded_by_their_interval(report: dict) -> None:
+    scores = {row["name"]: row["bits_per_byte"] for row in report["rows"]}
+    for difference in report["differences"]:
+        delta = scores[difference["a"]] - scores[difference["b"]]
+        assert difference["delta_bits_per_byte"] == pytest.approx(delta)
+        low, high = difference["ci95"]
+        assert low <= delta <= high
+        assert ("no difference shown" in difference["sentence"]) == (low <= 0 <= high)
+    named = {(each["a"], each["b"]) for each in report["differences"]}
+    assert ("tiny-gpt2 fine-tuned", "tiny-gpt2 zero-shot") in named
+
+
+def test_every_number_of_the_results_table_is_in_the_json(study: Place, report: dict) -> None:
+    text = (study.path / "reports" / "report.md").read_text()
+    for row in report["rows"]:
+        line = next(line for line in text.splitlines() if line.startswith(f"| {row['name']} |"))
+        shown = [
+            float(x.replace(",", "")) for x in re.findall(r"[\d,]*\.?\d+", line.split("|", 2)[2])
+        ]
+        known = [row["parameters"], row["bits_per_byte"], *row["ci95"], row["nats_per_char"],
+                 row["word_perplexity"], row["token_perplexity"], row["trained_characters"],
+                 row["wall_seconds"]]  # fmt: skip
+        assert shown == pytest.approx(known, rel=1e-3, abs=0.6)
+
+
+def test_report_has_figures_tables_and_honest_requirements(study: Place, report: dict) -> None:
+    for name in ("figures/loss_curves.svg", "figures/rows.svg", "tables/results.csv"):
+        assert (study.path / "reports" / name).stat().st_size > 100
+    met = {point["id"]: point["met"] for point in report["requirements"]}
+    assert met["decoder-only"] and met["small"] and met["own-loop"] and met["validation"]
+    # Tracked offline, pushed nowhere, and the base was not GPT-2: none of it may count as met.
+    assert not met["tracking-scratch_lm"] and not met["published"] and not met["gpt2"]
+    assert str(study.path) not in (study.path / "reports" / "report.json").read_text()
+
+
+def test_samples_are_of_one_length_for_the_same_prompts(report: dict) -> None:
+    assert len(report["samples"]) == 3
+    for sample in report["samples"]:
+        assert {len(text) for text in sample["texts"].values()} == {300}
+
+
+def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> None:
+    shown = study.run("compare.publish", "--prefix", "mini").stdout
+    for repo in ("mini-scratch", "mini-gpt2"):
+        folder = study.path / "runs" / "publish" / repo
+        assert f"hf upload {repo} runs/publish/{repo}" in shown
+        assert {"README.md", "model.safetensors", "config.json", "tokenizer.json",
+                "samples.jsonl"} <= {path.name for path in folder.iterdir()}  # fmt: skip
+        card = ModelCard.load(folder / "README.md")
+        assert card.data.library_name == "transformers" and card.data.license == "mit"
+        metrics = {each.metric_type: each.metric_value for each in card.data.eval_results}
+        values = {round(row["bits_per_byte"], 4) for row in report["rows"]}
+        assert metrics["bits_per_byte"] in values
+        assert "More information needed" not in card.text
+    assert (study.path / "runs/publish/mini-scratch/model.py").exists()
+
+
+def test_generation_shows_both_models_side_by_side(study: Place) -> None:
+    shown = study.run("compare.generate", "--prompt", "KING:", "--characters", "80").stdout
+    assert "tiny-gpt2 fine-tuned" in shown and "Scratch (tuned)" in shown
+    assert re.search(r"^KING:.* \| KING:", shown, re.MULTILINE)
+    one = study.run("compare.generate", "--run", "runs/scratch_lm/course-seed1", "--seed", "5")
+    again = study.run("compare.generate", "--run", "runs/scratch_lm/course-seed1", "--seed", "5")
+    assert one.stdout == again.stdout and "Scratch (course)" in one.stdout
+
+
+@pytest.mark.parametrize("command", ["compare.report", "compare.publish", "compare.generate"])
+def test_without_runs_the_remedy_is_named(place: Place, command: str) -> None:
+    line = place.refused(command)
+    assert "make one with python -m" in line
+
+
+def test_an_unfinished_run_is_refused_by_name(place: Place) -> None:
+    folder = place.path / "runs" / "scratch_lm" / "course-seed1"
+    folder.mkdir(parents=True)
+    record = {"schema": 1, "status": "running", "track": "scratch_lm"}
+    (folder / "run.json").write_text(json.dumps(record))
+    line = place.refused("compare.generate", "--run", folder)
+    assert "course-seed1 is not complete" in line and "--resume" in line
+
+
+def test_publish_wants_a_report_of_these_very_runs(study: Place, report: dict) -> None:
+    path = study.path / "reports" / "report.json"
+    saved = path.read_text()
+    path.write_text(saved.replace("course-seed1", "course-seed2"))
+    try:
+        assert "of other runs than the newest" in study.refused("compare.publish")
+    finally:
+        path.write_text(saved)
+
+
+@pytest.mark.parametrize("prefix", ["", "../up", "a b", "-x"])
+def test_prefix_that_is_no_repository_name(place: Place, prefix: str) -> None:
+    assert "--prefix" in place.refused("compare.publish", f"--prefix={prefix}")
+
+
+def test_text_of_models_cannot_break_out_of_the_markdown() -> None:
+    assert cell("a|b\n<script>*x*") == r"a\|b &lt;script>\*x\*"
+    assert fenced("x\n```\ny").startswith("````text\n")
+
+
+def test_a_base_that_changed_since_training_is_not_called_the_base(
+    study: Place, tiny_base: Path, report: dict
+) -> None:
+    weights = tiny_base / "model.safetensors"
+    saved = weights.read_bytes()
+    weights.write_bytes(saved[:-4] + b"\0\0\x80\x3f")
+    try:
+        assert "has changed since" in study.refused("compare.report")
+    finally:
+        weights.write_bytes(saved)

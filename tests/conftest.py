@@ -1,0 +1,126 @@
+"""Shared pieces: a place to run commands in, a miniature text, a tiny base, a finished study."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from compare import plays
+
+NOWHERE = "http://127.0.0.1:9"  # nothing listens there: the network, cut
+
+# A miniature configuration: seconds instead of minutes.
+SCRATCH = ["scratch_lm.train", "--vocabulary", "400", "--context-length", "32", "--layers", "1",
+           "--width", "32", "--heads", "2", "--feed-forward", "64", "--epochs", "3",
+           "--learning-rate", "0.003", "--batch-size", "8"]  # fmt: skip
+FINETUNE = ["gpt2_finetune.train", "--epochs", "3", "--batch-tokens", "256"]
+
+
+class Place:
+    """A working directory, and an environment without network, accounts or a warm cache."""
+
+    def __init__(self, path: Path, caches: Path) -> None:
+        self.path = path
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "HF_"))}
+        self.environment = inherited | {
+            "HF_HOME": str(caches / "huggingface"),
+            "HF_ENDPOINT": NOWHERE,
+            "WANDB_BASE_URL": NOWHERE,
+            "XDG_CACHE_HOME": str(caches),
+            "NETRC": str(caches / "no-netrc"),
+            "OMP_NUM_THREADS": "1",  # the same sums in the same order, on any machine
+        }
+
+    def run(self, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """`python -m <arguments>`, which must end with exit code `code`."""
+        done = subprocess.run(
+            self._command(arguments), cwd=self.path, env=self.environment,
+            capture_output=True, text=True, timeout=240,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def refused(self, *arguments: object, code: int = 2) -> str:
+        """The one line on stderr of a command that must end with `code` and no traceback."""
+        lines = self.run(*arguments, code=code).stderr.strip().splitlines()
+        assert lines[-1].startswith("error: "), lines
+        assert not any("Traceback" in line for line in lines)
+        return lines[-1]
+
+    def kill_when(self, ready: Callable[[], bool], *arguments: object) -> None:
+        """Start `python -m <arguments>` and SIGKILL it as soon as `ready()`."""
+        process = subprocess.Popen(
+            self._command(arguments), cwd=self.path, env=self.environment,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while not ready():
+            assert process.poll() is None, "the process ended before it could be killed"
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    @staticmethod
+    def _command(arguments: tuple[object, ...]) -> list[str]:
+        return [sys.executable, "-m", *map(str, arguments)]
+
+
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("caches")
+
+
+@pytest.fixture
+def place(tmp_path: Path, caches: Path) -> Place:
+    return Place(tmp_path, caches)
+
+
+@pytest.fixture(scope="session")
+def tiny_shakespeare() -> str:
+    return plays.tiny_shakespeare().decode()
+
+
+@pytest.fixture(scope="session")
+def mini_text(tmp_path_factory: pytest.TempPathFactory, tiny_shakespeare: str) -> Path:
+    """The first 30,000 characters of the corpus, as a user's own file."""
+    path = tmp_path_factory.mktemp("text") / "mini.txt"
+    path.write_text(tiny_shakespeare[:30_000])
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory, mini_text: Path) -> Path:
+    """A GPT-2 of 2 layers x 32 with random weights and its own tokenizer, as a directory."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
+
+    path = tmp_path_factory.mktemp("base") / "tiny-gpt2"
+    empty = GPT2Tokenizer(vocab={"<|endoftext|>": 0}, merges=[])
+    tokenizer = empty.train_new_from_iterator([mini_text.read_text()], 300, show_progress=False)
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_head=2,
+        bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def study(
+    tmp_path_factory: pytest.TempPathFactory, caches: Path, mini_text: Path, tiny_base: Path
+) -> Place:
+    """A place where both tracks have run to their end on the miniature text."""
+    place = Place(tmp_path_factory.mktemp("study"), caches)
+    text = ["--corpus", mini_text]
+    place.run(*SCRATCH, *text)
+    place.run(*SCRATCH, *text, "--preset", "tuned", "--tracking", "disabled")
+    place.run(*FINETUNE, *text, "--base", tiny_base, "--learning-rate", "0.003")
+    return place

@@ -1,0 +1,93 @@
+"""The GPT-2 track from the command line, and what the Trainer is really given."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import GPT2LMHeadModel, Trainer, TrainingArguments, default_data_collator
+
+from compare.blocks import blocks
+from tests.conftest import FINETUNE, Place
+from tests.scratch_lm.test_train import lines, without_times
+
+RUN = Path("runs/gpt2_finetune/tiny-gpt2-seed1")
+
+
+def test_run_record_says_what_ran_and_how_well(study: Place) -> None:
+    run = json.loads((study.path / RUN / "run.json").read_text())
+    assert run["status"] == "complete" and run["base"]["resolved"] == "tiny-gpt2"
+    assert run["trainer_loaded"]
+    losses = [run["zero_shot"]["loss"], *(epoch["eval"]["loss"] for epoch in run["epochs"])]
+    assert losses == sorted(losses, reverse=True)
+    assert run["epochs"][-1]["eval"]["bytes"] == run["zero_shot"]["bytes"] == 1500
+    assert [epoch["characters_seen"] for epoch in run["epochs"]] == [27_000, 54_000, 81_000]
+
+
+def test_both_tracks_log_the_same_keys(study: Place) -> None:
+    keys = [
+        {key for line in lines(study.path / "runs" / run / "history.jsonl") for key in line}
+        for run in ("gpt2_finetune/tiny-gpt2-seed1", "scratch_lm/course-seed1")
+    ]
+    assert keys[0] == keys[1]
+
+
+def test_every_token_of_a_block_counts_in_the_trainers_loss(
+    tmp_path: Path, tiny_base: Path
+) -> None:
+    """The Trainer's loss is the mean over all targets, first of each block included."""
+    model = GPT2LMHeadModel.from_pretrained(tiny_base)
+    inputs, targets = map(torch.from_numpy, blocks(torch.randint(300, (150,)).numpy(), 64, 0))
+    rows = [
+        {"input_ids": x, "labels": y, "shift_labels": y}
+        for x, y in zip(inputs, targets, strict=True)
+    ]
+    trainer = Trainer(
+        model,
+        TrainingArguments(
+            str(tmp_path), remove_unused_columns=False, use_cpu=True, report_to="none"
+        ),
+    )
+    batch = default_data_collator(rows)
+    counted, items = trainer.get_batch_samples(iter([batch]), 1, torch.device("cpu"))
+    model.eval()
+    loss = trainer.compute_loss(model, dict(counted[0]), num_items_in_batch=items)
+    logits = model(inputs).logits
+    expected = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), reduction="sum"
+    )
+    assert items == 150
+    torch.testing.assert_close(loss, expected / 150)
+
+
+def test_killed_run_resumes_to_the_same_weights_and_history(
+    place: Place, mini_text: Path, tiny_base: Path
+) -> None:
+    command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled"]
+    place.kill_when(
+        lambda: any((place.path / RUN / "checkpoint").glob("checkpoint-*/trainer_state.json")),
+        *command,
+    )
+    assert "resumed" in place.run(*command, "--resume").stdout
+    place.run(*command)
+    resumed, straight = (place.path / RUN.with_name(RUN.name + end) for end in ("", "-2"))
+    assert (resumed / "model/model.safetensors").read_bytes() == (
+        straight / "model/model.safetensors"
+    ).read_bytes()
+    histories = [without_times(lines(path / "history.jsonl")) for path in (resumed, straight)]
+    assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--epochs", "0"], "--epochs is 0"),
+        (["--learning-rate", "inf"], "--learning-rate is inf"),
+        (["--base", ""], "--base is empty"),
+        (["--warmup", "1"], "--warmup is 1.0"),
+    ],
+)
+def test_wrong_options_are_refused(place: Place, options: list[str], words: str) -> None:
+    assert words in place.refused("gpt2_finetune.train", *options)

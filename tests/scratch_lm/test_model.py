@@ -1,0 +1,108 @@
+"""Decoder-only for real: nothing leaks from the future or from other rows, anyone can load it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import set_seed
+
+from scratch_lm.config import PRESETS, ScratchOptions
+from scratch_lm.model import ScratchConfig, ScratchLM
+
+
+@pytest.fixture(scope="module")
+def model() -> ScratchLM:
+    set_seed(0)
+    config = ScratchConfig(
+        vocab_size=50, max_position_embeddings=12, num_hidden_layers=3, hidden_size=16,
+        num_attention_heads=4, intermediate_size=32, initializer_range=0.5,
+    )  # fmt: skip
+    return ScratchLM(config).eval()
+
+
+@torch.inference_mode()
+def test_changing_a_token_changes_no_logit_before_it(model: ScratchLM) -> None:
+    ids = torch.randint(50, (1, 12))
+    before = model(ids).logits
+    for t in range(12):
+        changed = ids.clone()
+        changed[0, t] = (ids[0, t] + 1) % 50
+        after = model(changed).logits
+        assert torch.equal(after[:, :t], before[:, :t])
+        assert not torch.allclose(after[:, t], before[:, t])
+
+
+@torch.inference_mode()
+def test_rows_of_a_batch_do_not_touch(model: ScratchLM) -> None:
+    ids = torch.randint(50, (3, 12))
+    together = model(ids).logits
+    for row in range(3):
+        torch.testing.assert_close(model(ids[row : row + 1]).logits[0], together[row])
+    ids[1] = (ids[1] + 1) % 50
+    changed = model(ids).logits
+    assert torch.equal(changed[[0, 2]], together[[0, 2]])
+
+
+def test_nothing_to_attend_to_but_itself(model: ScratchLM) -> None:
+    assert isinstance(model.decoder, torch.nn.TransformerDecoder)
+    assert all(isinstance(each, torch.nn.TransformerDecoderLayer) for each in model.decoder.layers)
+    assert not any("multihead_attn" in name for name, _ in model.named_parameters())
+    assert model.lm_head.weight is model.tokens.weight
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_parameters_are_counted_before_the_model_is_built(preset: str) -> None:
+    options = ScratchOptions(preset=preset, **PRESETS[preset])
+    config = ScratchConfig(
+        vocab_size=options.vocabulary, max_position_embeddings=options.context_length,
+        num_hidden_layers=options.layers, hidden_size=options.width,
+        num_attention_heads=options.heads, intermediate_size=options.feed_forward,
+    )  # fmt: skip
+    assert options.parameters == ScratchLM(config).num_parameters() < 1_000_000
+
+
+def test_too_long_input_and_padding_are_refused(model: ScratchLM) -> None:
+    with pytest.raises(ValueError, match="13 tokens are more than the context length 12"):
+        model(torch.zeros(1, 13, dtype=torch.long))
+    with pytest.raises(ValueError, match="padding"):
+        model(torch.zeros(1, 2, dtype=torch.long), attention_mask=torch.tensor([[0, 1]]))
+
+
+def test_loss_is_that_of_the_next_token(model: ScratchLM) -> None:
+    ids = torch.randint(50, (2, 12))
+    out = model(ids, labels=ids)
+    expected = torch.nn.functional.cross_entropy(
+        out.logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()
+    )
+    torch.testing.assert_close(out.loss, expected)
+
+
+STRANGER = """
+import sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+assert not any(name in sys.modules for name in ("scratch_lm", "compare"))
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], trust_remote_code=True)
+torch.save(model(torch.arange(30)[None]).logits, sys.argv[2])
+generator = pipeline("text-generation", sys.argv[1], trust_remote_code=True)
+text = generator("ROMEO:", max_new_tokens=60, do_sample=False)[0]["generated_text"]
+assert text.startswith("ROMEO:") and len(text) > 66, text
+assert "scratch_lm.model" not in sys.modules
+"""
+
+
+def test_a_stranger_loads_the_saved_model_and_gets_the_same_logits(study, tmp_path: Path) -> None:
+    folder = study.path / "runs" / "scratch_lm" / "course-seed1" / "model"
+    # -S -I and an explicit path: this project is not importable in that process.
+    site = next(path for path in sys.path if path.endswith("site-packages"))
+    code = f"import sys; sys.path.append({site!r})\n{STRANGER}"
+    subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, str(folder), str(tmp_path / "logits.pt")],
+        check=True, cwd=tmp_path, env=study.environment | {"PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    ours = ScratchLM.from_pretrained(folder)(torch.arange(30)[None]).logits
+    torch.testing.assert_close(torch.load(tmp_path / "logits.pt"), ours)

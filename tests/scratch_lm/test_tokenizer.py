@@ -1,0 +1,31 @@
+"""Lossless on anything, learnt from the training split alone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import GPT2Tokenizer
+
+from scratch_lm.tokenizer import train_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_shakespeare: str) -> GPT2Tokenizer:
+    return train_tokenizer(tiny_shakespeare[:100_000], 512, 128)
+
+
+@given(text=st.text())
+def test_any_text_survives_the_round_trip(tokenizer: GPT2Tokenizer, text: str) -> None:
+    ids = tokenizer(text, split_special_tokens=True)["input_ids"]
+    assert tokenizer.decode(ids) == text
+
+
+def test_vocabulary_is_as_large_as_asked_and_learns_words(tokenizer: GPT2Tokenizer) -> None:
+    assert len(tokenizer) == 512
+    assert len(tokenizer(" the")["input_ids"]) == 1
+
+
+def test_text_too_poor_for_the_vocabulary_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"gives only \d+ tokens: lower --vocabulary from 4096"):
+        train_tokenizer("To be, or not to be.", 4096, 128)

@@ -1,0 +1,130 @@
+"""The scratch track from the command line: what it leaves, how it resumes, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from tests.conftest import SCRATCH, Place
+
+RUN = Path("runs/scratch_lm/course-seed1")
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def without_times(history: list[dict]) -> list[dict]:
+    return [
+        {k: v for k, v in line.items() if k != "throughput/characters_per_second"}
+        for line in history
+    ]
+
+
+def test_run_record_says_what_ran_and_how_well(study: Place) -> None:
+    run = json.loads((study.path / RUN / "run.json").read_text())
+    assert run["status"] == "complete" and run["track"] == "scratch_lm"
+    assert run["corpus"]["splits"]["train"]["chars"] == 27_000
+    losses = [epoch["eval"]["bits_per_byte"] for epoch in run["epochs"]]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < 5.2
+    assert run["best_epoch"] == 3
+    assert [epoch["characters_seen"] for epoch in run["epochs"]] == [27_000, 54_000, 81_000]
+    assert all(epoch["eval"]["bytes"] == 1500 for epoch in run["epochs"])
+    assert not run["trainer_loaded"]
+    assert run["tracking"]["mode"] == "offline"
+    assert list((study.path / run["tracking"]["where"]).glob("*.wandb"))
+    assert (study.path / "runs/scratch_lm/latest").resolve().name == "tuned-seed1"
+    assert not (study.path / RUN / "checkpoint").exists()
+
+
+def test_history_and_samples_follow_the_contract(study: Place) -> None:
+    history = lines(study.path / RUN / "history.jsonl")
+    train = [line for line in history if "train/loss" in line]
+    assert {"step", "epoch", "characters_seen", "train/loss", "train/learning_rate",
+            "throughput/characters_per_second"} == train[0].keys()  # fmt: skip
+    evaluated = [line for line in history if "eval/loss" in line]
+    assert [line["epoch"] for line in evaluated] == [1, 2, 3]
+    assert {"eval/bits_per_byte", "eval/token_perplexity"} < evaluated[0].keys()
+    samples = lines(study.path / RUN / "samples.jsonl")
+    assert [sample["epoch"] for sample in samples] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert all(len(sample["text"]) == 300 for sample in samples)
+
+
+@pytest.mark.parametrize("lines_before", [1, 7])
+def test_killed_run_resumes_to_the_same_weights_and_history(
+    place: Place, mini_text: Path, lines_before: int
+) -> None:
+    command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled"]
+    command += ["--checkpoint-steps", "20"]
+    history = place.path / RUN / "history.jsonl"
+    place.kill_when(
+        lambda: history.exists() and len(history.read_text().splitlines()) >= lines_before,
+        *command,
+    )
+    assert json.loads((place.path / RUN / "run.json").read_text())["status"] == "running"
+    assert "resumed" in place.run(*command, "--resume").stdout
+    place.run(*command)
+    resumed, straight = (place.path / RUN.with_name(n) for n in ("course-seed1", "course-seed1-2"))
+    assert (resumed / "model/model.safetensors").read_bytes() == (
+        straight / "model/model.safetensors"
+    ).read_bytes()
+    histories = [without_times(lines(path / "history.jsonl")) for path in (resumed, straight)]
+    assert histories[0] == histories[1]
+    assert lines(resumed / "samples.jsonl") == lines(straight / "samples.jsonl")
+
+
+def test_resume_of_a_complete_run_does_nothing(study: Place, mini_text: Path) -> None:
+    before = (study.path / RUN / "run.json").read_bytes()
+    assert "complete" in study.run(*SCRATCH, "--corpus", mini_text, "--resume").stdout
+    assert (study.path / RUN / "run.json").read_bytes() == before
+
+
+def test_resume_under_another_configuration_is_refused(place: Place, mini_text: Path) -> None:
+    command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled"]
+    history = place.path / RUN / "history.jsonl"
+    place.kill_when(history.exists, *command)
+    line = place.refused(*command, "--dropout", "0.1", "--resume")
+    assert "dropout was 0.0 and is now 0.1" in line
+
+
+def test_the_best_epoch_is_what_is_saved(study: Place) -> None:
+    """The saved model, scored again, gives the recorded validation score."""
+    from compare import models, scoring
+
+    run = json.loads((study.path / RUN / "run.json").read_text())
+    model, tokenizer = models.load(study.path / RUN / "model")
+    text = Path(run["config"]["corpus"]).read_text()[27_000:28_500]
+    again = scoring.score(model, tokenizer, text).summary()
+    recorded = run["epochs"][run["best_epoch"] - 1]["eval"]
+    assert again["nats"] == pytest.approx(recorded["nats"], rel=1e-5)
+    assert load_file(study.path / RUN / "model/model.safetensors")["tokens.weight"].shape[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--vocabulary", "8000"], "1,307,136 parameters, of which 1,040,384 are embeddings"),
+        (["--heads", "3"], "--heads 3 does not divide --width 128"),
+        (["--epochs", "0"], "--epochs is 0: it must be between"),
+        (["--learning-rate", "nan"], "--learning-rate is nan"),
+        (["--learning-rate", "-1"], "--learning-rate is -1.0"),
+        (["--layers", "two"], "invalid int value: 'two'"),
+        (["--preset", "best"], "invalid choice: 'best'"),
+        (["--project", ""], "--project is empty"),
+        (["--no-such-option"], "--no-such-option"),
+        (["--vocabulary", "100"], "--vocabulary is 100"),
+    ],
+)
+def test_wrong_options_are_refused_before_any_work(
+    place: Place, options: list[str], words: str
+) -> None:
+    assert words in place.refused("scratch_lm.train", *options)
+    assert not (place.path / "runs").exists()
+
+
+def test_vocabulary_larger_than_the_text_allows(place: Place, mini_text: Path) -> None:
+    line = place.refused("scratch_lm.train", "--corpus", mini_text, "--vocabulary", "5000")
+    assert "lower --vocabulary from 5000" in line

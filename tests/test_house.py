@@ -1,0 +1,88 @@
+"""Who may import whom, commands that answer at once, and a README that works."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Place
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = ("scratch_lm.train", "gpt2_finetune.train", "gpt2_finetune.build_offline_base",
+            "compare.corpus", "compare.generate", "compare.report", "compare.publish")  # fmt: skip
+ALLOWED = {
+    "compare": {"compare"},
+    "scratch_lm": {"scratch_lm", "compare"},
+    "gpt2_finetune": {"gpt2_finetune", "compare"},
+}
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_the_tracks_know_the_referee_and_the_referee_knows_neither(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                first = name.split(".")[0]
+                assert first not in ALLOWED or first in ALLOWED[package], f"{path}: {name}"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_without_loading_torch(place: Place, command: str) -> None:
+    code = (
+        "import runpy, sys\nsys.argv = ['x', '--help']\n"
+        f"try: runpy.run_module({command!r}, run_name='__main__')\n"
+        "finally: sys.exit('torch was loaded' if 'torch' in sys.modules else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=place.path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"usage: python -m {command}" in done.stdout
+    options = re.findall(r"^  (--[a-z-]+)", done.stdout, re.MULTILINE)
+    assert done.stdout.count("(default:") == len(options)
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    modules = set(re.findall(r"python -m ([\w.]+)", README))
+    assert set(COMMANDS) <= modules
+    for module in modules - set(COMMANDS):
+        assert module in ("venv", "pytest"), module
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in re.findall(r"make (\w[\w-]*)", README):
+        assert target in targets, target
+
+
+def test_every_option_in_the_readme_exists(place: Place) -> None:
+    for line in re.findall(r"^python -m .*$", README, re.MULTILINE):
+        command, options = line.split()[2], re.findall(r"(--[a-z-]+)", line.split("#")[0])
+        if command in COMMANDS and options:
+            known = place.run(command, "--help").stdout
+            assert all(option in known for option in options), line
+
+
+def test_readme_tree_names_every_module() -> None:
+    for package in ALLOWED:
+        for path in (ROOT / package).glob("*.py"):
+            if path.name != "__init__.py":
+                assert path.name in README, path
+
+
+def test_constraints_pin_every_requirement_within_its_bounds() -> None:
+    from importlib.metadata import requires
+
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
+    pinned = {canonicalize_name(name): v for name, v in (line.split("==") for line in lines)}
+    for text in requires("tiny-shakespeare-study"):
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), text
