@@ -87,7 +87,7 @@ def parse(
         first.add_argument("--preset", default=preset_field.default)
         name = first.parse_known_args(argv)[0].preset
         defaults = {"preset": name, **presets.get(name, {})}  # a wrong name is refused below
-    module = sys.modules[options.__module__].__spec__
+    module = sys.modules["__main__"].__spec__
     parser = _Parser(
         prog=f"python -m {module.name}" if module else None,
         description=options.__doc__,

@@ -44,12 +44,13 @@ import shutil
 import textwrap
 from itertools import zip_longest
 
-from compare import models, runs
+from compare import finished, models
 from compare.sampling import Settings, sample
 
 
 def generate(options: GenerateOptions) -> None:
-    found = [runs.load(options.run)] if options.run else [runs.latest(t) for t in runs.COMMANDS]
+    tracks = ("scratch_lm", "gpt2_finetune")
+    found = [finished.load(options.run)] if options.run else list(map(finished.latest, tracks))
     settings = Settings(options.temperature, options.top_k, options.characters, options.seed)
     texts = []
     for run in found:

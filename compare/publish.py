@@ -35,7 +35,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from compare import models, runs
+from compare import finished, models, runs
 from compare.render import render
 
 STAGED = runs.ROOT / "publish"
@@ -48,7 +48,7 @@ METRICS = ("bits_per_byte", "nats_per_char", "word_perplexity", "token_perplexit
 
 
 def publish(options: PublishOptions) -> None:
-    scratch, gpt2 = runs.newest()
+    scratch, gpt2 = finished.newest()
     results = _report_of([*scratch, gpt2])
     # Validation chooses which scratch model is published; test has no say.
     best = min(scratch, key=lambda run: run["epochs"][run["best_epoch"] - 1]["eval"]["nats"])

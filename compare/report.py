@@ -32,7 +32,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from compare import corpus as corpora
-from compare import figures, models, runs, sampling, scoring, statistics
+from compare import figures, finished, models, sampling, scoring, statistics
 from compare.corpus import Corpus, write_atomically
 from compare.render import render
 from compare.requirements import requirements
@@ -42,7 +42,7 @@ HERE = Path(__file__).parent
 
 
 def report(options: ReportOptions) -> None:
-    scratch, gpt2 = runs.newest()
+    scratch, gpt2 = finished.newest()
     corpus = corpus_of(gpt2)
     rows = [models.base_row(gpt2), *map(models.row, [*scratch, gpt2])]
     scores, table, texts = {}, [], {}

@@ -1,4 +1,4 @@
-"""The record that a training leaves in `runs/<track>/<name>/`, and how it is found again.
+"""The record that a training leaves in `runs/<track>/<name>/`; `compare.finished` reads it.
 
     run.json        what ran, on what, and its scores: see `start` and `finish`
     history.jsonl   one line per logged step, the source of truth for curves
@@ -22,6 +22,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
 from compare import tracking
 from compare.cli import Misuse, StudyOptions, as_record
 from compare.corpus import Corpus, write_atomically
@@ -40,7 +43,7 @@ class Run:
 
     def __init__(self, path: Path, record: dict[str, Any]) -> None:
         self.path, self.record = path, record
-        self.history: list[dict[str, Any]] = _read_lines(path / "history.jsonl")
+        self.history: list[dict[str, Any]] = read_lines(path / "history.jsonl")
         self.tracker: tracking.Tracker | None = None
         self._began = time.perf_counter() - record.get("wall_seconds", 0.0)
 
@@ -60,7 +63,7 @@ class Run:
         for sample in samples:
             _append(self.path / "samples.jsonl", sample)
         if self.tracker:
-            self.tracker.log_samples(_read_lines(self.path / "samples.jsonl"))
+            self.tracker.log_samples(read_lines(self.path / "samples.jsonl"))
 
     def add_epoch(self, epoch: dict[str, Any]) -> None:
         """One finished epoch: its losses go to the record, its evaluation to the history."""
@@ -77,12 +80,21 @@ class Run:
             line for line in self.history if line["characters_seen"] <= characters_seen
             and ("eval/loss" not in line or line["epoch"] <= epochs)
         ]  # fmt: skip
-        samples = _read_lines(self.path / "samples.jsonl")
+        samples = read_lines(self.path / "samples.jsonl")
         kept = {"history": self.history, "samples": [s for s in samples if s["epoch"] <= epochs]}
         for name, lines in kept.items():
             text = "".join(json.dumps(line) + "\n" for line in lines)
             write_atomically(self.path / f"{name}.jsonl", text.encode())
         self.record["epochs"] = self.record["epochs"][:epochs]
+
+    def save_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        """`model/` in the layout of `save_pretrained`, as a whole or not at all."""
+        logging.disable_progress_bar()  # "Writing model shards": over before it can be read
+        new = self.path / ".model"
+        model.save_pretrained(new)
+        tokenizer.save_pretrained(new)
+        shutil.rmtree(self.path / "model", ignore_errors=True)
+        new.replace(self.path / "model")
 
     def save(self) -> None:
         self.record["wall_seconds"] = round(time.perf_counter() - self._began, 1)
@@ -129,18 +141,20 @@ def start(
     configuration or corpus differ from those given now.
     """
     config = as_record(options)
+    command = [argument for argument in sys.argv[1:] if argument != "--resume"]
     folder = ROOT / track
     number, path = 1, folder / name
     while (folder / f"{name}-{number + 1}").exists():
         number, path = number + 1, folder / f"{name}-{number + 1}"
     if options.resume and (path / "run.json").exists():
         record = json.loads((path / "run.json").read_text("utf-8"))
-        now = {**config, "corpus sha256": corpus.sha256}
-        then = {**record["config"], "corpus sha256": record["corpus"]["sha256"]}
+        now = {**config, "corpus": corpus.sha256, "base": fields.get("base", {})}
+        then = {**record["config"], "corpus": record["corpus"]["sha256"]}
+        then["base"] = record.get("base", {})
         differences = [
             f"{key} was {then.get(key)} and is now {now.get(key)}"
             for key in sorted(now.keys() | then.keys())
-            if now.get(key) != then.get(key)
+            if now.get(key) != then.get(key) and key not in ("tracking", "project")
         ]
         if not differences:
             complete = record["status"] == "complete"
@@ -157,7 +171,7 @@ def start(
         "schema": SCHEMA,
         "track": track,
         "status": "running",
-        "command": " ".join([COMMANDS[track], *sys.argv[1:]]),
+        "command": " ".join([COMMANDS[track], *command]),
         "config": config,
         "corpus": corpus.record(),
         **fields,
@@ -173,71 +187,6 @@ def start(
     return run, "new"
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The record of the complete run in directory `path`, with `path` and `samples` added.
-
-    Raises Misuse when there is no run, or it is not complete.
-    """
-    path = path.parent / path.readlink() if path.is_symlink() else path
-    if not (path / "run.json").is_file():
-        raise Misuse(f"{path} is not a run directory: it has no run.json")
-    record = json.loads((path / "run.json").read_text("utf-8"))
-    if record.get("schema") != SCHEMA:
-        raise Misuse(f"{path}/run.json has schema {record.get('schema')}, this reads {SCHEMA}")
-    if record["status"] != "complete":
-        raise Misuse(
-            f"{path} is not complete: finish it with {COMMANDS[record['track']]} --resume "
-            "and the options of its run.json"
-        )
-    return record | {
-        "path": path,
-        "history": _read_lines(path / "history.jsonl"),
-        "samples": _read_lines(path / "samples.jsonl"),
-    }
-
-
-def latest(track: str) -> dict[str, Any]:
-    """The newest complete run of `track`.  Raises Misuse, with the command that makes one."""
-    link = ROOT / track / "latest"
-    if not link.exists():
-        unfinished = [path.parent.name for path in sorted((ROOT / track).glob("*/run.json"))]
-        raise Misuse(
-            f"no complete run in {ROOT / track}: make one with {COMMANDS[track]}"
-            + (f", or finish {', '.join(unfinished)} with --resume" if unfinished else "")
-        )
-    return load(link)
-
-
-def complete(track: str) -> list[dict[str, Any]]:
-    """All complete runs of `track`, oldest first."""
-    found = []
-    for file in (ROOT / track).glob("*/run.json"):
-        if file.parent.is_symlink():
-            continue
-        record = json.loads(file.read_text("utf-8"))
-        if record["status"] == "complete":
-            found.append((record["started"], file.parent))
-    return [load(path) for _, path in sorted(found)]
-
-
-def newest() -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The newest complete scratch run of each preset, and the newest of the GPT-2 track.
-
-    Raises Misuse when a track has none, or when they were trained on different texts.
-    """
-    gpt2, scratch = latest("gpt2_finetune"), latest("scratch_lm")
-    if scratch["corpus"]["sha256"] != gpt2["corpus"]["sha256"]:
-        raise Misuse(
-            f"{scratch['path']} was trained on {scratch['corpus']['name']} and {gpt2['path']} on "
-            f"{gpt2['corpus']['name']}: train both tracks on the same --corpus"
-        )
-    same = [
-        run for run in complete("scratch_lm") if run["corpus"]["sha256"] == gpt2["corpus"]["sha256"]
-    ]
-    by_preset = {run["preset"]: run for run in same}
-    return [by_preset[preset] for preset in sorted(by_preset)], gpt2
-
-
 def tracked(summary: dict[str, float | int]) -> dict[str, float | int]:
     """The values of a summary that are logged after each epoch, under their W&B keys."""
     keys = ("loss", "bits_per_byte", "token_perplexity")
@@ -249,7 +198,8 @@ def _append(path: Path, values: dict[str, Any]) -> None:
         file.write(json.dumps(values) + "\n")
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file; none where there is no file."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]

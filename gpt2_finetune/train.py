@@ -109,8 +109,7 @@ def train(options: FinetuneOptions) -> runs.Run:
         run.log({"epoch": 0, "characters_seen": 0} | runs.tracked(zero_shot))
 
     trainer.train(resume_from_checkpoint=last)
-    model.save_pretrained(run.path / "model")
-    tokenizer.save_pretrained(run.path / "model")
+    run.save_model(model, tokenizer)
     run.finish()
     run.print_summary()
     return run

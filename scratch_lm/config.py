@@ -1,6 +1,6 @@
 """Options of the scratch track, its presets, and the parameter budget.
 
-1 epoch of `course` = 1,003,854 characters = 326 k tokens = 637 steps of 4 x 128 tokens.
+1 epoch of `course` = 1,003,854 characters = 307,607 tokens = 601 steps of 4 x 128 tokens.
 """
 
 from __future__ import annotations

@@ -154,8 +154,7 @@ def train(options: ScratchOptions) -> runs.Run:
         save_checkpoint(checkpoint, model, made, progress | {"nats": 0.0, "seconds": 0.0})
 
     load_checkpoint(best, model, [])
-    model.save_pretrained(run.path / "model")
-    tokenizer.save_pretrained(run.path / "model")
+    run.save_model(model, tokenizer)
     run.finish()
     run.print_summary()
     return run

@@ -135,5 +135,5 @@ def test_command_shows_and_exports_a_users_text(place: Place) -> None:
     (place.path / "own.txt").write_bytes(text.encode())
     shown = place.run("compare.corpus", "--corpus", "own.txt", "--export", "copy.txt").stdout
     assert hashlib.sha256(text.encode()).hexdigest() in shown
-    assert "train      153 characters, 171 bytes" in shown
+    assert "train      162 characters, 180 bytes" in shown
     assert (place.path / "copy.txt").read_bytes() == text.encode()
