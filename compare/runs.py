@@ -20,14 +20,14 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
+from typing import TYPE_CHECKING, Any
 
 from compare import tracking
 from compare.cli import Misuse, StudyOptions, as_record
 from compare.corpus import Corpus, write_atomically
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ROOT = Path("runs")
 SCHEMA = 1
@@ -89,6 +89,8 @@ class Run:
 
     def save_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         """`model/` in the layout of `save_pretrained`, as a whole or not at all."""
+        from transformers.utils import logging
+
         logging.disable_progress_bar()  # "Writing model shards": over before it can be read
         new = self.path / ".model"
         model.save_pretrained(new)

@@ -106,7 +106,7 @@ def test_the_best_epoch_is_what_is_saved(study: Place) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--vocabulary", "8000"], "1,307,136 parameters, of which 1,040,384 are embeddings"),
+        (["--vocabulary", "8000"], "1,305,600 parameters, of which 1,040,384 are embeddings"),
         (["--heads", "3"], "--heads 3 does not divide --width 128"),
         (["--epochs", "0"], "--epochs is 0: it must be between"),
         (["--learning-rate", "nan"], "--learning-rate is nan"),
