@@ -22,6 +22,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tqdm.auto import tqdm
+
 from compare import tracking
 from compare.cli import Misuse, StudyOptions, as_record
 from compare.corpus import Corpus, write_atomically
@@ -73,6 +75,11 @@ class Run:
         best = min(self.record["epochs"], key=lambda each: each["eval"]["bits_per_byte"])
         self.record["best_epoch"] = best["epoch"]
         self.save()
+        tqdm.write(
+            f"epoch {epoch['epoch']}: train loss {epoch['train_loss']:.4f}, validation loss "
+            f"{epoch['eval']['loss']:.4f} nats/token = "
+            f"{epoch['eval']['bits_per_byte']:.4f} bits/byte"
+        )
 
     def rewind(self, characters_seen: int, epochs: int) -> None:
         """Forget what was logged after the checkpoint that training goes on from."""
@@ -123,8 +130,9 @@ class Run:
         new.unlink(missing_ok=True)
         new.symlink_to(self.path.name)
         new.replace(latest)
+        self._print_summary()
 
-    def print_summary(self) -> None:
+    def _print_summary(self) -> None:
         """Losses by epoch, the best one, and what to open next."""
         print("epoch  train loss  validation loss  bits/byte  (losses in nats/token)")
         for epoch in self.record["epochs"]:

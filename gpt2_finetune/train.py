@@ -111,7 +111,6 @@ def train(options: FinetuneOptions) -> runs.Run:
     trainer.train(resume_from_checkpoint=last)
     run.save_model(model, tokenizer)
     run.finish()
-    run.print_summary()
     return run
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tqdm.auto import tqdm
 from transformers import ProgressCallback, Trainer, TrainerCallback
 
 from compare import sampling, scoring
@@ -94,10 +93,6 @@ class RecordCallback(TrainerCallback):
                 "characters_seen": self.characters(epoch),
                 "seconds": round(seconds, 1),
             }
-        )
-        tqdm.write(
-            f"epoch {epoch}: train loss {train_loss:.4f}, validation loss {scores['loss']:.4f} "
-            f"nats/token = {scores['bits_per_byte']:.4f} bits/byte"
         )
 
     def characters(self, epochs: float) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -14,13 +14,24 @@ from torch import nn
 from compare.corpus import write_atomically
 
 
+@dataclass
+class Progress:
+    """Where a training stands."""
+
+    step: int = 0
+    epochs: int = 0  # finished ones
+    characters_seen: int = 0
+    nats: float = 0.0  # of the running epoch's training loss, summed over its targets so far
+    seconds: float = 0.0  # spent on the running epoch's steps
+
+
 def save_checkpoint(
     path: Path,
     model: nn.Module,
     optimizers: list[torch.optim.Optimizer],
-    progress: dict[str, Any],
+    progress: Progress,
 ) -> None:
-    """Weights, optimizer states, random state and `progress` (anything JSON can hold)."""
+    """Weights, optimizer states, random state and `progress`."""
     tensors = {f"model/{name}": p.detach() for name, p in model.named_parameters()}
     for number, optimizer in enumerate(optimizers):
         for parameter, state in optimizer.state_dict()["state"].items():
@@ -30,17 +41,17 @@ def save_checkpoint(
     if torch.cuda.is_available():
         tensors["random/cuda"] = torch.cuda.get_rng_state()
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(tensors, {"progress": json.dumps(progress)}))
+    write_atomically(path, save(tensors, {"progress": json.dumps(asdict(progress))}))
 
 
 def load_checkpoint(
     path: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer]
-) -> dict[str, Any]:
+) -> Progress:
     """Put the saved states back; returns `progress`."""
     states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
     parameters = dict(model.named_parameters())
     with safe_open(path, "pt") as file, torch.no_grad():
-        progress = json.loads(file.metadata()["progress"])
+        progress = Progress(**json.loads(file.metadata()["progress"]))
         for name in file.keys():
             kind, *rest = name.split("/")
             tensor = file.get_tensor(name)
