@@ -88,19 +88,13 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """As GPT-2: normal with 0.02, output projections smaller by sqrt(2 x layers)."""
-        std = self.config.initializer_range
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=std)
-        if isinstance(module, nn.MultiheadAttention):
-            nn.init.normal_(module.in_proj_weight, std=std)
-            nn.init.zeros_(module.in_proj_bias)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
-        if isinstance(module, SelfAttentionDecoderLayer):
-            residual_std = std / (2 * self.config.num_hidden_layers) ** 0.5
-            nn.init.normal_(module.self_attn.out_proj.weight, std=residual_std)
-            nn.init.normal_(module.linear2.weight, std=residual_std)
+        """torch's own for the layers, whose copies would all be alike; embeddings as in GPT-2."""
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+        elif isinstance(module, nn.MultiheadAttention):
+            module._reset_parameters()
+        elif isinstance(module, nn.Linear) and module is not self.lm_head:
+            module.reset_parameters()
 
     def get_input_embeddings(self) -> nn.Module:
         return self.tokens

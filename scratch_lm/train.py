@@ -15,6 +15,7 @@ if __name__ == "__main__":  # before torch is imported, so that --help answers a
     options = cli.parse(ScratchOptions, PRESETS)
 
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
@@ -22,7 +23,8 @@ from transformers import GPT2Tokenizer
 
 from compare import corpus as corpora
 from compare import runs, sampling, scoring, tracking
-from compare.blocks import IGNORED, blocks
+from compare.blocks import IGNORED
+from scratch_lm.batches import epoch_batches, steps_per_epoch
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.meter import Meter
 from scratch_lm.model import ScratchConfig, ScratchLM
@@ -36,8 +38,7 @@ CLIP = 1.0  # largest gradient norm
 def train(options: ScratchOptions) -> runs.Run:
     """Train, evaluate after every epoch, and save the best epoch's model."""
     corpus = corpora.load(options.corpus)
-    tokenizer, inputs, targets = prepare(corpus, options)
-    tokens = int((targets != IGNORED).sum())
+    tokenizer, ids = prepare(corpus, options)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(options.seed)
     model = build(tokenizer, options).to(device)
@@ -52,7 +53,7 @@ def train(options: ScratchOptions) -> runs.Run:
         preset=options.preset,
         parameters={"total": total, "non_embedding": total - options.embedding_parameters},
     )
-    print(f"{run.path}: {state}; {total:,} parameters, {tokens:,} tokens from {corpus.source}")
+    print(f"{run.path}: {state}; {total:,} parameters, {len(ids):,} tokens from {corpus.source}")
     if state == "complete":
         return run
     checkpoint, best = run.checkpoint / "state.safetensors", run.checkpoint / "best.safetensors"
@@ -60,20 +61,18 @@ def train(options: ScratchOptions) -> runs.Run:
     run.rewind(progress.characters_seen, progress.epochs)
     run.tracker = tracking.Tracker(run, options)
 
-    steps_per_epoch = -(-len(inputs) // options.batch_size)
-    steps = options.epochs * steps_per_epoch
+    per_epoch = steps_per_epoch(len(ids), options)
+    steps = options.epochs * per_epoch
     for epoch in range(progress.epochs + 1, options.epochs + 1):
-        # An order of its own for each epoch, and the same again after a resume.
-        shuffle = torch.Generator().manual_seed(options.seed * 1000 + epoch)
-        batches = torch.randperm(len(inputs), generator=shuffle).split(options.batch_size)
-        done = progress.step - (epoch - 1) * steps_per_epoch
-        bar = tqdm(batches[done:], f"epoch {epoch}/{options.epochs}", steps_per_epoch, initial=done)
+        batches = epoch_batches(ids, tokenizer.eos_token_id, options, epoch)
+        done = progress.step - (epoch - 1) * per_epoch
+        bar = tqdm(batches[done:], f"epoch {epoch}/{options.epochs}", per_epoch, initial=done)
         meter = Meter()
         model.train()
-        for batch in bar:
-            x, y = inputs[batch].to(device), targets[batch].to(device)
-            logits = model(x).logits
-            loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), ignore_index=IGNORED)
+        for inputs, targets in bar:
+            logits = model(inputs.to(device)).logits
+            targets = targets.to(device)
+            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             learning_rate = set_learning_rate(made, progress.step, steps, options.warmup_steps)
@@ -82,13 +81,13 @@ def train(options: ScratchOptions) -> runs.Run:
                 optimizer.zero_grad()
 
             progress.step += 1
-            meter.add(loss.item(), int((y != IGNORED).sum()))
-            last = progress.step == epoch * steps_per_epoch
+            meter.add(loss.item(), int((targets != IGNORED).sum()))
+            last = progress.step == epoch * per_epoch
             keep = progress.step % options.checkpoint_steps == 0 and not last
             if progress.step % LOG_STEPS == 0 or keep or last:
                 nats, counted, seconds = meter.read()
-                speed = counted / tokens * len(corpus.train) / seconds
-                epochs = progress.step / steps_per_epoch
+                speed = counted / len(ids) * len(corpus.train) / seconds
+                epochs = progress.step / per_epoch
                 progress.characters_seen = round(epochs * len(corpus.train))
                 progress.nats += nats
                 progress.seconds += seconds
@@ -111,7 +110,7 @@ def train(options: ScratchOptions) -> runs.Run:
         run.add_epoch(
             {
                 "epoch": epoch,
-                "train_loss": progress.nats / tokens,
+                "train_loss": progress.nats / len(ids),
                 "eval": score,
                 "characters_seen": progress.characters_seen,
                 "seconds": round(progress.seconds, 1),
@@ -128,10 +127,8 @@ def train(options: ScratchOptions) -> runs.Run:
     return run
 
 
-def prepare(
-    corpus: corpora.Corpus, options: ScratchOptions
-) -> tuple[GPT2Tokenizer, torch.Tensor, torch.Tensor]:
-    """Tokenizer, and inputs and targets of the training split, (blocks, context length) each.
+def prepare(corpus: corpora.Corpus, options: ScratchOptions) -> tuple[GPT2Tokenizer, np.ndarray]:
+    """Tokenizer, and the token ids of the training split (int64).
 
     Raises Misuse when the text is too short or too poor for the options.
     """
@@ -139,10 +136,9 @@ def prepare(
         tokenizer = train_tokenizer(corpus.train, options.vocabulary, options.context_length)
         scoring.require_window(tokenizer, corpus.validation, options.context_length)
         ids, _ = scoring.encode(tokenizer, corpus.train)
-        inputs, targets = blocks(ids, options.context_length, tokenizer.eos_token_id)
     except ValueError as error:
         raise cli.Misuse(f"--corpus {options.corpus}: {error}") from None
-    return tokenizer, torch.from_numpy(inputs), torch.from_numpy(targets)
+    return tokenizer, ids
 
 
 def build(tokenizer: GPT2Tokenizer, options: ScratchOptions) -> ScratchLM:
