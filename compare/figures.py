@@ -15,6 +15,7 @@ from compare.corpus import write_atomically
 
 # Okabe and Ito's colours, told apart by colour-blind readers; one for each trained model.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+TRACK_COLOURS = {"scratch_lm": COLOURS[0], "gpt2_finetune": COLOURS[1], "floor": "#777777"}
 STROKES = {"train": {"alpha": 0.45, "lw": 1}, "validation": {"marker": "o"}}
 STYLE = {
     "font.size": 11,
@@ -60,13 +61,13 @@ def loss_curves(path: Path, curves: dict[str, list[dict[str, Any]]], characters:
 
 
 def row_plot(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Every row's bits per byte on the test split, with its 95 % interval."""
+    """Each row's bits per byte on the test split, with its 95 % interval where there is one."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 0.6 * len(rows) + 1.2), layout="constrained")
         for place, row in enumerate(reversed(rows)):
-            low, high = row["ci95"]
-            colour = COLOURS[0] if row["track"] == "scratch_lm" else COLOURS[1]
-            axes.plot([low, high], [place, place], color=colour, lw=2)
+            colour = TRACK_COLOURS[row["track"]]
+            if row["ci95"]:
+                axes.plot(row["ci95"], [place, place], color=colour, lw=2)
             axes.plot(row["bits_per_byte"], place, "o", color=colour)
             axes.annotate(
                 f"{row['bits_per_byte']:.3f}",

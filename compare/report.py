@@ -34,6 +34,7 @@ from tqdm.auto import tqdm
 from compare import corpus as corpora
 from compare import figures, finished, models, sampling, scoring, statistics
 from compare.corpus import Corpus, write_atomically
+from compare.floors import floors
 from compare.render import render
 from compare.requirements import requirements
 
@@ -44,9 +45,10 @@ HERE = Path(__file__).parent
 def report(options: ReportOptions) -> None:
     scratch, gpt2 = finished.newest()
     corpus = corpus_of(gpt2)
+    table, scores = floors(corpus)
     rows = [models.base_row(gpt2), *map(models.row, [*scratch, gpt2])]
-    scores, table, texts = {}, [], {}
-    for row in tqdm(rows, "scoring"):
+    texts = {}
+    for row in tqdm(rows, "models", leave=False):
         model, tokenizer = models.load(row.folder)
         scores[row.name] = scoring.score(model, tokenizer, corpus.test, label=row.name)
         both = corpus.validation + corpus.test
@@ -56,9 +58,10 @@ def report(options: ReportOptions) -> None:
             for prompt in sampling.prompts(corpus)
         ]
         table.append(_row(row, scores[row.name], val, model.num_parameters()))
-    draws = statistics.bootstrap(list(scores.values()))
-    for at, entry in enumerate(table):
-        entry["ci95"] = statistics.interval(draws[:, at])
+    draws = dict(zip(scores, statistics.bootstrap(list(scores.values())).T, strict=True))
+    for entry in table:
+        known = entry["name"] in draws
+        entry["ci95"] = statistics.interval(draws[entry["name"]]) if known else None
     result = {
         "written": time.strftime("%Y-%m-%d", time.gmtime()),
         "corpus": corpus.record(),
@@ -74,7 +77,8 @@ def report(options: ReportOptions) -> None:
     }
     curves = {models.row(run).name: _curve(run) for run in [*scratch, gpt2]}
     figures.loss_curves(REPORTS / "figures" / "loss_curves.svg", curves, len(corpus.train))
-    figures.row_plot(REPORTS / "figures" / "rows.svg", result["rows"])
+    shown = [entry for entry in result["rows"] if entry["kind"] != "uniform"]  # 8: far off scale
+    figures.row_plot(REPORTS / "figures" / "rows.svg", shown)
     tables = {
         "results": pd.DataFrame(result["rows"]),
         "differences": pd.DataFrame(result["differences"]),
@@ -118,25 +122,24 @@ def _row(
         "wall_seconds": row.run["wall_seconds"] if row.trained else 0,
         "split": "test",
         **values,
-        # nanoGPT's `val` is the last 10 % of Tiny Shakespeare: our validation and test together.
-        "nanogpt_val_nats_per_char": val.summary()["nats_per_char"]
-        if row.run["corpus"]["name"] == "tiny-shakespeare"
-        else None,
+        # nanoGPT's `val` is the last 10 %: our validation and test together.
+        "nanogpt_val_nats_per_char": val.summary()["nats_per_char"],
     }
 
 
-def _differences(table: list[dict[str, Any]], draws: np.ndarray) -> list[dict[str, Any]]:
-    """What the text claims: fine-tuned against all, the base and the presets among themselves."""
-    kinds = {entry["kind"]: at for at, entry in enumerate(table)}
+def _differences(table: list[dict[str, Any]], draws: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """What the text claims: fine-tuned against all, and all that is below it among themselves."""
+    rows = {entry["kind"]: entry for entry in table}
     presets = [entry["kind"] for entry in table if entry["track"] == "scratch_lm"]
     pairs = [("fine-tuned", other) for other in ["zero-shot", *presets]]
     pairs += [("zero-shot", preset) for preset in presets]
     pairs += [(later, earlier) for earlier, later in pairwise(presets)]
+    pairs += [(preset, "n-gram") for preset in presets]
     result = []
-    for a, b in ((kinds[a], kinds[b]) for a, b in pairs):
-        delta = table[a]["bits_per_byte"] - table[b]["bits_per_byte"]
-        low, high = statistics.interval(draws[:, a] - draws[:, b])
-        names = table[a]["name"], table[b]["name"]
+    for a, b in ((rows[a], rows[b]) for a, b in pairs):
+        names = a["name"], b["name"]
+        delta = a["bits_per_byte"] - b["bits_per_byte"]
+        low, high = statistics.interval(draws[names[0]] - draws[names[1]])
         if low <= 0 <= high:
             claim = f"{names[0]} and {names[1]}: no difference shown"
         else:

@@ -7,15 +7,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 PARAMETER_LIMIT = 1_000_000
 LEAST_EPOCHS = 3
 
 
 def requirements(scratch: dict[str, Any], gpt2: dict[str, Any]) -> list[dict[str, Any]]:
     """[{id, text, met, evidence}] for a run of each track."""
-    config = json.loads((scratch["path"] / "model" / "config.json").read_text("utf-8"))
-    tokenizer = json.loads((scratch["path"] / "model/tokenizer_config.json").read_text("utf-8"))
-    code = (scratch["path"] / "model" / "model.py").read_text("utf-8")
+    model = scratch["path"] / "model"
+    config = json.loads((model / "config.json").read_text("utf-8"))
+    tokenizer = json.loads((model / "tokenizer_config.json").read_text("utf-8"))
+    code = (model / "model.py").read_text("utf-8")
+    with safe_open(model / "model.safetensors", "np") as weights:
+        names = list(weights.keys())
+    cross = [name for name in names if "multihead_attn" in name]
     losses = [epoch["eval"]["loss"] for epoch in scratch["epochs"]]
     total = scratch["parameters"]["total"]
     receipt = Path("runs/publish/receipt.json")
@@ -23,8 +29,9 @@ def requirements(scratch: dict[str, Any], gpt2: dict[str, Any]) -> list[dict[str
     published = str(receipt) if pushed else "not pushed; python -m compare.publish stages both"
     found = [
         ("decoder-only", "Decoder-only model from torch.nn",
-         "nn.TransformerDecoder(" in code and "del self.multihead_attn" in code,
-         f"{config['architectures'][0]} in model.py: nn.TransformerDecoder, no cross-attention"),
+         "nn.TransformerDecoder(" in code and not cross,
+         f"{config['architectures'][0]} in model.py; {len(names)} tensors, {len(cross)} of "
+         "cross-attention"),
         ("small", "Fewer than 1,000,000 parameters",
          total < PARAMETER_LIMIT, f"{total:,} parameters"),
         ("tokenizer", "Tokenizer from transformers",

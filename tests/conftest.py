@@ -11,8 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from compare import plays
+
+# How long an example takes says nothing about the code on a busy machine.
+settings.register_profile("study", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("study")
 
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there: the network, cut
 

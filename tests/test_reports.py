@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def test_fine_tuned_is_below_zero_shot_and_below_scratch(report: dict) -> None:
     for other in ("zero-shot", "course", "tuned"):
         assert by_kind["fine-tuned"] < by_kind[other]
     assert by_kind["zero-shot"] < by_kind["course"]
+
+
+def test_floors_agree_with_what_others_measured(report: dict) -> None:
+    """Figures for nanoGPT's val, in nats per character, measured with other programs."""
+    rows = {row["name"]: row["nanogpt_val_nats_per_char"] for row in report["rows"]}
+    for name, bits in (("xz", 2.518), ("bzip2", 2.398), ("PPMd", 2.026)):
+        assert rows[name] == pytest.approx(bits * math.log(2), rel=0.01)
+    ngram = next(nats for name, nats in rows.items() if name.endswith("-gram Kneser-Ney"))
+    assert ngram == pytest.approx(1.5165, rel=0.01)
 
 
 def test_no_path_of_a_machine_is_in_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -88,8 +89,14 @@ def test_no_source_at_all_names_the_remedy(
         corpus.load("tiny-shakespeare")
 
 
-def test_unreachable_network_is_found_out_at_once() -> None:
+def test_unreachable_network_is_found_out() -> None:
     assert not network.reachable(NOWHERE)
+
+
+def test_a_server_that_never_answers_counts_as_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert not network.reachable(url, seconds=0.2)
 
 
 @pytest.mark.parametrize(
