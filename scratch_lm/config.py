@@ -18,6 +18,7 @@ PRESETS: dict[str, dict[str, int | float | str]] = {
         "vocabulary": 1024,
         "layers": 4,
         "feed_forward": 512,
+        "init_std": 0.05,
         "batch_size": 8,
         "optimizer": "muon",
         "learning_rate": 3e-3,
@@ -45,6 +46,8 @@ class ScratchOptions(StudyOptions):
     """Width of the feed-forward layers' inside."""
     dropout: float = 0.0
     """Dropout of embeddings, attention and layers."""
+    init_std: float = 0.02
+    """Standard deviation of the layers' initial weights; GPT-2's is 0.02."""
     epochs: int = 5
     """Passes over the training split."""
     batch_size: int = 4
@@ -69,6 +72,7 @@ class ScratchOptions(StudyOptions):
         check(self, "checkpoint_steps", 1, 1_000_000)
         check(self, "warmup_steps", 0, 1_000_000)
         check(self, "dropout", 0, 0.9)
+        check(self, "init_std", 1e-6, 1)
         check(self, "learning_rate", 1e-8, 1)
         check(self, "muon_learning_rate", 1e-8, 1)
         if self.width % self.heads:

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from transformers import GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
+EMBEDDING_STD = 0.02
+
 
 class ScratchConfig(PreTrainedConfig):
     """Shape of a `ScratchLM`; names as in `transformers`."""
@@ -88,13 +90,20 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """torch's own for the layers, whose copies would all be alike; embeddings as in GPT-2."""
+        """As in GPT-2: normal, and projections into the residual smaller by sqrt(2 x layers)."""
+        std = self.config.initializer_range
         if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=self.config.initializer_range)
+            nn.init.normal_(module.weight, std=EMBEDDING_STD)
         elif isinstance(module, nn.MultiheadAttention):
-            module._reset_parameters()
+            nn.init.normal_(module.in_proj_weight, std=std)
+            nn.init.zeros_(module.in_proj_bias)
         elif isinstance(module, nn.Linear) and module is not self.lm_head:
-            module.reset_parameters()
+            nn.init.normal_(module.weight, std=std)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, SelfAttentionDecoderLayer):  # after its parts
+            residual_std = std / (2 * self.config.num_hidden_layers) ** 0.5
+            nn.init.normal_(module.self_attn.out_proj.weight, std=residual_std)
+            nn.init.normal_(module.linear2.weight, std=residual_std)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.tokens

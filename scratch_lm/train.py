@@ -152,6 +152,7 @@ def build(tokenizer: GPT2Tokenizer, options: ScratchOptions) -> ScratchLM:
             hidden_size=options.width,
             intermediate_size=options.feed_forward,
             dropout=options.dropout,
+            initializer_range=options.init_std,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
         )

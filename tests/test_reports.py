@@ -45,6 +45,13 @@ def test_floors_agree_with_what_others_measured(report: dict) -> None:
     assert ngram == pytest.approx(1.5165, rel=0.01)
 
 
+def test_readme_shows_the_numbers_of_this_report(report: dict) -> None:
+    readme = (REPORTS.parent / "README.md").read_text("utf-8")
+    for row in report["rows"]:
+        interval = "{:.3f} to {:.3f}".format(*row["ci95"]) if row["ci95"] else ""
+        assert f"| {row['name']} | {row['bits_per_byte']:.3f} | {interval} |" in readme
+
+
 def test_no_path_of_a_machine_is_in_it() -> None:
     for path in REPORTS.rglob("*.*"):
         assert not any(word in path.read_text("utf-8") for word in ("/home/", "/root/", "/tmp/"))
