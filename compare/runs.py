@@ -158,13 +158,12 @@ def start(
         number, path = number + 1, folder / f"{name}-{number + 1}"
     if options.resume and (path / "run.json").exists():
         record = json.loads((path / "run.json").read_text("utf-8"))
-        now = {**config, "corpus": corpus.sha256, "base": fields.get("base", {})}
-        then = {**record["config"], "corpus": record["corpus"]["sha256"]}
-        then["base"] = record.get("base", {})
+        now = _identity(config, corpus.sha256, fields)
+        then = _identity(record["config"], record["corpus"]["sha256"], record)
         differences = [
             f"{key} was {then.get(key)} and is now {now.get(key)}"
             for key in sorted(now.keys() | then.keys())
-            if now.get(key) != then.get(key) and key not in ("tracking", "project")
+            if now.get(key) != then.get(key)
         ]
         if not differences:
             complete = record["status"] == "complete"
@@ -195,6 +194,13 @@ def start(
     run = Run(path, record)
     run.save()
     return run, "new"
+
+
+def _identity(config: dict[str, Any], sha256: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """What must be the same for a run to be the same run; where it is tracked is not of it."""
+    identity = {key: config[key] for key in config if key not in ("tracking", "project")}
+    weights = fields.get("base", {}).get("weights_sha256")
+    return identity | {"corpus sha256": sha256, "base weights sha256": weights}
 
 
 def tracked(summary: dict[str, float | int]) -> dict[str, float | int]:
@@ -229,4 +235,4 @@ def _git_commit() -> str | None:
         git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
     except FileNotFoundError:
         return None
-    return git.stdout.strip() or None
+    return git.stdout.strip() if git.returncode == 0 else None

@@ -14,11 +14,12 @@ from gpt2_finetune.config import FinetuneOptions
 if __name__ == "__main__":  # before torch is imported, so that --help answers at once
     options = cli.parse(FinetuneOptions)
 
+from pathlib import Path
+
 import datasets
 import torch
 from transformers import ProgressCallback, TrainingArguments, default_data_collator
 from transformers.trainer_callback import TrainerState
-from transformers.trainer_utils import get_last_checkpoint
 
 from compare import corpus as corpora
 from compare import runs, scoring, tracking
@@ -95,9 +96,9 @@ def train(options: FinetuneOptions) -> runs.Run:
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(CalmProgress)
 
-    last = get_last_checkpoint(str(run.checkpoint)) if run.checkpoint.exists() else None
+    last = newest_checkpoint(run.checkpoint)
     if last:
-        epochs = round(TrainerState.load_from_json(f"{last}/trainer_state.json").epoch)
+        epochs = round(TrainerState.load_from_json(str(last / "trainer_state.json")).epoch)
         run.rewind(epochs * len(corpus.train), epochs)
     else:
         run.rewind(-1, 0)
@@ -108,10 +109,16 @@ def train(options: FinetuneOptions) -> runs.Run:
         run.record["zero_shot"] = zero_shot
         run.log({"epoch": 0, "characters_seen": 0} | runs.tracked(zero_shot))
 
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     run.save_model(model, tokenizer)
     run.finish()
     return run
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The Trainer's newest complete checkpoint; `trainer_state.json` is the last it writes."""
+    complete = (path.parent for path in folder.glob("checkpoint-*/trainer_state.json"))
+    return max(complete, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
 
 if __name__ == "__main__":

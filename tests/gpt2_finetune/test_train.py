@@ -70,6 +70,10 @@ def test_killed_run_resumes_to_the_same_weights_and_history(
         lambda: any((place.path / RUN / "checkpoint").glob("checkpoint-*/trainer_state.json")),
         *command,
     )
+    # A checkpoint that was being written when the process died is not one.
+    (first,) = (place.path / RUN / "checkpoint").glob("checkpoint-*/trainer_state.json")
+    steps = int(first.parent.name.removeprefix("checkpoint-"))
+    (first.parent.with_name(f"checkpoint-{2 * steps}")).mkdir(exist_ok=True)
     assert "resumed" in place.run(*command, "--resume").stdout
     place.run(*command)
     resumed, straight = (place.path / RUN.with_name(RUN.name + end) for end in ("", "-2"))
