@@ -11,7 +11,7 @@ from compare.runs import COMMANDS, ROOT, SCHEMA, read_lines
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The record of the complete run in directory `path`, with `path` and `samples` added.
+    """The record of the complete run in directory `path`, with `path`, `history` and `samples`.
 
     Raises Misuse when there is no run, or it is not complete.
     """

@@ -57,7 +57,7 @@ def generate(options: GenerateOptions) -> None:
         row = models.row(run)
         best = min(epoch["eval"]["bits_per_byte"] for epoch in run["epochs"])
         print(f"{row.name}: {row.folder}, {best:.4f} bits/byte on validation")
-        model, tokenizer = models.load(row.folder)
+        model, tokenizer = models.load(row.folder, row.own_code)
         texts.append(options.prompt + sample(model, tokenizer, options.prompt, settings))
     print()
     if len(texts) == 1:

@@ -35,6 +35,11 @@ class Row:
         """False for a base that the run did not change."""
         return self.kind != "zero-shot"
 
+    @property
+    def own_code(self) -> bool:
+        """True for scratch models, which carry the code that the track wrote beside them."""
+        return self.run["track"] == "scratch_lm"
+
 
 def row(run: dict[str, Any]) -> Row:
     """The row of a run's trained model."""
@@ -64,19 +69,20 @@ def weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def load(folder: Path) -> Loaded:
+def load(folder: Path, own_code: bool = False) -> Loaded:
     """Model in fp32, in evaluation mode, and tokenizer.  Raises Failure when they cannot be read.
 
-    The code beside a scratch model is run: `folder` must come from a training on this machine.
+    Code beside the weights is run only with `own_code`, which is for what a training on this
+    machine has left; a base may come from anywhere.
     """
     logging.disable_progress_bar()  # "Loading weights": over before it can be read
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, trust_remote_code=True, local_files_only=True
+            folder, dtype=torch.float32, trust_remote_code=own_code, local_files_only=True
         )
         tokenizer = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=True, local_files_only=True
+            folder, trust_remote_code=own_code, local_files_only=True
         )
     except (OSError, ValueError) as error:
         raise Failure(f"no model can be loaded from {folder}: {error}") from None

@@ -31,7 +31,7 @@ def reachable(url: str, seconds: float = 3.0) -> bool:
 
 
 def hub_reachable() -> bool:
-    """Whether the Hugging Face Hub answers; if not, its client is told not to try (47 s) either."""
+    """Whether the Hugging Face Hub answers; if not, its client is told not to try either."""
     if constants.is_offline_mode() or not reachable(constants.ENDPOINT):
         constants.HF_HUB_OFFLINE = True
         return False

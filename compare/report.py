@@ -49,7 +49,7 @@ def report(options: ReportOptions) -> None:
     rows = [models.base_row(gpt2), *map(models.row, [*scratch, gpt2])]
     texts = {}
     for row in tqdm(rows, "models", leave=False):
-        model, tokenizer = models.load(row.folder)
+        model, tokenizer = models.load(row.folder, row.own_code)
         scores[row.name] = scoring.score(model, tokenizer, corpus.test, label=row.name)
         both = corpus.validation + corpus.test
         val = scoring.score(model, tokenizer, both, label=f"{row.name}, validation + test")

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from compare.cli import StudyOptions, check
-
-PARAMETER_LIMIT = 1_000_000
+from compare.requirements import PARAMETER_LIMIT
 
 PRESETS: dict[str, dict[str, int | float | str]] = {
     "course": {},  # the defaults below are the course's table
