@@ -1,20 +1,33 @@
-# make study   both tracks, report and staged publication, from a bare clone (about 15 minutes)
-# make test    the fast test suite
+# make study        both tracks, report and staged publication, from a bare clone (about 15 minutes)
+# make study-full   the same with three seeds and the control: what reports/ was made by (an hour)
+# make test         the fast test suite
+# make test-all     with the slow tests and the agreement with lm-evaluation-harness
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study test install
+.PHONY: study study-full test test-all install
 
-study: install
-	$(BIN)/python -m scratch_lm.train --resume
-	$(BIN)/python -m scratch_lm.train --preset tuned --resume
-	$(BIN)/python -m gpt2_finetune.train --resume
+study: SEEDS := 1
+study-full: SEEDS := 1 2 3
+study-full: CONTROL := yes
+
+study study-full: install
+	set -e; for seed in $(SEEDS); do \
+	  $(BIN)/python -m scratch_lm.train --resume --seed $$seed; \
+	  $(BIN)/python -m scratch_lm.train --preset tuned --resume --seed $$seed; \
+	  $(if $(CONTROL),$(BIN)/python -m gpt2_finetune.train --random-weights --resume --seed $$seed;) \
+	  $(BIN)/python -m gpt2_finetune.train --resume --seed $$seed; \
+	done
 	$(BIN)/python -m compare.report
 	$(BIN)/python -m compare.publish
 
 test: install
 	$(BIN)/python -m pytest
+
+test-all: install
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,agreement]'
+	$(BIN)/python -m pytest -m ''
 
 install: .venv/installed
 

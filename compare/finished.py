@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from compare.cli import Misuse
-from compare.runs import COMMANDS, ROOT, SCHEMA, read_lines
+from compare.runs import COMMANDS, MATERIAL, ROOT, SCHEMA, identity, read_lines
+
+Runs = list[dict[str, Any]]
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -41,7 +43,7 @@ def latest(track: str) -> dict[str, Any]:
     return load(link)
 
 
-def complete(track: str) -> list[dict[str, Any]]:
+def complete(track: str) -> Runs:
     """All complete runs of `track`, oldest first."""
     found = []
     for file in (ROOT / track).glob("*/run.json"):
@@ -53,22 +55,37 @@ def complete(track: str) -> list[dict[str, Any]]:
     return [load(path) for _, path in sorted(found)]
 
 
-def newest() -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The newest complete scratch run of each preset, and the newest of the GPT-2 track.
+def study() -> tuple[list[Runs], list[Runs]]:
+    """The complete runs on the newest runs' text, of the scratch and of the GPT-2 track.
 
-    Raises Misuse when a track has none, or when they were trained on different texts.
+    Each in lists, one for each preset, that hold one run for each seed: those of the preset's
+    newest configuration, on the newest base, the best on validation first.  Raises Misuse when a
+    track has no run, or when the newest of both were trained on different texts.
     """
-    gpt2, scratch = latest("gpt2_finetune"), latest("scratch_lm")
+    scratch, gpt2 = latest("scratch_lm"), latest("gpt2_finetune")
     if scratch["corpus"]["sha256"] != gpt2["corpus"]["sha256"]:
         raise Misuse(
             f"{scratch['path']} was trained on {scratch['corpus']['name']} and {gpt2['path']} on "
             f"{gpt2['corpus']['name']}: train both tracks on the same --corpus"
         )
-    same = [
-        run for run in complete("scratch_lm") if run["corpus"]["sha256"] == gpt2["corpus"]["sha256"]
-    ]
-    by_preset = {run["preset"]: run for run in same}
-    return [by_preset[preset] for preset in sorted(by_preset)], gpt2
+    return _by_preset(scratch), _by_preset(gpt2)
+
+
+def _by_preset(newest: dict[str, Any]) -> list[Runs]:
+    presets: dict[str, dict[int, dict[str, Any]]] = {}
+    for run in reversed(complete(newest["track"])):
+        if any(identity(run)[key] != identity(newest)[key] for key in MATERIAL):
+            continue
+        group = presets.setdefault(run["preset"], {})
+        recipes = [identity(each) | {"seed": None} for each in (run, *group.values())]
+        if all(recipe == recipes[0] for recipe in recipes):
+            group.setdefault(run["seed"], run)
+    return [sorted(presets[preset].values(), key=validation_nats) for preset in sorted(presets)]
+
+
+def validation_nats(run: dict[str, Any]) -> float:
+    """What the run's saved model needs for the validation split."""
+    return run["epochs"][run["best_epoch"] - 1]["eval"]["nats"]
 
 
 def _record(path: Path) -> dict[str, Any]:

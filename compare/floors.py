@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 
 from compare.compressors import COMPRESSORS, bits_per_byte
 from compare.corpus import Corpus
+from compare.measure import COSTS
 from compare.ngram import best_kneser_ney
 from compare.ratios import ratios
 from compare.scoring import Score
@@ -48,11 +49,13 @@ def _row(
         "track": "floor",
         "kind": kind,
         "run": None,
+        "seeds": None,
         "parameters": None,
-        "trained_characters": 0 if kind == "uniform" else len(corpus.train),
-        "wall_seconds": None,
         "split": "test",
         **ratios(float(nats), len(corpus.test.encode()), corpus.test),
         "token_perplexity": None,
+        "bits_per_byte_sd": None,
         "nanogpt_val_nats_per_char": float(nanogpt_val_nats) / chars,
+        **dict.fromkeys(COSTS, None),
+        "trained_characters": 0 if kind == "uniform" else len(corpus.train),
     }

@@ -54,17 +54,17 @@ def generate(options: GenerateOptions) -> None:
     settings = Settings(options.temperature, options.top_k, options.characters, options.seed)
     texts = []
     for run in found:
-        row = models.row(run)
+        folder = run["path"] / "model"
         best = min(epoch["eval"]["bits_per_byte"] for epoch in run["epochs"])
-        print(f"{row.name}: {row.folder}, {best:.4f} bits/byte on validation")
-        model, tokenizer = models.load(row.folder, row.own_code)
+        print(f"{models.name(run)}: {folder}, {best:.4f} bits/byte on validation")
+        model, tokenizer = models.load(folder, own_code=run["track"] == "scratch_lm")
         texts.append(options.prompt + sample(model, tokenizer, options.prompt, settings))
     print()
     if len(texts) == 1:
         print(texts[0])
         return
     width = (shutil.get_terminal_size((100, 24)).columns - 3) // 2
-    titles = [models.row(run).name for run in found]
+    titles = [models.name(run) for run in found]
     columns = [
         [title, "-" * width, *(part for line in text.splitlines() for part in _wrap(line, width))]
         for title, text in zip(titles, texts, strict=True)

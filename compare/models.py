@@ -17,48 +17,52 @@ from transformers import (
 from transformers.utils import logging
 
 from compare.cli import Failure, Misuse
+from compare.finished import Runs
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One model of the study: its name in tables, its run, and where its weights are."""
+    """One line of the comparison: a name, and the runs behind it, which differ in their seed."""
 
     name: str
     kind: str
-    run: dict[str, Any]
-    folder: Path
+    runs: Runs  # the best on validation first: it speaks for the row
+    folders: list[Path]  # of each run's weights
 
     @property
     def trained(self) -> bool:
-        """False for a base that the run did not change."""
+        """False for a base that no run has changed."""
         return self.kind != "zero-shot"
 
     @property
     def own_code(self) -> bool:
         """True for scratch models, which carry the code that the track wrote beside them."""
-        return self.run["track"] == "scratch_lm"
+        return self.runs[0]["track"] == "scratch_lm"
 
 
-def row(run: dict[str, Any]) -> Row:
-    """The row of a run's trained model."""
-    if run["track"] == "scratch_lm":
-        return Row(f"Scratch ({run['preset']})", run["preset"], run, run["path"] / "model")
-    name = f"{run['base']['resolved']} fine-tuned"
-    return Row(name, "fine-tuned", run, run["path"] / "model")
+def rows(scratch: list[Runs], gpt2: list[Runs]) -> list[Row]:
+    """A row for each preset of `compare.finished.study`, and one for the untouched base.
 
-
-def base_row(run: dict[str, Any]) -> Row:
-    """The row of the base that a run of the GPT-2 track started from.
-
-    Raises Misuse when that is not there any more, or not the same.
+    Raises Misuse when that base is not there any more, or not the same.
     """
-    base = run["base"]
-    folder = Path(base["folder"])
+    made = [
+        Row(name(runs[0]), runs[0]["preset"], runs, [run["path"] / "model" for run in runs])
+        for runs in [*scratch, *gpt2]
+    ]
+    run = gpt2[0][0]
+    base, folder = run["base"], Path(run["base"]["folder"])
     if not folder.is_dir() or weights_sha256(folder) != base["weights_sha256"]:
         raise Misuse(f"the base in {folder} has changed since {run['path']} started from it")
-    return Row(f"{base['resolved']} zero-shot", "zero-shot", run, folder)
+    return [*made, Row(f"{base['resolved']} zero-shot", "zero-shot", [run], [folder])]
+
+
+def name(run: dict[str, Any]) -> str:
+    """What tables call the model that a run has trained."""
+    if run["track"] == "scratch_lm":
+        return f"Scratch ({run['preset']})"
+    return f"{run['base']['resolved']} {run['preset']}"
 
 
 def weights_sha256(folder: Path) -> str:

@@ -48,11 +48,11 @@ METRICS = ("bits_per_byte", "nats_per_char", "word_perplexity", "token_perplexit
 
 
 def publish(options: PublishOptions) -> None:
-    scratch, gpt2 = finished.newest()
-    results = _report_of([*scratch, gpt2])
-    # Validation chooses which scratch model is published; test has no say.
-    best = min(scratch, key=lambda run: run["epochs"][run["best_epoch"] - 1]["eval"]["nats"])
-    for suffix, run in (("scratch", best), ("gpt2", gpt2)):
+    scratch, gpt2 = finished.study()
+    results = _report_of([run for runs in [*scratch, *gpt2] for run in runs])
+    # Validation chooses which models are published; test has no say.
+    best = min((runs[0] for runs in scratch), key=finished.validation_nats)
+    for suffix, run in (("scratch", best), ("gpt2", gpt2[0][0])):
         repo = f"{options.prefix}-{suffix}"
         target = stage(repo, run, results)
         print(f"staged {target}; to publish: hf upload {repo} {target}")
@@ -61,7 +61,7 @@ def publish(options: PublishOptions) -> None:
 
 def stage(repo: str, run: dict[str, Any], results: dict[str, Any]) -> Path:
     """`runs/publish/<repo>/`, new or replaced as a whole: model, card and samples."""
-    row = next(row for row in results["rows"] if row["name"] == models.row(run).name)
+    record = next(each for each in results["runs"] if each["run"] == run["path"].name)
     config = json.loads((run["path"] / "model" / "config.json").read_text("utf-8"))
     shape = ("n_layer", "n_head", "n_embd", "n_inner", "n_positions", "num_hidden_layers",
              "num_attention_heads", "hidden_size", "intermediate_size", "max_position_embeddings",
@@ -70,8 +70,9 @@ def stage(repo: str, run: dict[str, Any], results: dict[str, Any]) -> Path:
         "card.md.jinja",
         repo=repo,
         run=run,
-        row=row,
-        metadata=metadata(repo, run, row).to_yaml(),
+        name=models.name(run),
+        test=record["test"],
+        metadata=metadata(repo, run, record["test"]).to_yaml(),
         stand_in=run["track"] == "gpt2_finetune" and run["base"]["resolved"].startswith("stand-in"),
         architecture={"class": config["architectures"][0]}
         | {key.replace("_", " "): config[key] for key in shape if config.get(key) is not None},
@@ -90,7 +91,7 @@ def stage(repo: str, run: dict[str, Any], results: dict[str, Any]) -> Path:
     return target
 
 
-def metadata(repo: str, run: dict[str, Any], row: dict[str, Any]) -> ModelCardData:
+def metadata(repo: str, run: dict[str, Any], test: dict[str, Any]) -> ModelCardData:
     """The card's front matter, with every metric of the test split in its model index."""
     dataset = HUB_DATASETS.get(run["corpus"]["name"])
     scratch = run["track"] == "scratch_lm"
@@ -113,7 +114,7 @@ def metadata(repo: str, run: dict[str, Any], row: dict[str, Any]) -> ModelCardDa
                 dataset_revision=run["corpus"]["sha256"],
                 metric_type=metric,
                 metric_name=metric.replace("_", " "),
-                metric_value=round(row[metric], 4),
+                metric_value=round(test[metric], 4),
             )
             for metric in METRICS
         ],

@@ -19,6 +19,7 @@ def render(template: str, **values: Any) -> str:
     )
     environment.filters["cell"] = cell
     environment.filters["fenced"] = fenced
+    environment.filters["large"] = large
     return environment.get_template(template).render(**values)
 
 
@@ -26,6 +27,11 @@ def cell(text: str) -> str:
     """`text` as one Markdown table cell."""
     escaped = "".join("\\" + c if c in "\\`*_[]|~" else c for c in text)
     return escaped.replace("<", "&lt;").replace("\n", " ")
+
+
+def large(number: float) -> str:
+    """`number` with one decimal, or as a power of ten where nobody reads the digits."""
+    return f"{number:,.1f}" if number < 1e6 else f"{number:.1e}"
 
 
 def fenced(text: str) -> str:

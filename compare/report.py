@@ -22,63 +22,81 @@ if __name__ == "__main__":
 
 import json
 import time
-from itertools import pairwise
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import evaluate
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from compare import corpus as corpora
-from compare import figures, finished, models, sampling, scoring, statistics
+from compare import figures, finished, kinds, models, sampling, statistics
 from compare.corpus import Corpus, write_atomically
+from compare.differences import differences
 from compare.floors import floors
+from compare.measure import SETTINGS, Measured, measure
+from compare.recital import recital
 from compare.render import render
 from compare.requirements import requirements
+from compare.scoring import Score
 
 REPORTS = Path("reports")
-HERE = Path(__file__).parent
+FIGURES = REPORTS / "figures"
+SHOWN = 300  # characters of each sample
 
 
 def report(options: ReportOptions) -> None:
-    scratch, gpt2 = finished.newest()
-    corpus = corpus_of(gpt2)
+    scratch, gpt2 = finished.study()
+    rows = models.rows(scratch, gpt2)
+    corpus = corpus_of(gpt2[0][0])
     table, scores = floors(corpus)
-    rows = [models.base_row(gpt2), *map(models.row, [*scratch, gpt2])]
-    texts = {}
-    for row in tqdm(rows, "models", leave=False):
-        model, tokenizer = models.load(row.folder, row.own_code)
-        scores[row.name] = scoring.score(model, tokenizer, corpus.test, label=row.name)
-        both = corpus.validation + corpus.test
-        val = scoring.score(model, tokenizer, both, label=f"{row.name}, validation + test")
-        texts[row.name] = [
-            sampling.sample(model, tokenizer, prompt, sampling.Settings())
-            for prompt in sampling.prompts(corpus)
-        ]
-        table.append(_row(row, scores[row.name], val, model.num_parameters()))
-    draws = dict(zip(scores, statistics.bootstrap(list(scores.values())).T, strict=True))
+    measured = {row.name: measure(row, corpus) for row in tqdm(rows, "models", leave=False)}
+    table += [each.entry for each in measured.values()]
+    scores = {name: [score] for name, score in scores.items()}
+    scores |= {name: each.scores for name, each in measured.items()}
+    draws = statistics.bootstrap(scores)
     for entry in table:
         known = entry["name"] in draws
         entry["ci95"] = statistics.interval(draws[entry["name"]]) if known else None
+    means = {name: statistics.mean(each) for name, each in scores.items()}
+    table.sort(key=lambda entry: entry["bits_per_byte"])
     result = {
         "written": time.strftime("%Y-%m-%d", time.gmtime()),
         "corpus": corpus.record(),
-        "rows": sorted(table, key=lambda entry: entry["bits_per_byte"]),
-        "differences": _differences(table, draws),
-        "runs": [_run(run) for run in [*scratch, gpt2]],
+        "rows": table,
+        "differences": differences(table, draws),
+        "kinds": kinds.by_kind(means, corpus.test, corpus.train),
+        "closer": [
+            {"name": name, "stride": each.strides, "context": each.contexts}
+            for name, each in measured.items()
+        ],
+        "recital": _recital(measured, corpus),
+        "runs": [
+            _run(run, score, row.name)
+            for row in rows
+            if row.trained
+            for run, score in zip(row.runs, measured[row.name].scores, strict=True)
+        ],
         "samples": [
-            {"prompt": prompt, "texts": {name: written[at] for name, written in texts.items()}}
+            {"prompt": prompt, "texts": {n: each.texts[at][:SHOWN] for n, each in measured.items()}}
             for at, prompt in enumerate(sampling.prompts(corpus))
         ],
-        "sample_settings": vars(sampling.Settings()),
-        "requirements": requirements(scratch[0], gpt2),
+        "sample_settings": vars(SETTINGS),
+        "shown": SHOWN,
+        "common": kinds.COMMON,
+        "requirements": requirements(scratch[0][0], gpt2[0][0]),
     }
-    curves = {models.row(run).name: _curve(run) for run in [*scratch, gpt2]}
-    figures.loss_curves(REPORTS / "figures" / "loss_curves.svg", curves, len(corpus.train))
-    shown = [entry for entry in result["rows"] if entry["kind"] != "uniform"]  # 8: far off scale
-    figures.row_plot(REPORTS / "figures" / "rows.svg", shown)
+    trained = [row for row in rows if row.trained]
+    figures.loss_curves(
+        FIGURES / "loss_curves.svg",
+        {row.name: _curve(row.runs[0]) for row in trained},
+        len(corpus.train),
+    )
+    figures.row_plot(FIGURES / "rows.svg", result["rows"])
+    figures.kind_plot(FIGURES / "kinds.svg", result["kinds"])
+    figures.context_plot(FIGURES / "contexts.svg", result["closer"])
+    figures.compute_plot(FIGURES / "compute.svg", result["rows"])
     tables = {
         "results": pd.DataFrame(result["rows"]),
         "differences": pd.DataFrame(result["differences"]),
@@ -106,63 +124,26 @@ def corpus_of(run: dict[str, Any]) -> Corpus:
     return corpus
 
 
-def _row(
-    row: models.Row, test: scoring.Score, val: scoring.Score, parameters: int
-) -> dict[str, Any]:
-    metric = evaluate.load(str(HERE / "bits_per_byte"))
-    spans = np.diff(test.byte_ends, prepend=0)
-    values = metric.compute(nats=test.nats.tolist(), bytes=spans.tolist(), text=test.text)
-    return {
-        "name": row.name,
-        "track": row.run["track"],
-        "kind": row.kind,
-        "run": row.run["path"].name,
-        "parameters": parameters,
-        "trained_characters": row.run["epochs"][-1]["characters_seen"] if row.trained else 0,
-        "wall_seconds": row.run["wall_seconds"] if row.trained else 0,
-        "split": "test",
-        **values,
-        # nanoGPT's `val` is the last 10 %: our validation and test together.
-        "nanogpt_val_nats_per_char": val.summary()["nats_per_char"],
-    }
+def _recital(measured: Mapping[str, Measured], corpus: Corpus) -> list[dict[str, Any]]:
+    """Of each model's samples, and of as much real text of the test split, in as many pieces."""
+    pieces, length = len(sampling.prompts(corpus)), SETTINGS.characters
+    starts = np.linspace(0, max(0, len(corpus.test) - length), pieces, dtype=int)
+    texts = {"real text of the test split": [corpus.test[at : at + length] for at in starts]}
+    texts |= {name: each.texts for name, each in measured.items()}
+    return [{"name": name, **recital(each, corpus.train)} for name, each in texts.items()]
 
 
-def _differences(table: list[dict[str, Any]], draws: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """What the text claims: fine-tuned against all, and all that is below it among themselves."""
-    rows = {entry["kind"]: entry for entry in table}
-    presets = [entry["kind"] for entry in table if entry["track"] == "scratch_lm"]
-    pairs = [("fine-tuned", other) for other in ["zero-shot", *presets]]
-    pairs += [("zero-shot", preset) for preset in presets]
-    pairs += [(later, earlier) for earlier, later in pairwise(presets)]
-    pairs += [(preset, "n-gram") for preset in presets]
-    result = []
-    for a, b in ((rows[a], rows[b]) for a, b in pairs):
-        names = a["name"], b["name"]
-        delta = a["bits_per_byte"] - b["bits_per_byte"]
-        low, high = statistics.interval(draws[names[0]] - draws[names[1]])
-        if low <= 0 <= high:
-            claim = f"{names[0]} and {names[1]}: no difference shown"
-        else:
-            claim = (
-                f"{names[0]} needs {abs(delta):.3f} bits per byte "
-                f"{'less' if delta < 0 else 'more'} than {names[1]}"
-            )
-        sentence = f"{claim} ({delta:+.3f}, 95 % interval {low:+.3f} to {high:+.3f})"
-        result.append(
-            {"a": names[0], "b": names[1], "delta_bits_per_byte": delta, "ci95": [low, high],
-             "sentence": sentence}
-        )  # fmt: skip
-    return result
-
-
-def _run(run: dict[str, Any]) -> dict[str, Any]:
-    kept = ("track", "preset", "command", "config", "parameters", "device", "versions",
+def _run(run: dict[str, Any], test: Score, name: str) -> dict[str, Any]:
+    """The record of a run, with what it alone needs for the test split."""
+    kept = ("track", "preset", "seed", "command", "config", "parameters", "device", "versions",
             "git_commit", "started", "epochs", "best_epoch", "wall_seconds",
             "characters_per_second", "peak_memory_mb", "tracking")  # fmt: skip
     record = {key: run[key] for key in kept}
     base = {key: value for key, value in run.get("base", {}).items() if key != "folder"}
     record |= {"base": base, "zero_shot": run["zero_shot"]} if base else {}
-    return {"name": models.row(run).name, "run": run["path"].name, **record}
+    interval = statistics.interval(statistics.bootstrap({name: [test]})[name])
+    scores = test.summary() | {"ci95": interval}
+    return {"name": name, "run": run["path"].name, **record, "test": scores}
 
 
 def _curve(run: dict[str, Any]) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ COMMANDS = {
     "scratch_lm": "python -m scratch_lm.train",
     "gpt2_finetune": "python -m gpt2_finetune.train",
 }
+MATERIAL = ("corpus sha256", "base weights sha256")  # what a run is made from
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "wandb", "numpy")
 
 
@@ -158,8 +159,8 @@ def start(
         number, path = number + 1, folder / f"{name}-{number + 1}"
     if options.resume and (path / "run.json").exists():
         record = json.loads((path / "run.json").read_text("utf-8"))
-        now = _identity(config, corpus.sha256, fields)
-        then = _identity(record["config"], record["corpus"]["sha256"], record)
+        now = identity({"config": config, "corpus": corpus.record(), **fields})
+        then = identity(record)
         differences = [
             f"{key} was {then.get(key)} and is now {now.get(key)}"
             for key in sorted(now.keys() | then.keys())
@@ -196,11 +197,13 @@ def start(
     return run, "new"
 
 
-def _identity(config: dict[str, Any], sha256: str, fields: dict[str, Any]) -> dict[str, Any]:
+def identity(record: dict[str, Any]) -> dict[str, Any]:
     """What must be the same for a run to be the same run; where it is tracked is not of it."""
-    identity = {key: config[key] for key in config if key not in ("tracking", "project")}
-    weights = fields.get("base", {}).get("weights_sha256")
-    return identity | {"corpus sha256": sha256, "base weights sha256": weights}
+    config = record["config"]
+    digests = record["corpus"]["sha256"], record.get("base", {}).get("weights_sha256")
+    return {key: config[key] for key in config if key not in ("tracking", "project")} | dict(
+        zip(MATERIAL, digests, strict=True)
+    )
 
 
 def tracked(summary: dict[str, float | int]) -> dict[str, float | int]:

@@ -94,13 +94,15 @@ def score(
     text: str,
     stride: int | None = None,
     label: str | None = None,
+    context_length: int | None = None,
 ) -> Score:
     """Score `text` in windows of the model's context length C, `stride` tokens apart (C // 2).
 
-    `label` names a progress bar; without it there is none.
+    A `context_length` below the model's own shortens its sight.  `label` names a progress bar;
+    without it there is none.
     Raises ValueError for an empty text or a stride outside 1 .. C.
     """
-    context_length = model.config.max_position_embeddings
+    context_length = context_length or model.config.max_position_embeddings
     stride = context_length // 2 if stride is None else stride
     if not text:
         raise ValueError("there is no text to score")
@@ -119,8 +121,9 @@ def score(
             inputs = torch.stack([sequence[begin:end] for begin, _, end in batch])
             targets = torch.stack([sequence[begin + 1 : end + 1] for begin, _, end in batch])
             logits = model(input_ids=inputs).logits.float()
-            losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").cpu()
-            for row, (begin, first, end) in zip(losses.double().numpy(), batch, strict=True):
+            losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+            losses = losses.view(targets.shape).double().cpu().numpy()
+            for row, (begin, first, end) in zip(losses, batch, strict=True):
                 nats[first - 1 : end] = row[first - 1 - begin :]
                 bar.update(end - first + 1)
     model.train(was_training)

@@ -17,12 +17,16 @@ class FinetuneOptions(StudyOptions):
     base: str = "auto"
     """Checkpoint to start from: a Hub name or a directory; auto is GPT-2, or where it cannot be had
     the small stand-in that ships with this package."""
+    random_weights: bool = False
+    """Forget the base's weights and keep its architecture and tokenizer: the control that tells
+    what pretraining adds."""
     epochs: int = 3
     """Passes over the training split."""
     batch_tokens: int = 2048
     """Tokens per step, in blocks of the base's context length."""
     learning_rate: float | None = None
-    """Peak learning rate of AdamW; by default 5e-5 x sqrt(124 M / parameters of the base)."""
+    """Peak learning rate of AdamW; by default 5e-5 x sqrt(124 M / parameters), or from random
+    weights 0.003239 - 0.0001395 ln(parameters)."""
     weight_decay: float = 0.1
     """Weight decay of AdamW."""
     warmup: float = 0.1

@@ -14,11 +14,17 @@ from gpt2_finetune.config import FinetuneOptions
 if __name__ == "__main__":  # before torch is imported, so that --help answers at once
     options = cli.parse(FinetuneOptions)
 
+import math
 from pathlib import Path
 
 import datasets
 import torch
-from transformers import ProgressCallback, TrainingArguments, default_data_collator
+from transformers import (
+    AutoModelForCausalLM,
+    ProgressCallback,
+    TrainingArguments,
+    default_data_collator,
+)
 from transformers.trainer_callback import TrainerState
 
 from compare import corpus as corpora
@@ -34,6 +40,9 @@ def train(options: FinetuneOptions) -> runs.Run:
     """Fine-tune, evaluate after every epoch, and save the best epoch's model."""
     corpus = corpora.load(options.corpus)
     model, tokenizer, base = load_base(options.base)
+    if options.random_weights:
+        torch.manual_seed(options.seed)
+        model = AutoModelForCausalLM.from_config(model.config, dtype=torch.float32)
     context_length = model.config.max_position_embeddings
     try:
         scoring.require_window(tokenizer, corpus.validation, context_length)
@@ -48,12 +57,13 @@ def train(options: FinetuneOptions) -> runs.Run:
 
     total = model.num_parameters()
     embeddings = model.get_input_embeddings().weight.numel()
+    random = "-random" if options.random_weights else ""
     run, state = runs.start(
         "gpt2_finetune",
-        f"{base['resolved'].replace('/', '--')}-seed{options.seed}",
+        f"{base['resolved'].replace('/', '--')}{random}-seed{options.seed}",
         options,
         corpus,
-        preset="fine-tuned",
+        preset="from random weights" if options.random_weights else "fine-tuned",
         base=base,
         parameters={"total": total, "non_embedding": total - embeddings},
     )
@@ -62,7 +72,7 @@ def train(options: FinetuneOptions) -> runs.Run:
     if state == "complete":
         return run
 
-    learning_rate = options.learning_rate or GPT2_LEARNING_RATE * (GPT2_PARAMETERS / total) ** 0.5
+    learning_rate = options.learning_rate or default_learning_rate(total, options.random_weights)
     trainer = ScoringTrainer(
         model=model,
         corpus=corpus,
@@ -113,6 +123,16 @@ def train(options: FinetuneOptions) -> runs.Run:
     run.save_model(model, tokenizer)
     run.finish()
     return run
+
+
+def default_learning_rate(parameters: int, random_weights: bool) -> float:
+    """5e-5 for fine-tuning GPT-2, more for a smaller base; from random weights as one pretrains.
+
+    The latter is Kaplan et al. 2020, "Scaling Laws for Neural Language Models", equation D.1.
+    """
+    if random_weights:
+        return 0.003239 - 0.0001395 * math.log(parameters)
+    return GPT2_LEARNING_RATE * (GPT2_PARAMETERS / parameters) ** 0.5
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

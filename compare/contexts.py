@@ -1,0 +1,39 @@
+"""How much a score owes to the ruler: the windows' stride, and how far back the model may look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compare.scoring import Score, encode, score
+
+SHORTEST = 4  # tokens
+
+
+def by_stride(model: Any, tokenizer: Any, text: str, usual: Score) -> dict[str, float]:
+    """Bits per byte at strides of C, C / 2 (which is `usual`) and C / 8 of the context length C."""
+    context_length = model.config.max_position_embeddings
+    found = {"C/2": usual}
+    for name, stride in {"C": context_length, "C/8": max(1, context_length // 8)}.items():
+        found[name] = score(model, tokenizer, text, stride, label=f"stride {name}")
+    return {name: found[name].summary()["bits_per_byte"] for name in ("C", "C/2", "C/8")}
+
+
+def by_length(model: Any, tokenizer: Any, text: str, usual: Score) -> list[dict[str, float | int]]:
+    """[{tokens, characters, bits_per_byte}] for context lengths C (`usual`), C / 4, ... SHORTEST.
+
+    `characters` is what so many tokens cover on average: tokens of two models differ in length.
+    """
+    characters_per_token = len(text) / len(encode(tokenizer, text)[0])
+    length, result = model.config.max_position_embeddings, []
+    while length >= SHORTEST:
+        result.append(
+            {
+                "tokens": length,
+                "characters": length * characters_per_token,
+                "bits_per_byte": usual.summary()["bits_per_byte"],
+            }
+        )
+        length //= 4
+        if length >= SHORTEST:
+            usual = score(model, tokenizer, text, label=f"{length} tokens", context_length=length)
+    return result

@@ -1,0 +1,45 @@
+"""What the report's text claims: sentences made from paired intervals, and from nothing else."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from compare.statistics import interval
+
+
+def differences(table: list[dict[str, Any]], draws: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """[{a, b, delta_bits_per_byte, ci95, sentence}] of the pairs that answer the study's question.
+
+    Fine-tuned against all other models; base and control against scratch; presets of the scratch
+    track among themselves, and against the n-gram.
+    """
+    rows = {entry["kind"]: entry for entry in table}
+    presets = sorted(entry["kind"] for entry in table if entry["track"] == "scratch_lm")
+    others = ["zero-shot", "from random weights"]
+    pairs = [("fine-tuned", other) for other in [*others, *presets]]
+    pairs += [(other, preset) for other in others for preset in presets]
+    pairs += [(later, earlier) for earlier, later in pairwise(presets)]
+    pairs += [(preset, "n-gram") for preset in presets]
+    return [_difference(rows[a], rows[b], draws) for a, b in pairs if a in rows and b in rows]
+
+
+def _difference(
+    a: dict[str, Any], b: dict[str, Any], draws: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    delta = a["bits_per_byte"] - b["bits_per_byte"]
+    low, high = interval(draws[a["name"]] - draws[b["name"]])
+    if low <= 0 <= high:
+        claim = f"{a['name']} and {b['name']}: no difference shown"
+    else:
+        less = "less" if delta < 0 else "more"
+        claim = f"{a['name']} needs {abs(delta):.3f} bits per byte {less} than {b['name']}"
+    return {
+        "a": a["name"],
+        "b": b["name"],
+        "delta_bits_per_byte": delta,
+        "ci95": [low, high],
+        "sentence": f"{claim} ({delta:+.3f}, 95 % interval {low:+.3f} to {high:+.3f})",
+    }

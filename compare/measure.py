@@ -1,0 +1,84 @@
+"""All that is measured of one row: scores of every run, and a closer look at the best one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import evaluate
+import numpy as np
+
+from compare import contexts, cost, models, sampling, scoring, statistics
+from compare.corpus import Corpus
+from compare.scoring import Score
+
+COSTS = ("trained_characters", "training_flops", "wall_seconds", "characters_per_second",
+         "peak_memory_mb")  # fmt: skip
+METRIC = Path(__file__).parent / "bits_per_byte"
+# Long enough for 10-word sequences to be counted; the report shows the beginning.
+SETTINGS = sampling.Settings(characters=1000)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row of the report, and what stands behind it."""
+
+    entry: dict[str, Any]
+    scores: list[Score]  # of the test split, by each of the row's runs
+    strides: dict[str, float]  # these and the following are of the run best on validation
+    contexts: list[dict[str, float | int]]
+    texts: list[str]
+
+
+def measure(row: models.Row, corpus: Corpus) -> Measured:
+    """Score every run of `row` on the test split; look closer at the one best on validation."""
+    loaded = [models.load(folder, row.own_code) for folder in row.folders]
+    last_tenth = corpus.validation + corpus.test
+    scores = [scoring.score(*pair, corpus.test, label=row.name) for pair in loaded]
+    nanogpt = [scoring.score(*pair, last_tenth, label=f"{row.name}, val") for pair in loaded]
+    bits = [score.summary()["bits_per_byte"] for score in scores]
+    model, tokenizer = loaded[0]
+    entry = {
+        "name": row.name,
+        "track": row.runs[0]["track"],
+        "kind": row.kind,
+        "run": row.runs[0]["path"].name,
+        "seeds": len(row.runs) if row.trained else None,
+        "parameters": model.num_parameters(),
+        "split": "test",
+        **_metric(statistics.mean(scores)),
+        "bits_per_byte_sd": float(np.std(bits, ddof=1)) if len(bits) > 1 else None,
+        # nanoGPT's `val` is the last 10 %: our validation and test together.
+        "nanogpt_val_nats_per_char": statistics.mean(nanogpt).summary()["nats_per_char"],
+        **_cost(row, cost.training_flops(model, _trained_tokens(row, tokenizer, corpus))),
+    }
+    prompts = sampling.prompts(corpus)
+    return Measured(
+        entry,
+        scores,
+        contexts.by_stride(model, tokenizer, corpus.test, scores[0]),
+        contexts.by_length(model, tokenizer, corpus.test, scores[0]),
+        [sampling.sample(model, tokenizer, prompt, SETTINGS) for prompt in prompts],
+    )
+
+
+def _metric(score: Score) -> dict[str, float | int]:
+    spans = np.diff(score.byte_ends, prepend=0)
+    metric = evaluate.load(str(METRIC))
+    return metric.compute(nats=score.nats.tolist(), bytes=spans.tolist(), text=score.text)
+
+
+def _trained_tokens(row: models.Row, tokenizer: Any, corpus: Corpus) -> int:
+    epochs = row.runs[0]["epochs"][-1]["epoch"] if row.trained else 0
+    return epochs * len(scoring.encode(tokenizer, corpus.train)[0])
+
+
+def _cost(row: models.Row, flops: float) -> dict[str, float | int]:
+    """Of the study's own training: means over the row's runs, and their highest peak of memory."""
+    if not row.trained:
+        return dict.fromkeys(COSTS, 0)
+    trained = row.runs[0]["epochs"][-1]["characters_seen"]
+    seconds, speed, memory = ([run[key] for run in row.runs] for key in COSTS[2:])
+    values = trained, flops, float(np.mean(seconds)), float(np.mean(speed)), max(memory)
+    return dict(zip(COSTS, values, strict=True))
