@@ -23,17 +23,13 @@ def by_length(model: Any, tokenizer: Any, text: str, usual: Score) -> list[dict[
 
     `characters` is what so many tokens cover on average: tokens of two models differ in length.
     """
-    characters_per_token = len(text) / len(encode(tokenizer, text)[0])
+    characters = len(text) / len(encode(tokenizer, text)[0])
     length, result = model.config.max_position_embeddings, []
-    while length >= SHORTEST:
-        result.append(
-            {
-                "tokens": length,
-                "characters": length * characters_per_token,
-                "bits_per_byte": usual.summary()["bits_per_byte"],
-            }
-        )
+    while True:
+        bits = usual.summary()["bits_per_byte"]
+        point = {"tokens": length, "characters": length * characters, "bits_per_byte": bits}
+        result.append(point)
         length //= 4
-        if length >= SHORTEST:
-            usual = score(model, tokenizer, text, label=f"{length} tokens", context_length=length)
-    return result
+        if length < SHORTEST:
+            return result
+        usual = score(model, tokenizer, text, label=f"{length} tokens", context_length=length)

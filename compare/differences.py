@@ -10,11 +10,13 @@ import numpy as np
 from compare.statistics import interval
 
 
-def differences(table: list[dict[str, Any]], draws: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """[{a, b, delta_bits_per_byte, ci95, sentence}] of the pairs that answer the study's question.
+def differences(
+    table: list[dict[str, Any]], draws: dict[str, np.ndarray], kinds: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """[{a, b, delta_bits_per_byte, ci95, sentence, by_kind}] of the pairs that answer the question.
 
     Fine-tuned against all other models; base and control against scratch; presets of the scratch
-    track among themselves, and against the n-gram.
+    track among themselves, and against the n-gram.  `by_kind` holds each kind of text's part.
     """
     rows = {entry["kind"]: entry for entry in table}
     presets = sorted(entry["kind"] for entry in table if entry["track"] == "scratch_lm")
@@ -23,11 +25,13 @@ def differences(table: list[dict[str, Any]], draws: dict[str, np.ndarray]) -> li
     pairs += [(other, preset) for other in others for preset in presets]
     pairs += [(later, earlier) for earlier, later in pairwise(presets)]
     pairs += [(preset, "n-gram") for preset in presets]
-    return [_difference(rows[a], rows[b], draws) for a, b in pairs if a in rows and b in rows]
+    return [
+        _difference(rows[a], rows[b], draws, kinds) for a, b in pairs if a in rows and b in rows
+    ]
 
 
 def _difference(
-    a: dict[str, Any], b: dict[str, Any], draws: dict[str, np.ndarray]
+    a: dict[str, Any], b: dict[str, Any], draws: dict[str, np.ndarray], kinds: list[dict[str, Any]]
 ) -> dict[str, Any]:
     delta = a["bits_per_byte"] - b["bits_per_byte"]
     low, high = interval(draws[a["name"]] - draws[b["name"]])
@@ -41,5 +45,11 @@ def _difference(
         "b": b["name"],
         "delta_bits_per_byte": delta,
         "ci95": [low, high],
+        "by_kind": {
+            kind["kind"]: (kind["bits_per_byte"][a["name"]] - kind["bits_per_byte"][b["name"]])
+            * kind["bytes"]
+            / a["bytes"]
+            for kind in kinds
+        },
         "sentence": f"{claim} ({delta:+.3f}, 95 % interval {low:+.3f} to {high:+.3f})",
     }

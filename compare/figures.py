@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from matplotlib import pyplot as plt
 
 from compare.corpus import write_atomically
 
-# Okabe and Ito's colours, told apart by colour-blind readers; one for each trained model.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = "osD^vP"
+# Okabe and Ito's colours, told apart by colour-blind readers.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
 TRACK_COLOURS = {"scratch_lm": COLOURS[0], "gpt2_finetune": COLOURS[1], "floor": "#777777"}
-STROKES = {"train": {"alpha": 0.45, "lw": 1}, "validation": {"marker": "o"}}
+Looks = dict[str, dict[str, str]]  # colour and marker of a model, the same in all figures
+STROKES = {"train": {"alpha": 0.45, "lw": 1, "marker": ""}, "validation": {}}
+LINES = ("zero-shot", "n-gram")  # not trained by gradient descent here, but worth comparing with
 STYLE = {
     "font.size": 11,
     "axes.spines.top": False,
@@ -29,7 +32,15 @@ STYLE = {
 }
 
 
-def loss_curves(path: Path, curves: dict[str, list[dict[str, Any]]], characters: int) -> None:
+def looks(names: Iterable[str]) -> Looks:
+    """A colour and a marker for each name."""
+    pairs = zip(COLOURS, MARKERS, strict=True)
+    return {n: {"color": c, "marker": m} for n, (c, m) in zip(names, pairs, strict=False)}
+
+
+def loss_curves(
+    path: Path, curves: dict[str, list[dict[str, Any]]], looks: Looks, characters: int
+) -> None:
     """Bits per byte over characters read: training as a line, validation after each epoch as dots.
 
     `curves` holds by model name the lines {characters_seen, train | validation}; `characters` is
@@ -37,15 +48,14 @@ def loss_curves(path: Path, curves: dict[str, list[dict[str, Any]]], characters:
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-        for (name, points), colour in zip(curves.items(), COLOURS, strict=False):
-            for key, style in STROKES.items():
+        for name, points in curves.items():
+            for key, stroke in STROKES.items():
                 chosen = [point for point in points if key in point]
                 axes.plot(
                     [point["characters_seen"] / 1e6 for point in chosen],
                     [point[key] for point in chosen],
-                    color=colour,
                     label=f"{name}, {key}",
-                    **style,
+                    **looks[name] | stroke,
                 )
         every = [
             point["validation"] for p in curves.values() for point in p if "validation" in point
@@ -84,14 +94,14 @@ def row_plot(path: Path, rows: list[dict[str, Any]]) -> None:
         _save(figure, path)
 
 
-def kind_plot(path: Path, kinds: list[dict[str, Any]]) -> None:
+def kind_plot(path: Path, kinds: list[dict[str, Any]], looks: Looks) -> None:
     """Bits per word of each model by kind of text, with the words' share of all."""
     words = sum(kind["words"] for kind in kinds)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 0.9 * len(kinds) + 1.8), layout="constrained")
-        for name, colour, marker in zip(kinds[0]["bits_per_word"], COLOURS, MARKERS, strict=False):
+        for name in kinds[0]["bits_per_word"]:
             bits = [kind["bits_per_word"][name] for kind in kinds]
-            axes.plot(bits, range(len(kinds)), marker, color=colour, label=name, alpha=0.85)
+            axes.plot(bits, range(len(kinds)), ls="", label=name, alpha=0.85, **looks[name])
         labels = [f"{kind['kind']}\n{kind['words'] / words:.0%} of words" for kind in kinds]
         axes.set_yticks(range(len(kinds)), labels)
         axes.invert_yaxis()
@@ -100,42 +110,41 @@ def kind_plot(path: Path, kinds: list[dict[str, Any]]) -> None:
         _save(figure, path)
 
 
-def context_plot(path: Path, closer: list[dict[str, Any]]) -> None:
+def context_plot(path: Path, closer: list[dict[str, Any]], looks: Looks) -> None:
     """Bits per byte against how far back a model may look."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
-        for row, colour, marker in zip(closer, COLOURS, MARKERS, strict=False):
+        for row in closer:
             axes.plot(
                 [point["characters"] for point in row["context"]],
                 [point["bits_per_byte"] for point in row["context"]],
-                f"{marker}-",
-                color=colour,
                 label=row["name"],
+                **looks[row["name"]],
             )
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_minor_formatter("")
         axes.set_xlabel("context length (characters that as many tokens cover on average)")
         axes.set_ylabel("bits per byte (lower is better)")
-        axes.legend(frameon=False, fontsize=9)
+        figure.legend(frameon=False, fontsize=9, loc="outside upper center", ncols=2)
         _save(figure, path)
 
 
-def compute_plot(path: Path, rows: list[dict[str, Any]]) -> None:
+def compute_plot(path: Path, rows: list[dict[str, Any]], looks: Looks) -> None:
     """Bits per byte against training compute; rows that the study did not train are lines."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
         for row in rows:
-            bits, colour = row["bits_per_byte"], TRACK_COLOURS[row["track"]]
+            name, bits = row["name"], row["bits_per_byte"]
             if row["training_flops"]:
-                axes.plot(row["training_flops"], bits, "o", color=colour)
-                axes.annotate(row["name"], (row["training_flops"], bits), xytext=(7, 5),
-                              textcoords="offset points", color=colour)  # fmt: skip
-            elif row["kind"] in ("zero-shot", "n-gram") or row["name"] == "PPMd":
-                axes.axhline(bits, color=colour, ls="--", lw=1)
-                axes.annotate(row["name"], (0, bits), xycoords=("axes fraction", "data"),
-                              xytext=(3, 3), textcoords="offset points", color=colour)  # fmt: skip
+                axes.plot(row["training_flops"], bits, ls="", label=name, **looks[name])
+            elif row["kind"] in LINES or name == "PPMd":
+                axes.axhline(bits, color="#777777", ls="--", lw=1)
+                axes.annotate(name, (0, bits), xycoords=("axes fraction", "data"), xytext=(3, 3),
+                              textcoords="offset points", color="#555555", fontsize=9)  # fmt: skip
         axes.set_xscale("log")
-        axes.margins(x=0.35, y=0.12)
+        axes.margins(x=0.25, y=0.12)
+        figure.legend(frameon=False, fontsize=9, loc="outside upper center", ncols=2)
         axes.set_xlabel("floating-point operations of the study's own training")
         axes.set_ylabel("bits per byte (lower is better)")
         _save(figure, path)

@@ -60,13 +60,14 @@ def report(options: ReportOptions) -> None:
         known = entry["name"] in draws
         entry["ci95"] = statistics.interval(draws[entry["name"]]) if known else None
     means = {name: statistics.mean(each) for name, each in scores.items()}
+    by_kind = kinds.by_kind(means, corpus.test, corpus.train)
     table.sort(key=lambda entry: entry["bits_per_byte"])
     result = {
         "written": time.strftime("%Y-%m-%d", time.gmtime()),
         "corpus": corpus.record(),
         "rows": table,
-        "differences": differences(table, draws),
-        "kinds": kinds.by_kind(means, corpus.test, corpus.train),
+        "differences": differences(table, draws, by_kind),
+        "kinds": by_kind,
         "closer": [
             {"name": name, "stride": each.strides, "context": each.contexts}
             for name, each in measured.items()
@@ -88,15 +89,17 @@ def report(options: ReportOptions) -> None:
         "requirements": requirements(scratch[0][0], gpt2[0][0]),
     }
     trained = [row for row in rows if row.trained]
+    looks = figures.looks(dict.fromkeys([*measured, *means]))
     figures.loss_curves(
         FIGURES / "loss_curves.svg",
         {row.name: _curve(row.runs[0]) for row in trained},
+        looks,
         len(corpus.train),
     )
     figures.row_plot(FIGURES / "rows.svg", result["rows"])
-    figures.kind_plot(FIGURES / "kinds.svg", result["kinds"])
-    figures.context_plot(FIGURES / "contexts.svg", result["closer"])
-    figures.compute_plot(FIGURES / "compute.svg", result["rows"])
+    figures.kind_plot(FIGURES / "kinds.svg", result["kinds"], looks)
+    figures.context_plot(FIGURES / "contexts.svg", result["closer"], looks)
+    figures.compute_plot(FIGURES / "compute.svg", result["rows"], looks)
     tables = {
         "results": pd.DataFrame(result["rows"]),
         "differences": pd.DataFrame(result["differences"]),

@@ -130,6 +130,9 @@ def study(
     place = Place(tmp_path_factory.mktemp("study"), caches)
     text = ["--corpus", mini_text]
     place.run(*SCRATCH, *text)
+    place.run(*SCRATCH, *text, "--seed", 2, "--tracking", "disabled")
     place.run(*SCRATCH, *text, "--preset", "tuned", "--tracking", "disabled")
-    place.run(*FINETUNE, *text, "--base", tiny_base, "--learning-rate", "0.003")
+    finetune = [*FINETUNE, *text, "--base", tiny_base, "--learning-rate", "0.003"]
+    place.run(*finetune, "--random-weights", "--tracking", "disabled")
+    place.run(*finetune)
     return place

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,8 @@ def report(study: Place) -> dict:
 
 def test_every_row_is_scored_on_the_same_bytes_of_the_test_split(report: dict) -> None:
     rows = {row["name"]: row for row in report["rows"]}
-    models = {"Scratch (course)", "Scratch (tuned)", "tiny-gpt2 zero-shot", "tiny-gpt2 fine-tuned"}
+    models = {"Scratch (course)", "Scratch (tuned)", "tiny-gpt2 zero-shot", "tiny-gpt2 fine-tuned",
+              "tiny-gpt2 from random weights"}  # fmt: skip
     compressors = {"gzip", "bzip2", "xz", "zstd", "PPMd"}
     (ngram,) = rows.keys() - models - compressors - {"Uniform bytes"}
     assert re.fullmatch(r"[4-8]-gram Kneser-Ney", ngram)
@@ -50,18 +53,73 @@ def test_differences_are_paired_and_worded_by_their_interval(report: dict) -> No
     assert ("tiny-gpt2 fine-tuned", "tiny-gpt2 zero-shot") in named
 
 
-def test_every_number_of_the_results_table_is_in_the_json(study: Place, report: dict) -> None:
-    text = (study.path / "reports" / "report.md").read_text()
-    for row in report["rows"]:
-        line = next(line for line in text.splitlines() if line.startswith(f"| {row['name']} "))
-        shown = [
-            float(x.replace(",", "")) for x in re.findall(r"[\d,]*\.?\d+", line.split("|", 2)[2])
-        ]
-        known = [row["parameters"], row["bits_per_byte"], *(row["ci95"] or ()),
-                 row["nats_per_char"], row["word_perplexity"], row["token_perplexity"],
-                 row["trained_characters"], row["wall_seconds"],
-                 row["nanogpt_val_nats_per_char"]]  # fmt: skip
-        assert shown == pytest.approx([x for x in known if x is not None], rel=1e-3, abs=0.6)
+def test_a_row_of_two_seeds_is_their_mean(report: dict) -> None:
+    row = next(row for row in report["rows"] if row["name"] == "Scratch (course)")
+    runs = [run for run in report["runs"] if run["name"] == "Scratch (course)"]
+    assert row["seeds"] == 2 and {run["seed"] for run in runs} == {1, 2}
+    bits = [run["test"]["bits_per_byte"] for run in runs]
+    assert row["bits_per_byte"] == pytest.approx(sum(bits) / 2)
+    assert row["bits_per_byte_sd"] == pytest.approx(abs(bits[0] - bits[1]) / 2**0.5)
+    # The best on validation speaks for the row.
+    validation = [min(epoch["eval"]["nats"] for epoch in run["epochs"]) for run in runs]
+    assert validation == sorted(validation) and row["run"] == runs[0]["run"]
+
+
+def test_a_closer_look_at_each_model(report: dict) -> None:
+    scores = {row["name"]: row for row in report["rows"]}
+    assert {look["name"] for look in report["closer"]} == {
+        name for name, row in scores.items() if row["track"] != "floor"
+    }
+    for look in report["closer"]:
+        assert look["stride"]["C/2"] == look["context"][0]["bits_per_byte"]
+        lengths = [point["tokens"] for point in look["context"]]
+        assert all(shorter * 4 == longer for longer, shorter in pairwise(lengths))
+    texts = {row["name"]: row for row in report["recital"]}
+    assert texts.keys() == {"real text of the test split"} | {x["name"] for x in report["closer"]}
+    assert all(0 <= row["copied_10"] <= row["copied_5"] <= 1 for row in texts.values())
+    for difference in report["differences"]:
+        parts = sum(difference["by_kind"].values())
+        assert parts == pytest.approx(difference["delta_bits_per_byte"])
+
+
+def test_compute_is_counted_for_what_the_study_trained(report: dict) -> None:
+    rows = {row["kind"]: row for row in report["rows"]}
+    assert rows["zero-shot"]["training_flops"] == 0
+    assert rows["fine-tuned"]["training_flops"] == rows["from random weights"]["training_flops"]
+    # tiny-gpt2: per layer 12 x 32^2 weights, 13 x 32 biases and norms; 2 x 32 of the last norm;
+    # 300 x 32 of the output.  Attention: 12 x 2 layers x 32 x 64 tokens.
+    per_token = 6 * (2 * (12 * 32**2 + 13 * 32) + 64 + 300 * 32) + 12 * 2 * 32 * 64
+    tokens = rows["fine-tuned"]["training_flops"] / per_token
+    assert tokens == int(tokens) and 3 * 27_000 / 5 < tokens < 3 * 27_000
+
+
+def test_every_number_of_the_markdown_is_in_the_json(study: Place, report: dict) -> None:
+    """Decimals, and whole numbers of four digits and more, of all tables and sentences."""
+    text = (study.path / "reports" / "report.md").read_text().replace("\\", "")
+    text = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)|\d{4}-\d\d-\d\d(?:T[\d:]+Z)?|\d+\.\d+\.\d+\S*", "", text)
+    evidence = " ".join(point["evidence"] for point in report["requirements"])
+    known = [*numbers(report), 1_000_000, 2022]  # the course's limit, a year of publication
+    known += [float(number.replace(",", "")) for number in NUMBER.findall(evidence)]
+    shown = NUMBER.findall(text)
+    assert len(shown) > 200
+    for number in shown:
+        value, digits = float(number.replace(",", "")), number.partition(".")[2].partition("e")[0]
+        scale = 10.0 ** int(number.partition("e")[2] or 0)
+        step = 0.5001 * scale * 10.0 ** -len(digits)
+        assert any(abs(abs(value) - abs(x)) <= step for x in known), number
+
+
+NUMBER = re.compile(r"(?<![\w.])[-+]?[\d,]*\d\.\d+(?:e[-+]\d+)?|\b\d[\d,]{3,}\b")
+
+
+def numbers(value: object) -> Iterator[float]:
+    """All numbers in a JSON value."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from numbers(part)
+    elif isinstance(value, int | float):
+        yield value
 
 
 def test_a_compressor_that_wins_is_not_the_headline(report: dict) -> None:
@@ -74,7 +132,8 @@ def test_a_compressor_that_wins_is_not_the_headline(report: dict) -> None:
 
 
 def test_report_has_figures_tables_and_honest_requirements(study: Place, report: dict) -> None:
-    for name in ("figures/loss_curves.svg", "figures/rows.svg", "tables/results.csv"):
+    figures = ("loss_curves", "rows", "kinds", "contexts", "compute")
+    for name in (*(f"figures/{figure}.svg" for figure in figures), "tables/results.csv"):
         assert (study.path / "reports" / name).stat().st_size > 100
     met = {point["id"]: point["met"] for point in report["requirements"]}
     assert met["decoder-only"] and met["small"] and met["own-loop"] and met["validation"]
@@ -99,7 +158,7 @@ def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> N
         card = ModelCard.load(folder / "README.md")
         assert card.data.library_name == "transformers" and card.data.license == "mit"
         metrics = {each.metric_type: each.metric_value for each in card.data.eval_results}
-        values = {round(row["bits_per_byte"], 4) for row in report["rows"]}
+        values = {round(run["test"]["bits_per_byte"], 4) for run in report["runs"]}
         assert metrics["bits_per_byte"] in values
         assert "More information needed" not in card.text
     assert (study.path / "runs/publish/mini-scratch/model.py").exists()

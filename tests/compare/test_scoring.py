@@ -69,6 +69,16 @@ def test_every_token_is_scored_once_in_any_windows(
     np.testing.assert_allclose(score.nats, by_hand(text), rtol=1e-6)
 
 
+def test_a_shorter_context_is_all_that_the_model_gets() -> None:
+    model, widths = Bigram(8), []
+    model.register_forward_pre_hook(
+        lambda _, args, kwargs: widths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    score = scoring.score(model, bigram_tokenizer(), "abbabbab", context_length=2)
+    assert set(widths) == {2}
+    np.testing.assert_allclose(score.nats, by_hand("abbabbab"), rtol=1e-6)
+
+
 @given(st.integers(1, 500), st.integers(1, 64), st.integers(1, 64))
 def test_windows_tile_and_leave_enough_context(tokens: int, context: int, stride: int) -> None:
     stride = min(stride, context)

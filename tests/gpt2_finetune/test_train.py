@@ -10,6 +10,7 @@ import torch
 from transformers import GPT2LMHeadModel, Trainer, TrainingArguments, default_data_collator
 
 from compare.blocks import blocks
+from gpt2_finetune.train import default_learning_rate
 from tests.conftest import FINETUNE, Place
 from tests.scratch_lm.test_train import lines, without_times
 
@@ -24,6 +25,27 @@ def test_run_record_says_what_ran_and_how_well(study: Place) -> None:
     assert losses == sorted(losses, reverse=True)
     assert run["epochs"][-1]["eval"]["bytes"] == run["zero_shot"]["bytes"] == 1500
     assert [epoch["characters_seen"] for epoch in run["epochs"]] == [27_000, 54_000, 81_000]
+
+
+def test_random_weights_keep_the_shape_and_forget_the_rest(study: Place) -> None:
+    control = RUN.with_name("tiny-gpt2-random-seed1")
+    tuned, random = (
+        json.loads((study.path / run / "run.json").read_text()) for run in (RUN, control)
+    )
+    assert random["preset"] == "from random weights" and random["config"]["random_weights"]
+    assert random["parameters"] == tuned["parameters"] and random["base"] == tuned["base"]
+    assert random["zero_shot"]["nats"] != tuned["zero_shot"]["nats"]  # other weights to begin with
+    assert random["zero_shot"]["bytes"] == tuned["zero_shot"]["bytes"]
+    assert random["epochs"][-1]["eval"]["loss"] < random["zero_shot"]["loss"]
+
+
+def test_default_learning_rates() -> None:
+    assert default_learning_rate(124_000_000, random_weights=False) == pytest.approx(5e-5)
+    assert default_learning_rate(3_749_376, random_weights=False) == pytest.approx(2.9e-4, rel=0.01)
+    # Kaplan et al. print 0.003239 - 0.0001395 log(N), a natural logarithm.
+    assert default_learning_rate(124_000_000, random_weights=True) == pytest.approx(
+        6.4e-4, rel=0.01
+    )
 
 
 def test_both_tracks_log_the_same_keys(study: Place) -> None:

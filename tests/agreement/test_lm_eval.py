@@ -1,0 +1,54 @@
+"""Scores at stride C agree with EleutherAI's lm-evaluation-harness on the same text and model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from compare import models, scoring
+from tests.conftest import Place
+
+pytestmark = pytest.mark.slow
+STAND_IN = Path(__file__).parents[2] / "gpt2_finetune" / "offline_base"
+
+
+def bits_per_byte_of_lm_eval(folder: Path, text: str, work: Path, own_code: bool) -> float:
+    """By a local task of one document and the harness's own rolling log-likelihood."""
+    lm_eval = pytest.importorskip("lm_eval", reason="make test-all installs lm_eval")
+    data = work / "text.jsonl"
+    data.write_text(json.dumps({"text": text}) + "\n")
+    task = {
+        "task": "one_text",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data)}, "cache_dir": str(work / "cache")},
+        "test_split": "test",
+        "output_type": "loglikelihood_rolling",
+        "doc_to_text": "",
+        "doc_to_target": "{{text}}",
+        "metric_list": [{"metric": "bits_per_byte"}],
+    }
+    arguments = {"pretrained": str(folder), "dtype": "float32", "trust_remote_code": own_code}
+    found = lm_eval.simple_evaluate(
+        "hf", model_args=arguments, tasks=[task], device="cpu", bootstrap_iters=0
+    )
+    return found["results"]["one_text"]["bits_per_byte,none"]
+
+
+def ours(folder: Path, text: str, own_code: bool) -> float:
+    model, tokenizer = models.load(folder, own_code)
+    stride = model.config.max_position_embeddings
+    return scoring.score(model, tokenizer, text, stride).summary()["bits_per_byte"]
+
+
+def test_the_stand_in_on_the_test_split(tmp_path: Path, tiny_shakespeare: str) -> None:
+    text = tiny_shakespeare[-55_770:]
+    theirs = bits_per_byte_of_lm_eval(STAND_IN, text, tmp_path, own_code=False)
+    assert ours(STAND_IN, text, own_code=False) == pytest.approx(theirs, abs=1e-5)
+
+
+def test_a_scratch_model(tmp_path: Path, study: Place, tiny_shakespeare: str) -> None:
+    folder, text = study.path / "runs/scratch_lm/course-seed1/model", tiny_shakespeare[-5_000:]
+    theirs = bits_per_byte_of_lm_eval(folder, text, tmp_path, own_code=True)
+    assert ours(folder, text, own_code=True) == pytest.approx(theirs, abs=1e-5)
