@@ -1,7 +1,7 @@
 # make study        both tracks, report and staged publication, from a bare clone (about 15 minutes)
 # make study-full   the same with three seeds and the control: what reports/ was made by (an hour)
 # make test         the fast test suite
-# make test-all     with the slow tests and the agreement with lm-evaluation-harness
+# make test-all     with the slow tests: agreement with lm-evaluation-harness, the page in Chromium
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -25,8 +25,10 @@ study study-full: install
 test: install
 	$(BIN)/python -m pytest
 
+# Without the right to install Chromium the browser suite is skipped, and says so.
 test-all: install
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,agreement]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,slow]'
+	command -v chromium google-chrome >/dev/null || apt-get install --yes chromium || true
 	$(BIN)/python -m pytest -m ''
 
 install: .venv/installed

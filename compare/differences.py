@@ -15,15 +15,17 @@ def differences(
 ) -> list[dict[str, Any]]:
     """[{a, b, delta_bits_per_byte, ci95, sentence, by_kind}] of the pairs that answer the question.
 
-    Fine-tuned against all other models; base and control against scratch; presets of the scratch
-    track among themselves, and against the n-gram.  `by_kind` holds each kind of text's part.
+    Fine-tuned against the best of scratch comes first, then against all others; base and control
+    against scratch; presets of the scratch track among themselves, and against the n-gram.
+    `by_kind` holds each kind of text's part.
     """
     rows = {entry["kind"]: entry for entry in table}
-    presets = sorted(entry["kind"] for entry in table if entry["track"] == "scratch_lm")
+    scratch = [entry for entry in table if entry["track"] == "scratch_lm"]
+    presets = [entry["kind"] for entry in sorted(scratch, key=lambda entry: entry["bits_per_byte"])]
     others = ["zero-shot", "from random weights"]
-    pairs = [("fine-tuned", other) for other in [*others, *presets]]
+    pairs = [("fine-tuned", other) for other in [*presets, *others]]
     pairs += [(other, preset) for other in others for preset in presets]
-    pairs += [(later, earlier) for earlier, later in pairwise(presets)]
+    pairs += pairwise(presets)
     pairs += [(preset, "n-gram") for preset in presets]
     return [
         _difference(rows[a], rows[b], draws, kinds) for a, b in pairs if a in rows and b in rows
@@ -36,10 +38,14 @@ def _difference(
     delta = a["bits_per_byte"] - b["bits_per_byte"]
     low, high = interval(draws[a["name"]] - draws[b["name"]])
     if low <= 0 <= high:
-        claim = f"{a['name']} and {b['name']}: no difference shown"
+        sentence = f"{a['name']} and {b['name']}: no difference shown [{low:+.3f}, {high:+.3f}]"
     else:
         less = "less" if delta < 0 else "more"
-        claim = f"{a['name']} needs {abs(delta):.3f} bits per byte {less} than {b['name']}"
+        near, far = sorted((abs(low), abs(high)))
+        sentence = (
+            f"{a['name']} needs {abs(delta):.3f} bits per byte {less} than {b['name']} "
+            f"[{near:.3f}, {far:.3f}]"
+        )
     return {
         "a": a["name"],
         "b": b["name"],
@@ -51,5 +57,5 @@ def _difference(
             / a["bytes"]
             for kind in kinds
         },
-        "sentence": f"{claim} ({delta:+.3f}, 95 % interval {low:+.3f} to {high:+.3f})",
+        "sentence": sentence,
     }

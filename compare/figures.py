@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -12,10 +11,9 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from compare.corpus import write_atomically
-
 # Okabe and Ito's colours, told apart by colour-blind readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+WIDTH = 6.2  # inches: narrow enough for labels to be read on a phone
 MARKERS = "osD^vPX"
 TRACK_COLOURS = {"scratch_lm": COLOURS[0], "gpt2_finetune": COLOURS[1], "floor": "#777777"}
 Looks = dict[str, dict[str, str]]  # colour and marker of a model, the same in all figures
@@ -38,16 +36,14 @@ def looks(names: Iterable[str]) -> Looks:
     return {n: {"color": c, "marker": m} for n, (c, m) in zip(names, pairs, strict=False)}
 
 
-def loss_curves(
-    path: Path, curves: dict[str, list[dict[str, Any]]], looks: Looks, characters: int
-) -> None:
+def loss_curves(curves: dict[str, list[dict[str, Any]]], looks: Looks, characters: int) -> bytes:
     """Bits per byte over characters read: training as a line, validation after each epoch as dots.
 
     `curves` holds by model name the lines {characters_seen, train | validation}; `characters` is
     the length of one epoch, for the upper axis.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+        figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for name, points in curves.items():
             for key, stroke in STROKES.items():
                 chosen = [point for point in points if key in point]
@@ -67,15 +63,15 @@ def loss_curves(
             "top", functions=(lambda x: x * 1e6 / characters, lambda x: x * characters / 1e6)
         )
         upper.set_xlabel("epochs")
-        axes.legend(frameon=False, fontsize=9)
-        _save(figure, path)
+        figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
+        return _svg(figure)
 
 
-def row_plot(path: Path, rows: list[dict[str, Any]]) -> None:
+def row_plot(rows: list[dict[str, Any]]) -> bytes:
     """Each row's bits per byte on the test split, with its 95 % interval where there is one."""
     rows = [row for row in reversed(rows) if row["kind"] != "uniform"]  # 8: far off the scale
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(8, 0.6 * len(rows) + 1.2), layout="constrained")
+        figure, axes = plt.subplots(figsize=(WIDTH, 0.48 * len(rows) + 1), layout="constrained")
         for place, row in enumerate(rows):
             colour = TRACK_COLOURS[row["track"]]
             if row["ci95"]:
@@ -90,15 +86,15 @@ def row_plot(path: Path, rows: list[dict[str, Any]]) -> None:
             )
         axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
         axes.set_ylim(-0.6, len(rows) - 0.3)
-        axes.set_xlabel("bits per byte on the test split, with 95 % interval (lower is better)")
-        _save(figure, path)
+        axes.set_xlabel("bits per byte, with 95 % interval")
+        return _svg(figure)
 
 
-def kind_plot(path: Path, kinds: list[dict[str, Any]], looks: Looks) -> None:
+def kind_plot(kinds: list[dict[str, Any]], looks: Looks) -> bytes:
     """Bits per word of each model by kind of text, with the words' share of all."""
     words = sum(kind["words"] for kind in kinds)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(8, 0.9 * len(kinds) + 1.8), layout="constrained")
+        figure, axes = plt.subplots(figsize=(WIDTH, 0.7 * len(kinds) + 1.8), layout="constrained")
         for name in kinds[0]["bits_per_word"]:
             bits = [kind["bits_per_word"][name] for kind in kinds]
             axes.plot(bits, range(len(kinds)), ls="", label=name, alpha=0.85, **looks[name])
@@ -106,14 +102,14 @@ def kind_plot(path: Path, kinds: list[dict[str, Any]], looks: Looks) -> None:
         axes.set_yticks(range(len(kinds)), labels)
         axes.invert_yaxis()
         axes.set_xlabel("bits per word (lower is better)")
-        figure.legend(frameon=False, fontsize=9, loc="outside upper center", ncols=2)
-        _save(figure, path)
+        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
+        return _svg(figure)
 
 
-def context_plot(path: Path, closer: list[dict[str, Any]], looks: Looks) -> None:
+def context_plot(closer: list[dict[str, Any]], looks: Looks) -> bytes:
     """Bits per byte against how far back a model may look."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+        figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for row in closer:
             axes.plot(
                 [point["characters"] for point in row["context"]],
@@ -126,14 +122,14 @@ def context_plot(path: Path, closer: list[dict[str, Any]], looks: Looks) -> None
         axes.xaxis.set_minor_formatter("")
         axes.set_xlabel("context length (characters that as many tokens cover on average)")
         axes.set_ylabel("bits per byte (lower is better)")
-        figure.legend(frameon=False, fontsize=9, loc="outside upper center", ncols=2)
-        _save(figure, path)
+        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
+        return _svg(figure)
 
 
-def compute_plot(path: Path, rows: list[dict[str, Any]], looks: Looks) -> None:
+def compute_plot(rows: list[dict[str, Any]], looks: Looks) -> bytes:
     """Bits per byte against training compute; rows that the study did not train are lines."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+        figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for row in rows:
             name, bits = row["name"], row["bits_per_byte"]
             if row["training_flops"]:
@@ -141,17 +137,17 @@ def compute_plot(path: Path, rows: list[dict[str, Any]], looks: Looks) -> None:
             elif row["kind"] in LINES or name == "PPMd":
                 axes.axhline(bits, color="#777777", ls="--", lw=1)
                 axes.annotate(name, (0, bits), xycoords=("axes fraction", "data"), xytext=(3, 3),
-                              textcoords="offset points", color="#555555", fontsize=9)  # fmt: skip
+                              textcoords="offset points", color="#555555", fontsize=8)  # fmt: skip
         axes.set_xscale("log")
         axes.margins(x=0.25, y=0.12)
-        figure.legend(frameon=False, fontsize=9, loc="outside upper center", ncols=2)
+        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
         axes.set_xlabel("floating-point operations of the study's own training")
         axes.set_ylabel("bits per byte (lower is better)")
-        _save(figure, path)
+        return _svg(figure)
 
 
-def _save(figure: Any, path: Path) -> None:
+def _svg(figure: Any) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
     plt.close(figure)
-    write_atomically(path, file.getvalue())
+    return file.getvalue()

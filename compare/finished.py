@@ -83,6 +83,14 @@ def _by_preset(newest: dict[str, Any]) -> list[Runs]:
     return [sorted(presets[preset].values(), key=validation_nats) for preset in sorted(presets)]
 
 
+def chosen(scratch: list[Runs], gpt2: list[Runs]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run of each track that is handed in and published: validation chooses, test has no say.
+
+    A control from random weights is chosen only where there is nothing else.
+    """
+    return min((runs[0] for runs in scratch), key=validation_nats), gpt2[0][0]
+
+
 def validation_nats(run: dict[str, Any]) -> float:
     """What the run's saved model needs for the validation split."""
     return run["epochs"][run["best_epoch"] - 1]["eval"]["nats"]

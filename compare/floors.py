@@ -19,7 +19,7 @@ def floors(corpus: Corpus) -> tuple[list[dict[str, Any]], dict[str, Score]]:
     """Rows of the report, and the scores of those that know a byte's probability."""
     nanogpt_val = corpus.validation + corpus.test
     bits = {"Uniform bytes": (8.0, 8.0)}
-    for name in tqdm(COMPRESSORS, "compressors", leave=False):
+    for name in tqdm(COMPRESSORS, "compressors", leave=False, disable=None):
         bits[name] = tuple(
             bits_per_byte(name, corpus.train, text) for text in (corpus.test, nanogpt_val)
         )

@@ -50,9 +50,7 @@ METRICS = ("bits_per_byte", "nats_per_char", "word_perplexity", "token_perplexit
 def publish(options: PublishOptions) -> None:
     scratch, gpt2 = finished.study()
     results = _report_of([run for runs in [*scratch, *gpt2] for run in runs])
-    # Validation chooses which models are published; test has no say.
-    best = min((runs[0] for runs in scratch), key=finished.validation_nats)
-    for suffix, run in (("scratch", best), ("gpt2", gpt2[0][0])):
+    for suffix, run in zip(("scratch", "gpt2"), finished.chosen(scratch, gpt2), strict=True):
         repo = f"{options.prefix}-{suffix}"
         target = stage(repo, run, results)
         print(f"staged {target}; to publish: hf upload {repo} {target}")

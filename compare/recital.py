@@ -5,6 +5,7 @@ Real text of the test split is measured the same way: the yardstick for what is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,20 @@ def recital(texts: Sequence[str], train: str) -> dict[str, Any]:
     result["repeated_4"] = 1 - different / max(1, sum(len(_grams(each, 4)) for each in words))
     longest = max((longest_copy(text, train) for text in texts), key=len)
     return result | {"longest": longest, "longest_characters": len(longest)}
+
+
+def copied(text: str, train: str, n: int = 5) -> list[tuple[int, int]]:
+    """Characters (start, end) of the parts of `text` that are n or more words copied in a row."""
+    known = set(_grams(train.split(), n))
+    words = [match.span() for match in re.finditer(r"\S+", text)]
+    spans: list[tuple[int, int]] = []
+    for at, gram in enumerate(_grams(text.split(), n)):
+        if gram in known:
+            start, end = words[at][0], words[at + n - 1][1]
+            if spans and start <= spans[-1][1]:
+                start, _ = spans.pop()
+            spans.append((start, end))
+    return spans
 
 
 def longest_copy(text: str, train: str) -> str:

@@ -1,7 +1,8 @@
-"""Markdown out of `compare/templates`, with texts of models and corpora kept from breaking it."""
+"""Pages out of `compare/templates`, with texts of models and corpora kept from breaking them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
+        autoescape=jinja2.select_autoescape(["html.jinja"], default=False),
     )
     environment.filters["cell"] = cell
     environment.filters["fenced"] = fenced
     environment.filters["large"] = large
+    environment.filters["german"] = german
+    environment.filters["pieces"] = pieces
     return environment.get_template(template).render(**values)
 
 
@@ -32,6 +36,21 @@ def cell(text: str) -> str:
 def large(number: float) -> str:
     """`number` with one decimal, or as a power of ten where nobody reads the digits."""
     return f"{number:,.1f}" if number < 1e6 else f"{number:.1e}"
+
+
+def german(number: float, digits: int = 0) -> str:
+    """`number` with a decimal comma, and points between thousands."""
+    return f"{number:,.{digits}f}".translate(str.maketrans(",.", ".,"))
+
+
+def pieces(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
+    """`text` cut at the borders of `spans`: (part, whether it is one of the spans)."""
+    at = 0
+    for start, end in spans:
+        yield text[at:start], False
+        yield text[start:end], True
+        at = end
+    yield text[at:], False
 
 
 def fenced(text: str) -> str:

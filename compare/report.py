@@ -1,8 +1,9 @@
 """Score the newest runs of both tracks on the test split and write `reports/`.
 
-    python -m compare.report        # reports/report.md, report.json, figures/, tables/
+    python -m compare.report        # reports/report.html, report.md, report.json and more
 
-Every number of the Markdown is in the JSON.  This is the only reader of the test split.
+Every number that the pages show is in the JSON, which `compare.pages` writes them from.  This is
+the only reader of the test split.
 """
 
 from __future__ import annotations
@@ -20,38 +21,34 @@ class ReportOptions:
 if __name__ == "__main__":
     options = cli.parse(ReportOptions)
 
-import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from tqdm.auto import tqdm
 
 from compare import corpus as corpora
-from compare import figures, finished, kinds, models, sampling, statistics
-from compare.corpus import Corpus, write_atomically
+from compare import finished, kinds, models, pages, sampling, statistics, surprise
+from compare.corpus import Corpus
 from compare.differences import differences
 from compare.floors import floors
 from compare.measure import SETTINGS, Measured, measure
-from compare.recital import recital
-from compare.render import render
+from compare.receipt import published
+from compare.recital import copied, recital
 from compare.requirements import requirements
 from compare.scoring import Score
-
-REPORTS = Path("reports")
-FIGURES = REPORTS / "figures"
-SHOWN = 300  # characters of each sample
 
 
 def report(options: ReportOptions) -> None:
     scratch, gpt2 = finished.study()
+    chosen = finished.chosen(scratch, gpt2)
     rows = models.rows(scratch, gpt2)
     corpus = corpus_of(gpt2[0][0])
     table, scores = floors(corpus)
-    measured = {row.name: measure(row, corpus) for row in tqdm(rows, "models", leave=False)}
+    measured = {
+        row.name: measure(row, corpus) for row in tqdm(rows, "models", leave=False, disable=None)
+    }
     table += [each.entry for each in measured.values()]
     scores = {name: [score] for name, score in scores.items()}
     scores |= {name: each.scores for name, each in measured.items()}
@@ -79,41 +76,17 @@ def report(options: ReportOptions) -> None:
             if row.trained
             for run, score in zip(row.runs, measured[row.name].scores, strict=True)
         ],
-        "samples": [
-            {"prompt": prompt, "texts": {n: each.texts[at][:SHOWN] for n, each in measured.items()}}
-            for at, prompt in enumerate(sampling.prompts(corpus))
-        ],
+        "curves": {row.name: _curve(row.runs[0]) for row in rows if row.trained},
+        "surprise": _surprise(measured, corpus),
+        "samples": _samples(measured, corpus),
         "sample_settings": vars(SETTINGS),
-        "shown": SHOWN,
         "common": kinds.COMMON,
-        "requirements": requirements(scratch[0][0], gpt2[0][0]),
+        "requirements": requirements(*chosen),
+        "chosen": {run["track"]: run["path"].name for run in chosen},
+        "hub_links": {run["track"]: published(run) for run in chosen},
     }
-    trained = [row for row in rows if row.trained]
-    looks = figures.looks(dict.fromkeys([*measured, *means]))
-    figures.loss_curves(
-        FIGURES / "loss_curves.svg",
-        {row.name: _curve(row.runs[0]) for row in trained},
-        looks,
-        len(corpus.train),
-    )
-    figures.row_plot(FIGURES / "rows.svg", result["rows"])
-    figures.kind_plot(FIGURES / "kinds.svg", result["kinds"], looks)
-    figures.context_plot(FIGURES / "contexts.svg", result["closer"], looks)
-    figures.compute_plot(FIGURES / "compute.svg", result["rows"], looks)
-    tables = {
-        "results": pd.DataFrame(result["rows"]),
-        "differences": pd.DataFrame(result["differences"]),
-        "epochs": pd.json_normalize(
-            result["runs"], "epochs", ["name", "run"], record_prefix="epoch."
-        ),
-    }
-    for name, frame in tables.items():
-        data = frame.to_csv(index=False).encode()
-        write_atomically(REPORTS / "tables" / f"{name}.csv", data)
-    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(REPORTS / "report.json", text.encode())
-    write_atomically(REPORTS / "report.md", render("report.md.jinja", **result).encode())
-    print(f"written: {REPORTS / 'report.md'}, {REPORTS / 'report.json'}")
+    pages.write(result)
+    print(f"written: {pages.REPORTS}; open {pages.REPORTS / 'report.html'}")
 
 
 def corpus_of(run: dict[str, Any]) -> Corpus:
@@ -134,6 +107,25 @@ def _recital(measured: Mapping[str, Measured], corpus: Corpus) -> list[dict[str,
     texts = {"real text of the test split": [corpus.test[at : at + length] for at in starts]}
     texts |= {name: each.texts for name, each in measured.items()}
     return [{"name": name, **recital(each, corpus.train)} for name, each in texts.items()]
+
+
+def _surprise(measured: Mapping[str, Measured], corpus: Corpus) -> dict[str, Any]:
+    start, end = surprise.passage(corpus.test)
+    models = {
+        name: surprise.by_token(each.scores[0], start, end) for name, each in measured.items()
+    }
+    return {"characters": end - start, "models": models}
+
+
+def _samples(measured: Mapping[str, Measured], corpus: Corpus) -> list[dict[str, Any]]:
+    return [
+        {
+            "prompt": prompt,
+            "texts": {name: each.texts[at] for name, each in measured.items()},
+            "copied": {n: copied(each.texts[at], corpus.train) for n, each in measured.items()},
+        }
+        for at, prompt in enumerate(sampling.prompts(corpus))
+    ]
 
 
 def _run(run: dict[str, Any], test: Score, name: str) -> dict[str, Any]:

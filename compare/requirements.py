@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
+
+from compare.receipt import published
 
 PARAMETER_LIMIT = 1_000_000
 LEAST_EPOCHS = 3
@@ -24,9 +25,7 @@ def requirements(scratch: dict[str, Any], gpt2: dict[str, Any]) -> list[dict[str
     cross = [name for name in names if "multihead_attn" in name]
     losses = [epoch["eval"]["loss"] for epoch in scratch["epochs"]]
     total = scratch["parameters"]["total"]
-    receipt = Path("runs/publish/receipt.json")
-    pushed = receipt.exists()
-    published = str(receipt) if pushed else "not pushed; python -m compare.publish stages both"
+    links = [link for run in (scratch, gpt2) if (link := published(run))]
     found = [
         ("decoder-only", "Decoder-only model from torch.nn",
          "nn.TransformerDecoder(" in code and not cross,
@@ -55,7 +54,8 @@ def requirements(scratch: dict[str, Any], gpt2: dict[str, Any]) -> list[dict[str
          and gpt2["base"]["resolved"] == "openai-community/gpt2",
          f"{gpt2['base']['resolved']} {gpt2['preset']}, transformers.trainer "
          + ("loaded" if gpt2["trainer_loaded"] else "not loaded")),
-        ("published", "Both models on the Hub, with cards and tags", pushed, published),
+        ("published", "Both models on the Hub, with cards and tags", len(links) == 2,
+         ", ".join(links) or "not pushed; python -m compare.publish stages both"),
     ]  # fmt: skip
     return [dict(zip(("id", "text", "met", "evidence"), row, strict=True)) for row in found]
 

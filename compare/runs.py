@@ -54,12 +54,21 @@ class Run:
     def checkpoint(self) -> Path:
         return self.path / "checkpoint"
 
-    def log(self, values: dict[str, Any]) -> None:
-        """One line of `history.jsonl`, and the same to W&B."""
+    def log(self, values: dict[str, Any], bar: tqdm | None = None) -> None:
+        """One line of `history.jsonl`, and the same to W&B.
+
+        A step is shown beside its epoch's `bar`, or as a plain line where there is no terminal.
+        """
         self.history.append(values)
         _append(self.path / "history.jsonl", values)
         if self.tracker:
             self.tracker.log(values)
+        if bar is not None:
+            speed = values["throughput/characters_per_second"]
+            shown = f"loss {values['train/loss']:.3f}, {speed:,} chars/s"
+            bar.set_postfix_str(shown)
+            if bar.disable:
+                print(f"epoch {values['epoch']:.2f}, step {values['step']}: {shown}", flush=True)
 
     def add_samples(self, samples: list[dict[str, Any]]) -> None:
         """Lines of `samples.jsonl`; W&B gets all so far as one table."""

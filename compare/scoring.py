@@ -115,7 +115,8 @@ def score(
     nats = np.full(len(ids), np.nan)
     was_training = model.training
     model.eval()
-    with tqdm(total=len(ids), desc=label, unit="tok", disable=label is None, leave=False) as bar:
+    off = None if label else True  # None: off where there is no terminal
+    with tqdm(total=len(ids), desc=label, unit="tok", disable=off, leave=False) as bar:
         for at in range(0, len(plan), per_batch):
             batch = plan[at : at + per_batch]
             inputs = torch.stack([sequence[begin:end] for begin, _, end in batch])

@@ -85,7 +85,8 @@ def build(options: BuildOptions) -> None:
     for epoch in range(1, options.epochs + 1):
         model.train()
         nats = []
-        for batch in tqdm(starts(len(ids), steps_per_epoch), f"epoch {epoch}/{options.epochs}"):
+        batches = starts(len(ids), steps_per_epoch)
+        for batch in tqdm(batches, f"epoch {epoch}/{options.epochs}", disable=None):
             x = torch.stack([ids[at : at + CONTEXT_LENGTH] for at in batch])
             y = torch.stack([ids[at + 1 : at + CONTEXT_LENGTH + 1] for at in batch])
             with torch.autocast("cpu", torch.bfloat16):

@@ -21,7 +21,7 @@ import datasets
 import torch
 from transformers import (
     AutoModelForCausalLM,
-    ProgressCallback,
+    PrinterCallback,
     TrainingArguments,
     default_data_collator,
 )
@@ -31,7 +31,7 @@ from compare import corpus as corpora
 from compare import runs, scoring, tracking
 from compare.blocks import blocks
 from gpt2_finetune.base import load_base
-from gpt2_finetune.trainer import CalmProgress, RecordCallback, ScoringTrainer
+from gpt2_finetune.trainer import RecordCallback, ScoringTrainer
 
 GPT2_PARAMETERS, GPT2_LEARNING_RATE = 124e6, 5e-5
 
@@ -99,12 +99,12 @@ def train(options: FinetuneOptions) -> runs.Run:
             remove_unused_columns=False,
             dataloader_pin_memory=torch.cuda.is_available(),
             report_to="none",
+            disable_tqdm=True,  # RecordCallback shows the same as the scratch track
             log_level="error",
         ),
         callbacks=[RecordCallback(run, corpus, tokenizer, options.seed)],
     )
-    trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(CalmProgress)
+    trainer.remove_callback(PrinterCallback)
 
     last = newest_checkpoint(run.checkpoint)
     if last:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from transformers import ProgressCallback, Trainer, TrainerCallback
+from tqdm.auto import tqdm
+from transformers import Trainer, TrainerCallback
 
 from compare import sampling, scoring
 from compare.corpus import Corpus
@@ -33,14 +34,6 @@ class ScoringTrainer(Trainer):
         return metrics
 
 
-class CalmProgress(ProgressCallback):
-    """The progress bar, with the loss beside it instead of a line per log."""
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if self.training_bar is not None and "loss" in logs:
-            self.training_bar.set_postfix_str(f"loss {logs['loss']:.3f}")
-
-
 class RecordCallback(TrainerCallback):
     """Trainer's events, written down as the scratch track writes its own."""
 
@@ -48,11 +41,19 @@ class RecordCallback(TrainerCallback):
         self.run, self.corpus, self.tokenizer, self.seed = run, corpus, tokenizer, seed
         self.last_step, self.last_time, self.epoch_began = 0, 0.0, 0.0
         self.nats_per_step: list[float] = []
+        self.bar: tqdm | None = None
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.epoch_began = self.last_time = time.perf_counter()
         self.last_step = state.global_step
         self.nats_per_step = []
+        epoch, epochs = round(state.epoch) + 1, args.num_train_epochs
+        self.bar = tqdm(
+            total=state.max_steps // epochs, desc=f"epoch {epoch}/{epochs}", disable=None
+        )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.update()
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         control.should_log = True  # so that no step is left out of the epoch's mean
@@ -72,13 +73,15 @@ class RecordCallback(TrainerCallback):
                 "train/loss": logs["loss"],
                 "train/learning_rate": logs["learning_rate"],
                 "throughput/characters_per_second": round(characters / (now - self.last_time)),
-            }
+            },
+            self.bar,
         )
         self.last_step, self.last_time = state.global_step, now
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Any = None, model: Any = None, **_: Any
     ) -> None:
+        self.bar.close()
         seconds = self.last_time - self.epoch_began  # training only: the last log ended it
         epoch = round(state.epoch)
         scores = {key.removeprefix("eval_"): value for key, value in metrics.items()}

@@ -66,7 +66,8 @@ def train(options: ScratchOptions) -> runs.Run:
     for epoch in range(progress.epochs + 1, options.epochs + 1):
         batches = epoch_batches(ids, tokenizer.eos_token_id, options, epoch)
         done = progress.step - (epoch - 1) * per_epoch
-        bar = tqdm(batches[done:], f"epoch {epoch}/{options.epochs}", per_epoch, initial=done)
+        bar = tqdm(batches[done:], f"epoch {epoch}/{options.epochs}", per_epoch, initial=done,
+                   disable=None)  # fmt: skip
         meter = Meter()
         model.train()
         for inputs, targets in bar:
@@ -99,9 +100,9 @@ def train(options: ScratchOptions) -> runs.Run:
                         "train/loss": nats / counted,
                         "train/learning_rate": learning_rate,
                         "throughput/characters_per_second": round(speed),
-                    }
+                    },
+                    bar,
                 )
-                bar.set_postfix_str(f"loss {nats / counted:.3f}, {speed:,.0f} chars/s")
             if keep:
                 save_checkpoint(checkpoint, model, made, progress)
 

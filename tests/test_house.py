@@ -80,6 +80,7 @@ def test_constraints_pin_every_requirement_within_its_bounds() -> None:
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
     pinned = {canonicalize_name(name): v for name, v in (line.split("==") for line in lines)}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for text in project["dependencies"] + project["optional-dependencies"]["test"]:
+    extras = [text for extra in project["optional-dependencies"].values() for text in extra]
+    for text in project["dependencies"] + extras:
         requirement = Requirement(text)
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), text

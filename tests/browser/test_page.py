@@ -1,0 +1,99 @@
+"""report.html in a real browser, opened from disk with the network cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compare import pages
+
+pytestmark = pytest.mark.slow
+COMMITTED = Path(__file__).parents[2] / "reports"
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+NASTY = '<script>window.broken = 1</script><img src=x onerror="window.broken = 2"> **bold** | `'
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="make test-all installs it")
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine: install chromium, make test-all tries to")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(params=[(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")], ids=str)
+def page(request: pytest.FixtureRequest, browser: Any) -> Iterator[Any]:
+    width, scheme = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+    )
+    page = context.new_page()
+    page.complaints, page.requests = [], []
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("request", lambda request: page.requests.append(request.url))
+    yield page
+    context.close()
+
+
+def look(page: Any, path: Path) -> None:
+    """Open the page; nothing is asked of any server, nothing complained about, nothing cut off."""
+    page.goto(path.as_uri())
+    outside = [url for url in page.requests if not url.startswith(("file:", "data:"))]
+    assert not outside and not page.complaints
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_the_committed_report(page: Any) -> None:
+    assert (COMMITTED / "report.html").stat().st_size < 3_000_000
+    look(page, COMMITTED / "report.html")
+    images = page.locator("figure img")
+    assert images.count() == 5
+    for image in images.all():
+        box = image.bounding_box()
+        assert box["width"] > 300 and box["height"] > 150
+        assert image.evaluate("image => image.complete && image.naturalWidth > 0")
+        assert len(image.get_attribute("alt")) > 20
+
+
+def test_the_main_table_sorts(page: Any) -> None:
+    look(page, COMMITTED / "report.html")
+    rows = json.loads((COMMITTED / "report.json").read_text())["rows"]
+    first = page.locator(".sortable tbody tr td:first-child")
+    for click, names in (
+        ("bits/byte", [row["name"] for row in rows]),
+        ("bits/byte", [row["name"] for row in reversed(rows)]),
+        ("model", sorted((row["name"] for row in rows), key=str.casefold)),
+    ):
+        page.get_by_role("button", name=click, exact=True).click()
+        shown = [text.removesuffix(" ³") for text in first.all_text_contents()]
+        assert shown == names
+
+
+def test_text_of_models_and_corpora_shows_as_text(
+    page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = json.loads((COMMITTED / "report.json").read_text())
+    result["corpus"]["name"] = NASTY
+    sample = result["samples"][0]
+    sample["prompt"] = NASTY
+    for name in sample["texts"]:
+        sample["texts"][name], sample["copied"][name] = NASTY, [[0, 9]]
+    result["surprise"]["models"] = {NASTY: [[NASTY, 3.0]]}
+    monkeypatch.chdir(tmp_path)
+    pages.write(result)
+    look(page, tmp_path / "reports" / "report.html")
+    assert page.evaluate("window.broken") is None
+    assert page.locator("section pre", has_text=NASTY).count() >= len(sample["texts"]) + 1
+    assert os.listdir(tmp_path) == ["reports"]
