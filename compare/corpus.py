@@ -82,6 +82,17 @@ def load(name: str) -> Corpus:
         ) from None
 
 
+def of(run: dict[str, Any]) -> Corpus:
+    """The text that a run was trained on.  Raises Misuse when it is not that text any more."""
+    corpus = load(run["config"]["corpus"])
+    if corpus.sha256 != run["corpus"]["sha256"]:
+        raise Misuse(
+            f"{run['config']['corpus']} has changed since {run['path']} was trained on it "
+            f"(sha256 {corpus.sha256[:8]}..., then {run['corpus']['sha256'][:8]}...): train again"
+        )
+    return corpus
+
+
 def _split(name: str, data: bytes, source: str) -> Corpus:
     text = data.decode("utf-8")
     train_end = int(len(text) * 0.9)

@@ -16,6 +16,7 @@ from compare.scoring import Score
 COSTS = ("trained_characters", "training_flops", "wall_seconds", "characters_per_second",
          "peak_memory_mb")  # fmt: skip
 METRIC = Path(__file__).parent / "bits_per_byte"
+SLICE = 4000  # characters
 # Long enough for 10-word sequences to be counted; the report shows the beginning.
 SETTINGS = sampling.Settings(characters=1000)
 
@@ -26,9 +27,15 @@ class Measured:
 
     entry: dict[str, Any]
     scores: list[Score]  # of the test split, by each of the row's runs
+    slices: list[Score]  # of its beginning, for whoever wants to check a copy of the model quickly
     strides: dict[str, float]  # these and the following are of the run best on validation
     contexts: list[dict[str, float | int]]
     texts: list[str]
+
+    @property
+    def by_run(self) -> tuple[list[Score], list[Score]]:
+        """Scores of the test split and of its beginning, in the order of the row's runs."""
+        return self.scores, self.slices
 
 
 def measure(row: models.Row, corpus: Corpus) -> Measured:
@@ -57,6 +64,7 @@ def measure(row: models.Row, corpus: Corpus) -> Measured:
     return Measured(
         entry,
         scores,
+        [scoring.score(*pair, corpus.test[:SLICE]) for pair in loaded],
         contexts.by_stride(model, tokenizer, corpus.test, scores[0]),
         contexts.by_length(model, tokenizer, corpus.test, scores[0]),
         [sampling.sample(model, tokenizer, prompt, SETTINGS) for prompt in prompts],

@@ -1,6 +1,7 @@
-"""Stage both models as they would be uploaded to the Hugging Face Hub.
+"""Stage both models with their cards, and push them to the Hugging Face Hub.
 
-    python -m compare.publish       # runs/publish/<prefix>-scratch and <prefix>-gpt2
+    python -m compare.publish           # runs/publish/<prefix>-scratch and <prefix>-gpt2
+    python -m compare.publish --push    # and upload them, read them back, leave a receipt
 
 Each directory holds weights, tokenizer, the code that loads them, a model card and samples.
 """
@@ -12,16 +13,27 @@ from dataclasses import dataclass
 
 from compare import cli
 
+NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """Stage both models, with cards, as they would be uploaded to the Hub."""
+    """Stage both models with their cards, and with --push upload them to the Hub."""
 
     prefix: str = "tiny-shakespeare"
     """Names the repositories: <prefix>-scratch and <prefix>-gpt2."""
 
+    namespace: str | None = None
+    """User or organization on the Hub; by default whom this machine is logged in as."""
+    push: bool = False
+    """Upload; without it the models are only staged."""
+    private: bool = False
+    """Make new repositories private."""
+
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", self.prefix):
+        if self.namespace is not None and not re.fullmatch(NAME, self.namespace):
+            raise ValueError(f"--namespace {self.namespace!r} is no name of a user on the Hub")
+        if not re.fullmatch(NAME, self.prefix):
             raise ValueError(f"--prefix {self.prefix!r}: use letters, digits, '-', '_' and '.'")
 
 
@@ -35,7 +47,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from compare import finished, models, runs
+from compare import corpus as corpora
+from compare import finished, models, push, receipt, runs
 from compare.render import render
 
 STAGED = runs.ROOT / "publish"
@@ -50,23 +63,53 @@ METRICS = ("bits_per_byte", "nats_per_char", "word_perplexity", "token_perplexit
 def publish(options: PublishOptions) -> None:
     scratch, gpt2 = finished.study()
     results = _report_of([run for runs in [*scratch, *gpt2] for run in runs])
+    namespace = options.namespace
+    if options.push:
+        logged_in = push.namespace()
+        namespace = namespace or logged_in
     for suffix, run in zip(("scratch", "gpt2"), finished.chosen(scratch, gpt2), strict=True):
-        repo = f"{options.prefix}-{suffix}"
-        target = stage(repo, run, results)
-        print(f"staged {target}; to publish: hf upload {repo} {target}")
-    print("Log in once with: hf auth login")
+        name = f"{options.prefix}-{suffix}"
+        repo = f"{namespace}/{name}" if namespace else name
+        folder = stage(STAGED / name, repo, run, results)
+        print(f"staged {folder}")
+        if options.push:
+            _upload(run, repo, folder, options.private, results)
+    if options.push:
+        print("next: python -m compare.report, which then shows the links")
+    else:
+        print("not uploaded; log in with hf auth login, then: python -m compare.publish --push")
 
 
-def stage(repo: str, run: dict[str, Any], results: dict[str, Any]) -> Path:
-    """`runs/publish/<repo>/`, new or replaced as a whole: model, card and samples."""
-    record = next(each for each in results["runs"] if each["run"] == run["path"].name)
+def _upload(
+    run: dict[str, Any], repo: str, folder: Path, private: bool, results: dict[str, Any]
+) -> None:
+    """Push, read back, and note it in the receipt."""
+    expected = _record_of(run, results)["test_slice"]
+    text = corpora.of(run).test[: expected["chars"]]
+    pushed = push.push(folder, repo, private)
+    own_code, bits = run["track"] == "scratch_lm", expected["bits_per_byte"]
+    bits = push.read_back(repo, pushed["commit"], folder, own_code, text, bits)
+    receipt.note(run, {"repo": repo, **pushed, "slice_bits_per_byte": bits})
+    print(f"published {pushed['url']} (commit {pushed['commit'][:9]}), read back and scored")
+
+
+def _record_of(run: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
+    return next(each for each in results["runs"] if each["run"] == run["path"].name)
+
+
+def stage(target: Path, repo: str, run: dict[str, Any], results: dict[str, Any]) -> Path:
+    """`target`, new or replaced as a whole: model, card and samples, for the repository `repo`."""
+    record = _record_of(run, results)
     config = json.loads((run["path"] / "model" / "config.json").read_text("utf-8"))
+    context_length = config.get("n_positions") or config["max_position_embeddings"]
     shape = ("n_layer", "n_head", "n_embd", "n_inner", "n_positions", "num_hidden_layers",
              "num_attention_heads", "hidden_size", "intermediate_size", "max_position_embeddings",
              "vocab_size", "activation_function", "dropout")  # fmt: skip
     card = render(
         "card.md.jinja",
         repo=repo,
+        on_hub="/" in repo,
+        new_tokens=min(100, context_length // 2),  # GPT-2 cannot write past its context
         run=run,
         name=models.name(run),
         test=record["test"],
@@ -78,11 +121,12 @@ def stage(repo: str, run: dict[str, Any], results: dict[str, Any]) -> Path:
         samples=results["samples"],
         sample_settings=results["sample_settings"],
     )
-    new, target = STAGED / f".{repo}", STAGED / repo
+    new = target.with_name(f".{target.name}")
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(run["path"] / "model", new)
     ModelCard(card).save(new / "README.md")
     shutil.copy(run["path"] / "samples.jsonl", new / "samples.jsonl")
+    shutil.copy(REPORT.parent / "figures" / "loss_curves.svg", new / "loss_curves.svg")
     if target.exists():
         shutil.rmtree(target)
     new.replace(target)
@@ -95,7 +139,7 @@ def metadata(repo: str, run: dict[str, Any], test: dict[str, Any]) -> ModelCardD
     scratch = run["track"] == "scratch_lm"
     on_hub = not scratch and run["base"]["revision"] is not None
     return ModelCardData(
-        model_name=repo,
+        model_name=repo.rpartition("/")[2],
         license="mit",
         language="en" if dataset else None,
         library_name="transformers",
@@ -113,6 +157,7 @@ def metadata(repo: str, run: dict[str, Any], test: dict[str, Any]) -> ModelCardD
                 metric_type=metric,
                 metric_name=metric.replace("_", " "),
                 metric_value=round(test[metric], 4),
+                metric_args={"ci95": test["ci95"]} if metric == "bits_per_byte" else None,
             )
             for metric in METRICS
         ],

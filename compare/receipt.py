@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from compare.corpus import write_atomically
 from compare.runs import ROOT
 
 RECEIPT = ROOT / "publish" / "receipt.json"
@@ -12,8 +13,19 @@ RECEIPT = ROOT / "publish" / "receipt.json"
 
 def published(run: dict[str, Any]) -> str | None:
     """The address under which this very run's model is on the Hub; None before it is."""
-    if not RECEIPT.exists():
-        return None
-    entry = json.loads(RECEIPT.read_text("utf-8")).get(run["track"], {})
-    same = (entry.get("run"), entry.get("started")) == (run["path"].name, run["started"])
-    return entry["url"] if same else None
+    entry = _read().get(run["track"])
+    return entry["url"] if entry and entry["of"] == _of(run) else None
+
+
+def note(run: dict[str, Any], entry: dict[str, Any]) -> None:
+    """Put down that this run's model was published: `entry` has at least its `url`."""
+    known = _read() | {run["track"]: {"of": _of(run), **entry}}
+    write_atomically(RECEIPT, (json.dumps(known, indent=2) + "\n").encode())
+
+
+def _of(run: dict[str, Any]) -> list[str]:
+    return [run["path"].name, run["started"]]
+
+
+def _read() -> dict[str, Any]:
+    return json.loads(RECEIPT.read_text("utf-8")) if RECEIPT.exists() else {}

@@ -44,7 +44,7 @@ def report(options: ReportOptions) -> None:
     scratch, gpt2 = finished.study()
     chosen = finished.chosen(scratch, gpt2)
     rows = models.rows(scratch, gpt2)
-    corpus = corpus_of(gpt2[0][0])
+    corpus = corpora.of(gpt2[0][0])
     table, scores = floors(corpus)
     measured = {
         row.name: measure(row, corpus) for row in tqdm(rows, "models", leave=False, disable=None)
@@ -71,10 +71,10 @@ def report(options: ReportOptions) -> None:
         ],
         "recital": _recital(measured, corpus),
         "runs": [
-            _run(run, score, row.name)
+            _run(run, row.name, *scored)
             for row in rows
             if row.trained
-            for run, score in zip(row.runs, measured[row.name].scores, strict=True)
+            for run, *scored in zip(row.runs, *measured[row.name].by_run, strict=True)
         ],
         "curves": {row.name: _curve(row.runs[0]) for row in rows if row.trained},
         "surprise": _surprise(measured, corpus),
@@ -87,17 +87,6 @@ def report(options: ReportOptions) -> None:
     }
     pages.write(result)
     print(f"written: {pages.REPORTS}; open {pages.REPORTS / 'report.html'}")
-
-
-def corpus_of(run: dict[str, Any]) -> Corpus:
-    """The text that a run was trained on.  Raises Misuse when it is not that text any more."""
-    corpus = corpora.load(run["config"]["corpus"])
-    if corpus.sha256 != run["corpus"]["sha256"]:
-        raise cli.Misuse(
-            f"{run['config']['corpus']} has changed since {run['path']} was trained on it "
-            f"(sha256 {corpus.sha256[:8]}..., then {run['corpus']['sha256'][:8]}...): train again"
-        )
-    return corpus
 
 
 def _recital(measured: Mapping[str, Measured], corpus: Corpus) -> list[dict[str, Any]]:
@@ -128,7 +117,7 @@ def _samples(measured: Mapping[str, Measured], corpus: Corpus) -> list[dict[str,
     ]
 
 
-def _run(run: dict[str, Any], test: Score, name: str) -> dict[str, Any]:
+def _run(run: dict[str, Any], name: str, test: Score, slice_: Score) -> dict[str, Any]:
     """The record of a run, with what it alone needs for the test split."""
     kept = ("track", "preset", "seed", "command", "config", "parameters", "device", "versions",
             "git_commit", "started", "epochs", "best_epoch", "wall_seconds",
@@ -138,7 +127,8 @@ def _run(run: dict[str, Any], test: Score, name: str) -> dict[str, Any]:
     record |= {"base": base, "zero_shot": run["zero_shot"]} if base else {}
     interval = statistics.interval(statistics.bootstrap({name: [test]})[name])
     scores = test.summary() | {"ci95": interval}
-    return {"name": name, "run": run["path"].name, **record, "test": scores}
+    record |= {"test": scores, "test_slice": slice_.summary()}
+    return {"name": name, "run": run["path"].name, **record}
 
 
 def _curve(run: dict[str, Any]) -> list[dict[str, Any]]:

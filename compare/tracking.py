@@ -55,7 +55,12 @@ class Tracker:
             config=run.record["config"] | {"corpus_sha256": run.record["corpus"]["sha256"]},
             id=run.record.get("tracking", {}).get("id"),
             resume="allow",
-            settings=wandb.Settings(silent=True, console="off", init_timeout=20),
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                init_timeout=20,
+                x_transaction_log_flush_interval=0.5,  # what a kill can cost; 15 seconds otherwise
+            ),
         )
         # One curve over the other: both tracks are drawn over the text they have read.
         self._wandb_run.define_metric("epoch")

@@ -177,7 +177,7 @@ def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> N
     shown = study.run("compare.publish", "--prefix", "mini").stdout
     for repo in ("mini-scratch", "mini-gpt2"):
         folder = study.path / "runs" / "publish" / repo
-        assert f"hf upload {repo} runs/publish/{repo}" in shown
+        assert f"staged runs/publish/{repo}\n" in shown and "not uploaded" in shown
         assert {"README.md", "model.safetensors", "config.json", "tokenizer.json",
                 "samples.jsonl"} <= {path.name for path in folder.iterdir()}  # fmt: skip
         card = ModelCard.load(folder / "README.md")

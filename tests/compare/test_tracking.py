@@ -1,0 +1,86 @@
+"""What W&B was given, read back from its own files, is what the records hold."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from compare.runs import read_lines
+from tests.conftest import SCRATCH, Place
+from tests.scratch_lm.test_train import lines
+from tests.wandb_file import logged, records
+
+RUNS = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
+
+
+def wandb_file(run: Path) -> Path:
+    (path,) = run.glob("wandb/offline-run-*/*.wandb")
+    return path
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_logged_value_is_in_the_wandb_file(study: Place, name: str) -> None:
+    run = study.path / "runs" / name
+    rows = logged(wandb_file(run))
+    assert [row for row in rows if "train/loss" in row or "eval/loss" in row] == lines(
+        run / "history.jsonl"
+    )
+    tables = [row for row in rows if "samples.nrows" in row]
+    assert [table["samples.nrows"] for table in tables] == [3, 6, 9]  # all so far, each epoch
+
+
+def test_both_tracks_lie_over_each_other_in_one_project(study: Place) -> None:
+    found = []
+    for name in RUNS:
+        run = study.path / "runs" / name
+        kept = {each.WhichOneof("record_type"): each for each in records(wandb_file(run))}
+        record, about = json.loads((run / "run.json").read_text()), kept["run"].run
+        config = {item.key: json.loads(item.value_json) for item in about.config.update}
+        assert about.job_type == record["track"] and about.display_name == name
+        assert config["corpus_sha256"] == record["corpus"]["sha256"]
+        axes = {
+            each.metric.glob_name: each.metric.step_metric
+            for each in records(wandb_file(run))
+            if each.HasField("metric") and each.metric.glob_name
+        }
+        assert set(axes.values()) == {"characters_seen"}
+        summary = {}
+        for each in records(wandb_file(run)):
+            summary |= {
+                item.key or ".".join(item.nested_key): json.loads(item.value_json)
+                for item in each.summary.update
+            }
+        scores = [epoch["eval"]["bits_per_byte"] for epoch in record["epochs"]]
+        assert summary["best/bits_per_byte"] == min(scores)
+        assert summary["final/bits_per_byte"] == scores[-1]
+        models = [
+            {entry.path for entry in each.artifact.manifest.contents}
+            for each in records(wandb_file(run))
+            if each.HasField("artifact") and each.artifact.type == "model"
+        ]
+        assert len(models) == 1 and "model.safetensors" in models[0]
+        found.append((about.project, about.run_group, axes))
+    assert found[0] == found[1]
+
+
+def test_a_killed_run_loses_no_more_than_its_last_two_seconds(
+    place: Place, mini_text: Path
+) -> None:
+    run = place.path / "runs" / RUNS[0]
+    earlier: list[dict] = []
+    since = 0.0
+
+    def two_seconds_after_the_fourth_line() -> bool:
+        nonlocal since
+        if not earlier and len(read_lines(run / "history.jsonl")) >= 4:
+            earlier.extend(read_lines(run / "history.jsonl"))
+            since = time.monotonic()
+        return bool(earlier) and time.monotonic() - since > 2
+
+    command = [*SCRATCH, "--corpus", mini_text, "--epochs", 50]
+    place.kill_when(two_seconds_after_the_fourth_line, *command)
+    kept = [row for row in logged(wandb_file(run)) if "samples.nrows" not in row]
+    assert kept[: len(earlier)] == earlier and len(lines(run / "history.jsonl")) >= len(kept)

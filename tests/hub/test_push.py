@@ -1,0 +1,156 @@
+"""The real Hub client pushes both models to a Hub on loopback, and a stranger uses them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from tests.conftest import Place
+from tests.hub.server import CUT, TOKEN, Hub
+
+pytestmark = pytest.mark.slow
+REPOS = ("student/tiny-shakespeare-scratch", "student/tiny-shakespeare-gpt2")
+PUSH = ["compare.publish", "--push"]
+
+
+@pytest.fixture(scope="module")
+def reported(study: Place) -> Place:
+    study.run("compare.report")
+    return study
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def place(reported: Place, hub: Hub, tmp_path: Path) -> Iterator[Place]:
+    """The finished study, logged in to the loopback Hub, with nothing published yet."""
+    before = reported.environment
+    reported.environment = before | {
+        "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "hf"),
+    }  # fmt: skip
+    yield reported
+    reported.environment = before
+    shutil.rmtree(reported.path / "runs/publish", ignore_errors=True)
+
+
+def receipt(place: Place) -> dict:
+    path = place.path / "runs/publish/receipt.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+@pytest.mark.parametrize("large_files", ["xet", "lfs"])
+def test_push_reads_back_what_it_sent_and_again_makes_no_commit(
+    place: Place, hub: Hub, large_files: str
+) -> None:
+    if large_files == "lfs":
+        place.environment |= {"HF_HUB_DISABLE_XET": "1"}
+    shown = place.run(*PUSH).stdout
+    assert shown.count("read back and scored") == 2
+    for repo in REPOS:
+        repository = hub.repositories[repo]
+        staged = place.path / "runs/publish" / repo.split("/")[1]
+        sent = {path.name: path.read_bytes() for path in staged.iterdir()}
+        assert repository.files == sent | {".gitattributes": b""}
+        assert len(repository.commits) == 2  # the Hub's first, and ours
+        assert not repository.private
+        assert not any(path.endswith((".bin", ".pt", ".pkl")) for path in repository.files)
+    heads = {repo: repository.head for repo, repository in hub.repositories.items()}
+    assert {entry["repo"]: entry["commit"] for entry in receipt(place).values()} == heads
+
+    place.run(*PUSH)
+    assert {repo: repository.head for repo, repository in hub.repositories.items()} == heads
+    assert TOKEN not in shown + json.dumps(receipt(place))
+
+
+def test_the_report_shows_the_links_of_what_was_published(place: Place, hub: Hub) -> None:
+    place.run(*PUSH)
+    place.run("compare.report")
+    report = json.loads((place.path / "reports/report.json").read_text())
+    met = {point["id"]: point for point in report["requirements"]}["published"]
+    assert met["met"] and all(f"{hub.url}/{repo}" in met["evidence"] for repo in REPOS)
+    page = (place.path / "reports/handin.de.md").read_text()
+    assert all(f"<{hub.url}/{repo}>" in page for repo in REPOS)
+
+
+def test_a_strangers_first_try_with_the_cards_snippet(
+    place: Place, hub: Hub, tmp_path: Path
+) -> None:
+    place.run(*PUSH, "--private")
+    assert all(hub.repositories[repo].private for repo in REPOS)
+    for repo in REPOS:
+        card = hub.repositories[repo].files["README.md"].decode()
+        assert ModelCard(card).data.eval_results and f'"{repo}"' in card
+        (snippet,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", snippet], cwd=tmp_path, capture_output=True, text=True,
+            env=place.environment | {"HF_HOME": str(tmp_path / "stranger")}, timeout=240,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("ROMEO:\n") and len(done.stdout) > 20
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [("preupload", 500)],
+        [("commit/main", 429)],
+        [("commit/main", CUT)],
+        [("xorbs/", CUT), ("v1/shards", 500)],
+    ],
+    ids=str,
+)
+def test_a_hiccup_of_the_hub_is_waited_out(place: Place, hub: Hub, faults: list) -> None:
+    hub.faults = faults
+    place.run(*PUSH)
+    assert not hub.faults and len(receipt(place)) == 2
+
+
+def test_an_interrupted_upload_is_nowhere_claimed_and_completed_by_the_same_command(
+    place: Place, hub: Hub
+) -> None:
+    hub.faults = [("tiny-shakespeare-gpt2/commit/main", CUT)] * 20
+    line = place.refused(*PUSH, code=1)
+    assert "tiny-shakespeare-gpt2" in line and "the same command completes the work" in line
+    assert list(receipt(place)) == ["scratch_lm"]
+    assert len(hub.repositories[REPOS[1]].commits) == 1  # nothing of the model is to be seen
+    hub.faults = []
+    place.run(*PUSH)
+    assert len(receipt(place)) == 2
+    assert [len(hub.repositories[repo].commits) for repo in REPOS] == [2, 2]
+
+
+def test_who_may_not_is_told_so_in_one_line(place: Place, hub: Hub) -> None:
+    assert "no right to write to teacher" in place.refused(*PUSH, "--namespace", "teacher", code=1)
+    place.environment |= {"HF_TOKEN": "hf_wrong"}
+    assert "refuses this token" in place.refused(*PUSH, code=1)
+    del place.environment["HF_TOKEN"]
+    assert "hf auth login" in place.refused(*PUSH, code=1)
+    place.environment |= {"HF_TOKEN": TOKEN, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    assert "out of reach" in place.refused(*PUSH, code=1)
+    assert not hub.repositories and not receipt(place)
+
+
+def test_a_copy_that_is_not_what_was_sent_is_refused(place: Place, hub: Hub) -> None:
+    original = hub.commit
+
+    def spoil(repo: str, lines: list) -> str:
+        commit = original(repo, lines)
+        if "config.json" in hub.repositories[repo].files:
+            hub.repositories[repo].files["config.json"] += b" "
+        return commit
+
+    hub.commit = spoil
+    assert "does not hold the config.json" in place.refused(*PUSH, code=1)
+    assert not receipt(place)
