@@ -77,6 +77,8 @@ def row_plot(rows: list[dict[str, Any]]) -> bytes:
             if row["ci95"]:
                 axes.plot(row["ci95"], [place, place], color=colour, lw=2)
             axes.plot(row["bits_per_byte"], place, "o", color=colour)
+            if row["track"] == "floor":
+                axes.axvline(row["bits_per_byte"], color=colour, lw=0.8, ls=":", zorder=0)
             axes.annotate(
                 f"{row['bits_per_byte']:.3f}",
                 (row["bits_per_byte"], place),
