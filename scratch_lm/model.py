@@ -12,8 +12,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import GenerationMixin, PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import CausalLMOutput
+from transformers import (
+    Cache,
+    DynamicCache,
+    GenerationMixin,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 EMBEDDING_STD = 0.02
 
@@ -43,7 +49,7 @@ class ScratchConfig(PreTrainedConfig):
         self.intermediate_size = intermediate_size
         self.dropout = dropout
         self.initializer_range = initializer_range
-        super().__init__(**{"use_cache": False, "tie_word_embeddings": True} | kwargs)
+        super().__init__(**{"tie_word_embeddings": True} | kwargs)
 
 
 class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
@@ -61,11 +67,27 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
         )
         del self.multihead_attn, self.norm2, self.dropout2
 
-    def forward(self, tgt: Tensor, memory: None, tgt_mask: Tensor, **_: Any) -> Tensor:
-        """(batch, time, width) to the same; `nn.TransformerDecoder` hands the memory through."""
-        # is_causal only tells the fused kernel what tgt_mask says anyway.
-        tgt = tgt + self._sa_block(self.norm1(tgt), tgt_mask, None, is_causal=True)
+    def forward(self, tgt: Tensor, memory: Cache | None, tgt_mask: Tensor, **_: Any) -> Tensor:
+        """(batch, time, width) to the same.
+
+        `nn.TransformerDecoder` hands the memory through: where other decoders have an encoder's
+        output, this one has its own past.
+        """
+        if memory is None:
+            # is_causal only tells the fused kernel what tgt_mask says anyway.
+            tgt = tgt + self._sa_block(self.norm1(tgt), tgt_mask, None, is_causal=True)
+        else:
+            tgt = tgt + self._attend(self.norm1(tgt), tgt_mask, memory)
         return tgt + self._ff_block(self.norm3(tgt))
+
+    def _attend(self, x: Tensor, mask: Tensor, past: Cache) -> Tensor:
+        """Self-attention with the keys and values of the past, to which those of `x` are added."""
+        attention = self.self_attn
+        projected = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+        heads = projected.unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        keys, values = past.update(heads[1], heads[2], self.index)
+        found = F.scaled_dot_product_attention(heads[0], keys, values, attn_mask=mask)
+        return attention.out_proj(found.transpose(1, 2).flatten(2))
 
 
 class ScratchLM(PreTrainedModel, GenerationMixin):
@@ -84,9 +106,9 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
         self.decoder = nn.TransformerDecoder(
             SelfAttentionDecoderLayer(config), config.num_hidden_layers, norm=nn.LayerNorm(width)
         )
+        for index, layer in enumerate(self.decoder.layers):
+            layer.index = index
         self.lm_head = nn.Linear(width, config.vocab_size, bias=False)
-        mask = nn.Transformer.generate_square_subsequent_mask(config.max_position_embeddings)
-        self.register_buffer("causal_mask", mask, persistent=False)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -116,33 +138,58 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
+        past_key_values: Cache | None = None,
         **kwargs: Any,
-    ) -> CausalLMOutput:
+    ) -> CausalLMOutputWithPast:
         """Logits (batch, time, vocabulary) for input_ids (batch, time), time <= context length.
 
         With `labels`, as elsewhere in transformers, also the loss of each token given its past.
+        With `past_key_values`, input_ids go on after the tokens that it holds, and are added to it.
         Raises ValueError for longer input and for an `attention_mask` with padding in it.
         """
         if attention_mask is not None and not attention_mask.all():
             raise ValueError("padding is not supported: give rows of the same length")
-        time = input_ids.shape[1]
+        held = past_key_values.get_seq_length() if past_key_values is not None else 0
+        time = held + input_ids.shape[1]
         if time > self.config.max_position_embeddings:
             raise ValueError(
                 f"{time} tokens are more than the context length "
                 f"{self.config.max_position_embeddings}"
             )
-        places = torch.arange(time, device=input_ids.device)
+        places = torch.arange(held, time, device=input_ids.device)
         x = self.dropout(self.tokens(input_ids) + self.positions(places))
-        x = self.decoder(x, memory=None, tgt_mask=self.causal_mask[:time, :time])
+        # Made here: a buffer that is not saved would be left without values by from_pretrained.
+        mask = nn.Transformer.generate_square_subsequent_mask(time, x.device, x.dtype)[held:]
+        x = self.decoder(x, memory=past_key_values, tgt_mask=mask)
         logits = self.lm_head(x)
         loss = None
         if labels is not None:
             loss = self.loss_function(logits, labels, self.config.vocab_size, **kwargs)
-        return CausalLMOutput(loss=loss, logits=logits)
+        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=past_key_values)
 
-    def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict[str, Tensor]:
-        """`generate` past the context length: the oldest tokens are forgotten."""
-        return {"input_ids": input_ids[:, -self.config.max_position_embeddings :]}
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        past_key_values: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        **_: Any,
+    ) -> dict[str, Any]:
+        """What `generate` gives `forward`: with a cache, only what the cache does not hold.
+
+        Past the context length C the oldest tokens are forgotten, C / 2 at a time: positions are
+        learned, so what the cache holds of a token is of use only while it stays in its place.
+        """
+        length = self.config.max_position_embeddings
+        time, jump = input_ids.shape[1], max(1, length // 2)
+        start = -(-max(0, time - length) // jump) * jump
+        inputs: dict[str, Any] = {"attention_mask": attention_mask}
+        if past_key_values is not None:
+            held = past_key_values.get_seq_length()
+            if held and held != time - 1 - start:
+                past_key_values, held = DynamicCache(config=self.config), 0
+            inputs["past_key_values"] = past_key_values
+            start += held
+        return inputs | {"input_ids": input_ids[:, start:]}
 
 
 ScratchConfig.register_for_auto_class()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import set_seed
+from transformers import DynamicCache, set_seed
 
 from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.model import ScratchConfig, ScratchLM
@@ -46,6 +46,51 @@ def test_rows_of_a_batch_do_not_touch(model: ScratchLM) -> None:
     ids[1] = (ids[1] + 1) % 50
     changed = model(ids).logits
     assert torch.equal(changed[[0, 2]], together[[0, 2]])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("sampled", [False, True])
+def test_the_cache_changes_no_token_even_past_the_context(model: ScratchLM, sampled: bool) -> None:
+    prompt = torch.randint(50, (2, 3))
+    found = []
+    for use_cache in (False, True):
+        torch.manual_seed(0)
+        found.append(
+            model.generate(
+                prompt, attention_mask=torch.ones_like(prompt), do_sample=sampled, top_k=10,
+                min_new_tokens=40, max_new_tokens=40, use_cache=use_cache, pad_token_id=0,
+            )
+        )  # fmt: skip
+    assert found[0].shape == (2, 43)
+    assert torch.equal(found[0], found[1])
+
+
+@torch.inference_mode()
+def test_the_cache_spares_the_past(model: ScratchLM) -> None:
+    widths = []
+    hook = model.decoder.register_forward_pre_hook(lambda _, args: widths.append(args[0].shape[1]))
+    model.generate(torch.ones(1, 3).long(), min_new_tokens=18, max_new_tokens=18, pad_token_id=0)
+    hook.remove()
+    # Context 12: full after 9 new tokens; then the last 7 are read again, and 6 steps later too.
+    assert widths == [3, *[1] * 9, 7, *[1] * 5, 7, 1]
+
+
+@torch.inference_mode()
+def test_logits_go_on_where_the_cache_ends(model: ScratchLM) -> None:
+    ids, past = torch.randint(50, (2, 12)), DynamicCache(config=model.config)
+    whole = model(ids).logits
+    parts = [model(ids[:, a:b], past_key_values=past).logits for a, b in ((0, 5), (5, 6), (6, 12))]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+
+
+@torch.inference_mode()
+def test_a_loaded_model_has_all_that_it_needs(model: ScratchLM, tmp_path: Path) -> None:
+    """Values that are not saved must not be left to chance: the cached path reads the mask."""
+    model.save_pretrained(tmp_path)
+    loaded = ScratchLM.from_pretrained(tmp_path).eval()
+    assert not list(loaded.buffers())
+    ids, past = torch.randint(50, (2, 12)), DynamicCache(config=model.config)
+    torch.testing.assert_close(loaded(ids, past_key_values=past).logits, model(ids).logits)
 
 
 def test_nothing_to_attend_to_but_itself(model: ScratchLM) -> None:
