@@ -51,7 +51,7 @@ def tables(result: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """The report's tables, by name."""
     epochs = pd.json_normalize(result["runs"], "epochs", ["name", "run"], record_prefix="epoch.")
     return {
-        "results": pd.DataFrame(result["rows"]),
+        "results": pd.DataFrame(result["rows"]).convert_dtypes(),  # counts stay whole
         "differences": pd.DataFrame(result["differences"]).drop(columns=["sentence", "by_kind"]),
         "kinds": pd.json_normalize(result["kinds"]),
         "recital": pd.DataFrame(result["recital"]),

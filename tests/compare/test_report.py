@@ -115,6 +115,14 @@ def test_every_number_of_the_markdown_is_in_the_json(study: Place, report: dict)
         assert any(abs(abs(value) - abs(x)) <= step for x in known), number
 
 
+def test_every_table_of_the_markdown_ends_with_a_blank_line(study: Place, report: dict) -> None:
+    """What follows a row directly would be drawn as a row."""
+    for page in ("report.md", "handin.de.md"):
+        lines = (study.path / "reports" / page).read_text().splitlines()
+        for line, after in pairwise(lines):
+            assert not line.startswith("| ") or after.startswith("|") or not after, after
+
+
 NUMBER = re.compile(r"(?<![\w.])[-+]?[\d,]*\d\.\d+(?:e[-+]\d+)?|\b\d[\d,]{3,}\b")
 
 
