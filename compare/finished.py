@@ -60,7 +60,7 @@ def study() -> tuple[list[Runs], list[Runs]]:
 
     Each in lists, one for each preset, that hold one run for each seed: those of the preset's
     newest configuration, on the newest base, the best on validation first.  Raises Misuse when a
-    track has no run, or when the newest of both were trained on different texts.
+    track has no run, or only controls, or when both were trained on different texts.
     """
     scratch, gpt2 = latest("scratch_lm"), latest("gpt2_finetune")
     if scratch["corpus"]["sha256"] != gpt2["corpus"]["sha256"]:
@@ -68,7 +68,13 @@ def study() -> tuple[list[Runs], list[Runs]]:
             f"{scratch['path']} was trained on {scratch['corpus']['name']} and {gpt2['path']} on "
             f"{gpt2['corpus']['name']}: train both tracks on the same --corpus"
         )
-    return _by_preset(scratch), _by_preset(gpt2)
+    groups = _by_preset(gpt2)
+    if groups[0][0]["preset"] != "fine-tuned":
+        raise Misuse(
+            f"{gpt2['path']} is a control from random weights, and nothing was fine-tuned from the "
+            f"same base: make that with {COMMANDS['gpt2_finetune']}"
+        )
+    return _by_preset(scratch), groups
 
 
 def _by_preset(newest: dict[str, Any]) -> list[Runs]:
@@ -84,10 +90,7 @@ def _by_preset(newest: dict[str, Any]) -> list[Runs]:
 
 
 def chosen(scratch: list[Runs], gpt2: list[Runs]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The run of each track that is handed in and published: validation chooses, test has no say.
-
-    A control from random weights is chosen only where there is nothing else.
-    """
+    """The run of each track that is handed in and published: validation chooses, not the test."""
     return min((runs[0] for runs in scratch), key=validation_nats), gpt2[0][0]
 
 

@@ -27,14 +27,20 @@ class GenerateOptions:
     """Above 1 bolder, below 1 safer."""
     top_k: int = 50
     """Draw from this many of the likeliest tokens."""
+    top_p: float = 1.0
+    """Draw from the likeliest tokens that make up this share of the probability."""
     seed: int = 1
-    """Seed of the draw."""
+    """Seed of the draw; further continuations count up from it."""
+    count: int = 1
+    """How many continuations."""
 
     def __post_init__(self) -> None:
         cli.check(self, "characters", 1, 100_000)
         cli.check(self, "temperature", 0.01, 10)
         cli.check(self, "top_k", 1, 1_000_000)
-        cli.check(self, "seed", 0, 2**32 - 1)
+        cli.check(self, "top_p", 0.01, 1)
+        cli.check(self, "seed", 0, 2**31)
+        cli.check(self, "count", 1, 1000)
 
 
 if __name__ == "__main__":
@@ -51,23 +57,47 @@ from compare.sampling import Settings, sample
 def generate(options: GenerateOptions) -> None:
     tracks = ("scratch_lm", "gpt2_finetune")
     found = [finished.load(options.run)] if options.run else list(map(finished.latest, tracks))
-    settings = Settings(options.temperature, options.top_k, options.characters, options.seed)
-    texts = []
+    loaded = {}
     for run in found:
-        folder = run["path"] / "model"
+        name, folder = models.name(run), run["path"] / "model"
         best = min(epoch["eval"]["bits_per_byte"] for epoch in run["epochs"])
-        print(f"{models.name(run)}: {folder}, {best:.4f} bits/byte on validation")
-        model, tokenizer = models.load(folder, own_code=run["track"] == "scratch_lm")
-        texts.append(options.prompt + sample(model, tokenizer, options.prompt, settings))
-    print()
-    if len(texts) == 1:
-        print(texts[0])
-        return
+        print(f"{name}: {folder}, {best:.4f} bits/byte on validation")
+        loaded[name] = models.load(folder, own_code=run["track"] == "scratch_lm")
+    for seed in range(options.seed, options.seed + options.count):
+        print(f"\nseed {seed}" if options.count > 1 else "")
+        settings = Settings(
+            options.temperature, options.top_k, options.top_p, options.characters, seed
+        )
+        if options.run:
+            print(options.prompt, end="", flush=True)
+            sample(*loaded[name], options.prompt, settings, _Typist())
+            print()
+        else:
+            _side_by_side(
+                {
+                    name: options.prompt + sample(*pair, options.prompt, settings)
+                    for name, pair in loaded.items()
+                }
+            )
+
+
+class _Typist:
+    """Prints what has come since the last time, but no character of which bytes are missing."""
+
+    def __init__(self) -> None:
+        self.shown = 0
+
+    def __call__(self, text: str) -> None:
+        whole = text.rstrip("\N{REPLACEMENT CHARACTER}")
+        print(whole[self.shown :], end="", flush=True)
+        self.shown = max(self.shown, len(whole))
+
+
+def _side_by_side(texts: dict[str, str]) -> None:
     width = (shutil.get_terminal_size((100, 24)).columns - 3) // 2
-    titles = [models.name(run) for run in found]
     columns = [
         [title, "-" * width, *(part for line in text.splitlines() for part in _wrap(line, width))]
-        for title, text in zip(titles, texts, strict=True)
+        for title, text in texts.items()
     ]
     for left, right in zip_longest(*columns, fillvalue=""):
         print(f"{left:<{width}} | {right}".rstrip())

@@ -87,14 +87,15 @@ def _upload(
     expected = _record_of(run, results)["test_slice"]
     text = corpora.of(run).test[: expected["chars"]]
     pushed = push.push(folder, repo, private)
-    own_code, bits = run["track"] == "scratch_lm", expected["bits_per_byte"]
-    bits = push.read_back(repo, pushed["commit"], folder, own_code, text, bits)
+    own_code = run["track"] == "scratch_lm"
+    bits = push.read_back(repo, pushed["commit"], folder, own_code, text, expected["bits_per_byte"])
     receipt.note(run, {"repo": repo, **pushed, "slice_bits_per_byte": bits})
     print(f"published {pushed['url']} (commit {pushed['commit'][:9]}), read back and scored")
 
 
 def _record_of(run: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
-    return next(each for each in results["runs"] if each["run"] == run["path"].name)
+    of = run["track"], run["path"].name
+    return next(each for each in results["runs"] if (each["track"], each["run"]) == of)
 
 
 def stage(target: Path, repo: str, run: dict[str, Any], results: dict[str, Any]) -> Path:

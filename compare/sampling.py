@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCrite
 
 from compare.corpus import Corpus
 
+Watch = Callable[[str], None]
 SHAKESPEARE_PROMPTS = ("ROMEO:\n", "First Citizen:\nBefore we proceed", "KING RICHARD III:\nNow is")
 
 
@@ -19,6 +21,7 @@ class Settings:
 
     temperature: float = 0.8
     top_k: int = 50
+    top_p: float = 1.0
     characters: int = 300
     seed: int = 1
 
@@ -32,21 +35,31 @@ def prompts(corpus: Corpus) -> tuple[str, ...]:
 
 
 class _LongEnough(StoppingCriteria):
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, start: int, characters: int) -> None:
+    """Stops after `characters`, and tells `watch` after every token what was written so far."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, start: int, characters: int, watch: Watch
+    ) -> None:
         self.tokenizer, self.start, self.characters = tokenizer, start, characters
+        self.watch = watch
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
         text = self.tokenizer.decode(input_ids[0, self.start :])
+        self.watch(text[: self.characters])
         return torch.tensor([len(text) >= self.characters], device=input_ids.device)
 
 
 def sample(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, settings: Settings
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    settings: Settings,
+    watch: Watch = lambda text: None,
 ) -> str:
     """`settings.characters` characters after `prompt`, which is not repeated in the result.
 
     Text longer than the context length C goes on from its last C / 2 tokens.  The global random
-    state is left as it was.
+    state is left as it was.  `watch` is given the text so far after every token.
     """
     context_length = model.config.max_position_embeddings
     ids = tokenizer(
@@ -67,13 +80,19 @@ def sample(
                 do_sample=True,
                 temperature=settings.temperature,
                 top_k=settings.top_k,
+                top_p=settings.top_p,
                 max_new_tokens=context_length - len(keep),
                 eos_token_id=None,
                 pad_token_id=tokenizer.eos_token_id,
                 # The end of the text is not the end of the sample: never draw its token.
                 suppress_tokens=[tokenizer.eos_token_id],
                 stopping_criteria=[
-                    _LongEnough(tokenizer, len(keep), settings.characters - len(text))
+                    _LongEnough(
+                        tokenizer,
+                        len(keep),
+                        settings.characters - len(text),
+                        lambda more, text=text: watch(text + more),
+                    )
                 ],
             )
             ids += new[0, len(keep) :].tolist()

@@ -72,3 +72,10 @@ def test_tracks_on_different_texts_are_refused() -> None:
     leave("scratch_lm", "c1", 1, "course", 1, 5.0, text="u")
     with pytest.raises(Misuse, match="same --corpus"):
         finished.study()
+
+
+def test_a_control_alone_is_no_study() -> None:
+    leave("gpt2_finetune", "r1", 0, "from random weights", 1, 5.0)
+    leave("scratch_lm", "c1", 1, "course", 1, 5.0)
+    with pytest.raises(Misuse, match="nothing was fine-tuned"):
+        finished.study()

@@ -206,6 +206,17 @@ def test_generation_shows_both_models_side_by_side(study: Place) -> None:
     assert one.stdout == again.stdout and "Scratch (course)" in one.stdout
 
 
+def test_one_models_continuations_come_as_they_are_written(study: Place) -> None:
+    command = ["compare.generate", "--run", "runs/scratch_lm/course-seed1", "--characters", "120"]
+    both = study.run(*command, "--seed", "5", "--count", "2", "--top-p", "0.9").stdout
+    title, first, second = re.split(r"\n\nseed \d+\n", both.rstrip("\n"))
+    assert "seed 5" in both and "seed 6" in both and first != second
+    # Streamed past the context length of 32 tokens, and neither cut short nor doubled.
+    assert all(len(text) == len("ROMEO:\n") + 120 for text in (first, second))
+    alone = study.run(*command, "--seed", "6", "--top-p", "0.9").stdout
+    assert alone == f"{title}\n\n{second}\n"
+
+
 @pytest.mark.parametrize("command", ["compare.report", "compare.publish", "compare.generate"])
 def test_without_runs_the_remedy_is_named(place: Place, command: str) -> None:
     line = place.refused(command)

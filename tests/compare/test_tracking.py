@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from pathlib import Path
 
@@ -84,3 +85,24 @@ def test_a_killed_run_loses_no_more_than_its_last_two_seconds(
     place.kill_when(two_seconds_after_the_fourth_line, *command)
     kept = [row for row in logged(wandb_file(run)) if "samples.nrows" not in row]
     assert kept[: len(earlier)] == earlier and len(lines(run / "history.jsonl")) >= len(kept)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["auto", "online"])
+@pytest.mark.parametrize("server", ["absent", "silent"])
+def test_a_server_that_does_not_answer_changes_no_weight(
+    place: Place, study: Place, mini_text: Path, mode: str, server: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, says nothing
+        port = silent.getsockname()[1] if server == "silent" else 9
+        place.environment |= {
+            "WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": "0" * 40,
+        }  # fmt: skip
+        done = place.run(*SCRATCH, "--corpus", mini_text, "--tracking", mode)
+    weights = [each.path / "runs" / RUNS[0] / "model/model.safetensors" for each in (place, study)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    record = json.loads((place.path / "runs" / RUNS[0] / "run.json").read_text())
+    assert record["status"] == "complete"
+    assert record["tracking"]["mode"] == ("offline" if mode == "auto" else "disabled")
+    assert ("wandb sync" in done.stdout) == (mode == "auto")
+    assert "0" * 40 not in done.stdout + done.stderr + json.dumps(record)
