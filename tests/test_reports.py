@@ -58,6 +58,7 @@ def test_floors_agree_with_what_others_measured(report: dict) -> None:
 
 def test_readme_shows_the_numbers_of_this_report(report: dict) -> None:
     readme = (REPORTS.parent / "README.md").read_text("utf-8")
+    assert report["differences"][0]["sentence"] in readme
     for row in report["rows"]:
         interval = "{:.3f} to {:.3f}".format(*row["ci95"]) if row["ci95"] else ""
         assert f"| {row['name']} | {row['bits_per_byte']:.3f} | {interval} |" in readme
