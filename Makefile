@@ -1,5 +1,5 @@
 # make study        both tracks, report and staged publication, from a bare clone (about 15 minutes)
-# make study-full   the same with three seeds and the control: what reports/ was made by (an hour)
+# make study-full   the same with three seeds and the control: what made reports/ (75 min, one thread)
 # make test         the fast test suite
 # make test-all     with the slow tests: agreement with lm-evaluation-harness, the page in Chromium
 

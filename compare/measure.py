@@ -32,11 +32,6 @@ class Measured:
     contexts: list[dict[str, float | int]]
     texts: list[str]
 
-    @property
-    def by_run(self) -> tuple[list[Score], list[Score]]:
-        """Scores of the test split and of its beginning, in the order of the row's runs."""
-        return self.scores, self.slices
-
 
 def measure(row: models.Row, corpus: Corpus) -> Measured:
     """Score every run of `row` on the test split; look closer at the one best on validation."""

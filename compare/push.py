@@ -22,7 +22,7 @@ def namespace() -> str:
         raise Failure("not logged in to the Hugging Face Hub: run hf auth login, then this again")
     if not network.hub_reachable():
         raise Failure(
-            "the Hugging Face Hub is out of reach: the models are staged, push them later"
+            "the Hugging Face Hub is out of reach: try again later, or stage without --push"
         )
     try:
         return HfApi().whoami()["name"]

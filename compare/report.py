@@ -72,9 +72,9 @@ def report(options: ReportOptions) -> None:
         "recital": _recital(measured, corpus),
         "runs": [
             _run(run, row.name, *scored)
-            for row in rows
+            for row, each in zip(rows, measured.values(), strict=True)
             if row.trained
-            for run, *scored in zip(row.runs, *measured[row.name].by_run, strict=True)
+            for run, *scored in zip(row.runs, each.scores, each.slices, strict=True)
         ],
         "curves": {row.name: _curve(row.runs[0]) for row in rows if row.trained},
         "surprise": _surprise(measured, corpus),

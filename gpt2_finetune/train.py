@@ -114,8 +114,10 @@ def train(options: FinetuneOptions) -> runs.Run:
         run.rewind(-1, 0)
     run.tracker = tracking.Tracker(run, options)
     if not last:
-        zero_shot = scoring.score(model, tokenizer, corpus.validation, label="zero-shot").summary()
-        print(f"{base['resolved']} untouched: {zero_shot['bits_per_byte']:.4f} bits/byte")
+        zero_shot = scoring.score(
+            model, tokenizer, corpus.validation, label="before training"
+        ).summary()
+        print(f"before training: {zero_shot['bits_per_byte']:.4f} bits/byte")
         run.record["zero_shot"] = zero_shot
         run.log({"epoch": 0, "characters_seen": 0} | runs.tracked(zero_shot))
 

@@ -1,0 +1,38 @@
+"""Sentences say what the intervals support, and no more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from compare.differences import differences
+
+
+def row(kind: str, bits: float) -> dict[str, Any]:
+    track = "scratch_lm" if kind in ("course", "tuned") else "gpt2_finetune"
+    return {"name": kind, "kind": kind, "track": track, "bits_per_byte": bits, "bytes": 100}
+
+
+def sentence(draws: np.ndarray, delta: float) -> str:
+    """About fine-tuned against tuned, when their difference is drawn so."""
+    table = [row("fine-tuned", 2.0 + delta), row("tuned", 2.0)]
+    drawn = {"fine-tuned": 2.0 + draws, "tuned": np.full(len(draws), 2.0)}
+    (found,) = differences(table, drawn, kinds=[])
+    return found["sentence"]
+
+
+def test_less_more_or_no_difference_shown() -> None:
+    spread = np.linspace(-0.1, 0.1, 2001)  # 95 % of it within 0.095
+    less, more = sentence(spread - 0.3, -0.3), sentence(spread + 0.3, 0.3)
+    assert less == "fine-tuned needs 0.300 bits per byte less than tuned [0.205, 0.395]"
+    assert more == "fine-tuned needs 0.300 bits per byte more than tuned [0.205, 0.395]"
+    none = sentence(spread + 0.05, 0.05)
+    assert none == "fine-tuned and tuned: no difference shown [-0.045, +0.145]"
+
+
+def test_the_best_of_scratch_comes_first_whatever_its_preset() -> None:
+    table = [row("fine-tuned", 1.8), row("course", 2.1), row("tuned", 2.4)]
+    drawn = {each["name"]: np.full(10, each["bits_per_byte"]) for each in table}
+    pairs = [(each["a"], each["b"]) for each in differences(table, drawn, kinds=[])]
+    assert pairs == [("fine-tuned", "course"), ("fine-tuned", "tuned"), ("course", "tuned")]
