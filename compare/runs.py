@@ -163,9 +163,7 @@ def start(
     config = as_record(options)
     command = [argument for argument in sys.argv[1:] if argument != "--resume"]
     folder = ROOT / track
-    number, path = 1, folder / name
-    while (folder / f"{name}-{number + 1}").exists():
-        number, path = number + 1, folder / f"{name}-{number + 1}"
+    path, number = _newest(folder, name)
     if options.resume and (path / "run.json").exists():
         record = json.loads((path / "run.json").read_text("utf-8"))
         now = identity({"config": config, "corpus": corpus.record(), **fields})
@@ -204,6 +202,21 @@ def start(
     run = Run(path, record)
     run.save()
     return run, "new"
+
+
+def newest(track: str, name: str) -> tuple[Run, str]:
+    """What `start` has given another process; for reading only."""
+    path, _ = _newest(ROOT / track, name)
+    record = json.loads((path / "run.json").read_text("utf-8"))
+    return Run(path, record), record["status"]
+
+
+def _newest(folder: Path, name: str) -> tuple[Path, int]:
+    """The newest of the directories name, name-2, name-3 ..., and its number."""
+    number, path = 1, folder / name
+    while (folder / f"{name}-{number + 1}").exists():
+        number, path = number + 1, folder / f"{name}-{number + 1}"
+    return path, number
 
 
 def identity(record: dict[str, Any]) -> dict[str, Any]:

@@ -31,15 +31,12 @@ def save_checkpoint(
     optimizers: list[torch.optim.Optimizer],
     progress: Progress,
 ) -> None:
-    """Weights, optimizer states, random state and `progress`."""
+    """Weights, optimizer states and `progress`; dropout needs no state, see `train`."""
     tensors = {f"model/{name}": p.detach() for name, p in model.named_parameters()}
     for number, optimizer in enumerate(optimizers):
         for parameter, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
                 tensors[f"optimizer/{number}/{parameter}/{key}"] = value
-    tensors["random/cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random/cuda"] = torch.cuda.get_rng_state()
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     write_atomically(path, save(tensors, {"progress": json.dumps(asdict(progress))}))
 
@@ -57,13 +54,9 @@ def load_checkpoint(
             tensor = file.get_tensor(name)
             if kind == "model":
                 parameters[rest[0]].copy_(tensor)
-            elif kind == "optimizer":
+            else:
                 number, parameter, key = rest
                 states[int(number)].setdefault(int(parameter), {})[key] = tensor
-            elif name == "random/cpu":
-                torch.set_rng_state(tensor)
-            elif torch.cuda.is_available():
-                torch.cuda.set_rng_state(tensor)
     for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     return progress

@@ -43,6 +43,8 @@ class ScratchOptions(StudyOptions):
     """Width of embeddings and layers."""
     feed_forward: int = 256
     """Width of the feed-forward layers' inside."""
+    positions: Literal["absolute", "relative"] = "absolute"
+    """Learned for each place (as GPT-2's), or for each distance, head and layer."""
     dropout: float = 0.0
     """Dropout of embeddings, attention and layers."""
     init_std: float = 0.02
@@ -59,6 +61,10 @@ class ScratchOptions(StudyOptions):
     """Peak learning rate of Muon."""
     warmup_steps: int = 100
     """Steps of linear warm-up; then cosine decay to 0.05 of the peak."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of matrix products; bf16 is for GPUs, and no faster on the CPUs tried."""
+    compile: bool = False
+    """Compile the model with torch.compile, which needs a C++ compiler on a CPU."""
     checkpoint_steps: int = 500
     """Steps between the checkpoints that --resume goes on from."""
 
@@ -85,8 +91,9 @@ class ScratchOptions(StudyOptions):
 
     @property
     def embedding_parameters(self) -> int:
-        """Token embeddings, which are the output weights too, and position embeddings."""
-        return (self.vocabulary + self.context_length) * self.width
+        """Token embeddings, which are the output weights too, and absolute positions."""
+        places = self.context_length if self.positions == "absolute" else 0
+        return (self.vocabulary + places) * self.width
 
     @property
     def parameters(self) -> int:
@@ -95,5 +102,6 @@ class ScratchOptions(StudyOptions):
         norm = 2 * width
         attention = 4 * width * (width + 1)
         feed_forward = 2 * width * inside + inside + width
-        layer = attention + feed_forward + 2 * norm
+        distances = self.heads * self.context_length if self.positions == "relative" else 0
+        layer = attention + feed_forward + 2 * norm + distances
         return self.embedding_parameters + self.layers * layer + norm

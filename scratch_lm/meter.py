@@ -1,4 +1,4 @@
-"""Sums between two log lines: mean loss and speed."""
+"""Sums between two log lines: loss and speed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Meter:
     def __init__(self) -> None:
         self._nats, self._tokens, self._began = 0.0, 0, time.perf_counter()
 
-    def add(self, mean_loss: float, tokens: int) -> None:
-        """One step's mean loss, in nats per token, over so many tokens."""
-        self._nats += mean_loss * tokens
+    def add(self, nats: float, tokens: int) -> None:
+        """One step's loss, summed over its tokens, and their number."""
+        self._nats += nats
         self._tokens += tokens
 
     def read(self) -> tuple[float, int, float]:

@@ -38,6 +38,7 @@ class ScratchConfig(PreTrainedConfig):
         hidden_size: int = 128,
         intermediate_size: int = 256,
         dropout: float = 0.0,
+        positions: str = "absolute",
         initializer_range: float = 0.02,
         **kwargs: Any,
     ) -> None:
@@ -48,6 +49,7 @@ class ScratchConfig(PreTrainedConfig):
         self.hidden_size = hidden_size
         self.intermediate_size = intermediate_size
         self.dropout = dropout
+        self.positions = positions
         self.initializer_range = initializer_range
         super().__init__(**{"tie_word_embeddings": True} | kwargs)
 
@@ -66,6 +68,10 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
             norm_first=True,
         )
         del self.multihead_attn, self.norm2, self.dropout2
+        self.distance_bias = None
+        if config.positions == "relative":
+            heads, length = config.num_attention_heads, config.max_position_embeddings
+            self.distance_bias = nn.Parameter(torch.zeros(heads, length))
 
     def forward(self, tgt: Tensor, memory: Cache | None, tgt_mask: Tensor, **_: Any) -> Tensor:
         """(batch, time, width) to the same.
@@ -73,12 +79,23 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
         `nn.TransformerDecoder` hands the memory through: where other decoders have an encoder's
         output, this one has its own past.
         """
-        if memory is None:
+        x = self.norm1(tgt)
+        mask = tgt_mask if self.distance_bias is None else self._biased(tgt_mask)
+        if memory is not None:
+            tgt = tgt + self._attend(x, mask, memory)
+        elif mask is tgt_mask:
             # is_causal only tells the fused kernel what tgt_mask says anyway.
-            tgt = tgt + self._sa_block(self.norm1(tgt), tgt_mask, None, is_causal=True)
+            tgt = tgt + self._sa_block(x, mask, None, is_causal=True)
         else:
-            tgt = tgt + self._attend(self.norm1(tgt), tgt_mask, memory)
+            tgt = tgt + self._sa_block(x, mask.repeat(len(x), 1, 1), None)
         return tgt + self._ff_block(self.norm3(tgt))
+
+    def _biased(self, mask: Tensor) -> Tensor:
+        """(heads, rows, time): the mask (rows, time) plus what each head makes of each distance."""
+        rows, time = mask.shape
+        places = torch.arange(time, device=mask.device)
+        distances = (places[time - rows :, None] - places).clamp(min=0)
+        return mask + self.distance_bias[:, distances]
 
     def _attend(self, x: Tensor, mask: Tensor, past: Cache) -> Tensor:
         """Self-attention with the keys and values of the past, to which those of `x` are added."""
@@ -91,7 +108,12 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
 
 
 class ScratchLM(PreTrainedModel, GenerationMixin):
-    """Token and learned position embeddings, pre-norm decoder layers, tied output weights."""
+    """Token embeddings, pre-norm decoder layers, tied output weights.
+
+    Positions are either absolute, embedded and added to the tokens (GPT-2), or relative: each head
+    of each layer learns how much it looks at a token by its distance, as in T5 (Raffel et al.
+    2020), but with a number of its own for every distance.
+    """
 
     config_class = ScratchConfig
     base_model_prefix = "scratch_lm"
@@ -101,7 +123,9 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         width = config.hidden_size
         self.tokens = nn.Embedding(config.vocab_size, width)
-        self.positions = nn.Embedding(config.max_position_embeddings, width)
+        self.positions = None
+        if config.positions == "absolute":
+            self.positions = nn.Embedding(config.max_position_embeddings, width)
         self.dropout = nn.Dropout(config.dropout)
         self.decoder = nn.TransformerDecoder(
             SelfAttentionDecoderLayer(config), config.num_hidden_layers, norm=nn.LayerNorm(width)
@@ -156,8 +180,10 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
                 f"{time} tokens are more than the context length "
                 f"{self.config.max_position_embeddings}"
             )
-        places = torch.arange(held, time, device=input_ids.device)
-        x = self.dropout(self.tokens(input_ids) + self.positions(places))
+        x = self.tokens(input_ids)
+        if self.positions is not None:
+            x = x + self.positions(torch.arange(held, time, device=x.device))
+        x = self.dropout(x)
         # Made here: a buffer that is not saved would be left without values by from_pretrained.
         mask = nn.Transformer.generate_square_subsequent_mask(time, x.device, x.dtype)[held:]
         x = self.decoder(x, memory=past_key_values, tgt_mask=mask)
@@ -176,8 +202,8 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
     ) -> dict[str, Any]:
         """What `generate` gives `forward`: with a cache, only what the cache does not hold.
 
-        Past the context length C the oldest tokens are forgotten, C / 2 at a time: positions are
-        learned, so what the cache holds of a token is of use only while it stays in its place.
+        Past the context length C the oldest tokens are forgotten, C / 2 at a time: what the cache
+        holds of a token depends on the tokens before it, so nothing of it can be kept.
         """
         length = self.config.max_position_embeddings
         time, jump = input_ids.shape[1], max(1, length // 2)

@@ -18,7 +18,8 @@ def optimizers(model: nn.Module, options: ScratchOptions) -> list[torch.optim.Op
     Each group keeps its peak rate under "peak", for `set_learning_rate`.
     """
     parameters = list(model.named_parameters())
-    matrices = [p for name, p in parameters if p.ndim == 2 and name.startswith("decoder.")]
+    matrices = [p for name, p in parameters if p.ndim == 2 and name.endswith("weight")
+                and name.startswith("decoder.")]  # fmt: skip
     if options.optimizer == "adamw":
         made = [torch.optim.AdamW(model.parameters(), lr=options.learning_rate, fused=True)]
     else:

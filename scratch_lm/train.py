@@ -4,6 +4,7 @@
     python -m scratch_lm.train --preset tuned           # the best found within 5 minutes
     python -m scratch_lm.train --corpus my-novel.txt    # your own text
     python -m scratch_lm.train --resume                 # go on after an interruption
+    torchrun --nproc-per-node 2 -m scratch_lm.train     # several processes, the same losses
 
 Writes `runs/scratch_lm/<preset>-seed<seed>/`; see `compare.runs` for what is in it.
 """
@@ -17,6 +18,7 @@ if __name__ == "__main__":  # before torch is imported, so that --help answers a
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import GPT2Tokenizer
@@ -24,108 +26,126 @@ from transformers import GPT2Tokenizer
 from compare import corpus as corpora
 from compare import runs, sampling, scoring, tracking
 from compare.blocks import IGNORED
+from scratch_lm import parallel
 from scratch_lm.batches import epoch_batches, steps_per_epoch
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
+from scratch_lm.encoding import encoded
 from scratch_lm.meter import Meter
 from scratch_lm.model import ScratchConfig, ScratchLM
 from scratch_lm.optimizer import optimizers, set_learning_rate
-from scratch_lm.tokenizer import train_tokenizer
 
 LOG_STEPS = 50
 CLIP = 1.0  # largest gradient norm
 
 
-def train(options: ScratchOptions) -> runs.Run:
+def train(options: ScratchOptions) -> None:
     """Train, evaluate after every epoch, and save the best epoch's model."""
     corpus = corpora.load(options.corpus)
     tokenizer, ids = prepare(corpus, options)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = parallel.join()
     torch.manual_seed(options.seed)
     model = build(tokenizer, options).to(device)
     made = optimizers(model, options)
 
-    total = model.num_parameters()
-    run, state = runs.start(
-        "scratch_lm",
-        f"{options.preset}-seed{options.seed}",
-        options,
-        corpus,
-        preset=options.preset,
-        parameters={"total": total, "non_embedding": total - options.embedding_parameters},
+    run, state = parallel.first_then_others(
+        lambda: start(model, corpus, options),
+        lambda: runs.newest("scratch_lm", run_name(options)),
     )
-    print(f"{run.path}: {state}; {total:,} parameters, {len(ids):,} tokens from {corpus.source}")
     if state == "complete":
-        return run
+        return
     checkpoint, best = run.checkpoint / "state.safetensors", run.checkpoint / "best.safetensors"
     progress = load_checkpoint(checkpoint, model, made) if checkpoint.exists() else Progress()
-    run.rewind(progress.characters_seen, progress.epochs)
-    run.tracker = tracking.Tracker(run, options)
+    if parallel.FIRST:
+        run.rewind(progress.characters_seen, progress.epochs)
+        run.tracker = tracking.Tracker(run, options)
 
+    network = parallel.wrapped(model)
+    if options.compile:
+        network = torch.compile(network)
     per_epoch = steps_per_epoch(len(ids), options)
-    steps = options.epochs * per_epoch
     for epoch in range(progress.epochs + 1, options.epochs + 1):
         batches = epoch_batches(ids, tokenizer.eos_token_id, options, epoch)
         done = progress.step - (epoch - 1) * per_epoch
         bar = tqdm(batches[done:], f"epoch {epoch}/{options.epochs}", per_epoch, initial=done,
-                   disable=None)  # fmt: skip
+                   disable=None if parallel.FIRST else True)  # fmt: skip
         meter = Meter()
         model.train()
         for inputs, targets in bar:
-            logits = model(inputs.to(device)).logits
-            targets = targets.to(device)
-            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            learning_rate = set_learning_rate(made, progress.step, steps, options.warmup_steps)
-            for optimizer in made:
-                optimizer.step()
-                optimizer.zero_grad()
-
+            learning_rate = set_learning_rate(
+                made, progress.step, options.epochs * per_epoch, options.warmup_steps
+            )
+            # Dropout is drawn from a seed of each step's own, so that no state need be kept.
+            torch.manual_seed((options.seed << 40) + (progress.step << 10) + parallel.RANK)
+            meter.add(*step(network, made, inputs, targets, options.precision))
             progress.step += 1
-            meter.add(loss.item(), int((targets != IGNORED).sum()))
+
             last = progress.step == epoch * per_epoch
             keep = progress.step % options.checkpoint_steps == 0 and not last
             if progress.step % LOG_STEPS == 0 or keep or last:
-                nats, counted, seconds = meter.read()
-                speed = counted / len(ids) * len(corpus.train) / seconds
-                epochs = progress.step / per_epoch
-                progress.characters_seen = round(epochs * len(corpus.train))
+                nats, tokens, seconds = meter.read()
                 progress.nats += nats
                 progress.seconds += seconds
-                run.log(
-                    {
-                        "step": progress.step,
-                        "epoch": epochs,
-                        "characters_seen": progress.characters_seen,
-                        "train/loss": nats / counted,
-                        "train/learning_rate": learning_rate,
-                        "throughput/characters_per_second": round(speed),
-                    },
-                    bar,
-                )
-            if keep:
+                progress.characters_seen = round(progress.step / per_epoch * len(corpus.train))
+                values = {
+                    "step": progress.step,
+                    "epoch": progress.step / per_epoch,
+                    "characters_seen": progress.characters_seen,
+                    "train/loss": nats / tokens,
+                    "train/learning_rate": learning_rate,
+                    "throughput/characters_per_second": round(
+                        tokens / len(ids) * len(corpus.train) / seconds
+                    ),
+                }
+                if parallel.FIRST:
+                    run.log(values, bar)
+            if keep and parallel.FIRST:
                 save_checkpoint(checkpoint, model, made, progress)
 
-        score = scoring.score(model, tokenizer, corpus.validation, label="validation").summary()
-        run.add_samples(sampling.samples(model, tokenizer, corpus, epoch, options.seed))
-        run.add_epoch(
-            {
-                "epoch": epoch,
-                "train_loss": progress.nats / len(ids),
-                "eval": score,
+        line = {"epoch": epoch, "train_loss": progress.nats / len(ids),
                 "characters_seen": progress.characters_seen,
-                "seconds": round(progress.seconds, 1),
-            }
-        )
+                "seconds": round(progress.seconds, 1)}  # fmt: skip
         progress.epochs, progress.nats, progress.seconds = epoch, 0.0, 0.0
-        if run.record["best_epoch"] == epoch:
-            save_checkpoint(best, model, [], progress)
-        save_checkpoint(checkpoint, model, made, progress)
+        if parallel.FIRST:
+            score = scoring.score(model, tokenizer, corpus.validation, label="validation")
+            run.add_samples(sampling.samples(model, tokenizer, corpus, epoch, options.seed))
+            run.add_epoch(line | {"eval": score.summary()})
+            if run.record["best_epoch"] == epoch:
+                save_checkpoint(best, model, [], progress)
+            save_checkpoint(checkpoint, model, made, progress)
 
-    load_checkpoint(best, model, [])
-    run.save_model(model, tokenizer)
-    run.finish()
-    return run
+    if parallel.FIRST:
+        load_checkpoint(best, model, [])
+        run.save_model(model, tokenizer)
+        run.finish()
+
+
+def step(
+    network: nn.Module,
+    made: list[torch.optim.Optimizer],
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    precision: str = "fp32",
+) -> tuple[float, int]:
+    """One update on a batch, (rows, context length) each; returns its nats and its targets.
+
+    Several processes share the rows.  Gradients are averaged over processes, and their mean is to
+    be that of the whole batch's mean loss, so each process's part counts as often as there are
+    processes.
+    """
+    counted = int((targets != IGNORED).sum())
+    device = next(network.parameters()).device
+    inputs, targets = (parallel.share(rows).to(device) for rows in (inputs, targets))
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        logits = network(inputs).logits
+    nats = F.cross_entropy(
+        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    (nats * (parallel.PROCESSES / counted)).backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+    for optimizer in made:
+        optimizer.step()
+        optimizer.zero_grad()
+    return parallel.total(nats.detach()), counted
 
 
 def prepare(corpus: corpora.Corpus, options: ScratchOptions) -> tuple[GPT2Tokenizer, np.ndarray]:
@@ -134,12 +154,33 @@ def prepare(corpus: corpora.Corpus, options: ScratchOptions) -> tuple[GPT2Tokeni
     Raises Misuse when the text is too short or too poor for the options.
     """
     try:
-        tokenizer = train_tokenizer(corpus.train, options.vocabulary, options.context_length)
+        tokenizer, ids = encoded(corpus.train, options.vocabulary, options.context_length)
         scoring.require_window(tokenizer, corpus.validation, options.context_length)
-        ids, _ = scoring.encode(tokenizer, corpus.train)
     except ValueError as error:
         raise cli.Misuse(f"--corpus {options.corpus}: {error}") from None
     return tokenizer, ids
+
+
+def run_name(options: ScratchOptions) -> str:
+    """The run's directory, within its track's."""
+    return f"{options.preset}-seed{options.seed}"
+
+
+def start(
+    model: ScratchLM, corpus: corpora.Corpus, options: ScratchOptions
+) -> tuple[runs.Run, str]:
+    """The run's record, and whether it is new, resumed or complete."""
+    total = model.num_parameters()
+    run, state = runs.start(
+        "scratch_lm",
+        run_name(options),
+        options,
+        corpus,
+        preset=options.preset,
+        parameters={"total": total, "non_embedding": total - options.embedding_parameters},
+    )
+    print(f"{run.path}: {state}; {total:,} parameters, from {corpus.source}")
+    return run, state
 
 
 def build(tokenizer: GPT2Tokenizer, options: ScratchOptions) -> ScratchLM:
@@ -153,6 +194,7 @@ def build(tokenizer: GPT2Tokenizer, options: ScratchOptions) -> ScratchLM:
             hidden_size=options.width,
             intermediate_size=options.feed_forward,
             dropout=options.dropout,
+            positions=options.positions,
             initializer_range=options.init_std,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
