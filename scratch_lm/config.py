@@ -20,7 +20,9 @@ PRESETS: dict[str, dict[str, int | float | str]] = {
         "init_std": 0.05,
         "batch_size": 8,
         "optimizer": "muon",
+        "positions": "relative",
         "learning_rate": 3e-3,
+        "muon_learning_rate": 0.03,
     },
 }
 

@@ -44,7 +44,7 @@ def train(options: ScratchOptions) -> None:
     tokenizer, ids = prepare(corpus, options)
     device = parallel.join()
     torch.manual_seed(options.seed)
-    model = build(tokenizer, options).to(device)
+    model = build(options, tokenizer.eos_token_id).to(device)
     made = optimizers(model, options)
 
     run, state = parallel.first_then_others(
@@ -183,7 +183,7 @@ def start(
     return run, state
 
 
-def build(tokenizer: GPT2Tokenizer, options: ScratchOptions) -> ScratchLM:
+def build(options: ScratchOptions, end_of_text: int) -> ScratchLM:
     """The model, with random weights."""
     return ScratchLM(
         ScratchConfig(
@@ -196,8 +196,8 @@ def build(tokenizer: GPT2Tokenizer, options: ScratchOptions) -> ScratchLM:
             dropout=options.dropout,
             positions=options.positions,
             initializer_range=options.init_std,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=end_of_text,
+            eos_token_id=end_of_text,
         )
     )
 

@@ -1,0 +1,158 @@
+"""How fast the scratch track trains and writes, as ratios that one run measures.
+
+    python -m scratch_lm.bench
+
+Each figure is the best of several repetitions: other work on the machine only makes it worse.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from compare import cli
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """Measure training and generation of the scratch track's tuned preset."""
+
+    repetitions: int = 5
+    """Times that each figure is measured; the best counts."""
+
+    def __post_init__(self) -> None:
+        cli.check(self, "repetitions", 1, 1000)
+
+
+if __name__ == "__main__":
+    options = cli.parse(BenchOptions)
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from transformers import set_seed
+
+from compare.cost import training_flops
+from scratch_lm.config import PRESETS, ScratchOptions
+from scratch_lm.model import ScratchLM
+from scratch_lm.optimizer import optimizers
+from scratch_lm.train import build, step
+
+STEPS = 10
+NEW_TOKENS = 256
+
+
+class TextbookLM(nn.Module):
+    """What tutorials build of `nn.TransformerDecoder`: its defaults, and itself as memory."""
+
+    def __init__(self, options: ScratchOptions) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(options.vocabulary, options.width)
+        self.positions = nn.Embedding(options.context_length, options.width)
+        layer = nn.TransformerDecoderLayer(
+            options.width, options.heads, options.feed_forward, batch_first=True
+        )
+        self.decoder = nn.TransformerDecoder(layer, options.layers)
+        self.head = nn.Linear(options.width, options.vocabulary)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Logits (batch, time, vocabulary) for ids (batch, time)."""
+        x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1]))
+        mask = nn.Transformer.generate_square_subsequent_mask(ids.shape[1])
+        return self.head(self.decoder(x, x, tgt_mask=mask, memory_mask=mask))
+
+
+def bench(options: BenchOptions) -> None:
+    preset = ScratchOptions(preset="tuned", **PRESETS["tuned"])
+    set_seed(1)
+    model = build(preset, end_of_text=0)
+    rows = STEPS * preset.batch_size
+    ids = torch.randint(preset.vocabulary, (rows, preset.context_length + 1))
+    data = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+    tokens = data[0].numel()
+
+    matrix = torch.randn(1024, 1024)
+    contests = {
+        "peak": lambda: [matrix @ matrix for _ in range(20)],
+        "ours": training(model, preset, data),
+        "textbook": textbook_training(preset, data),
+        "cached": lambda: write(model, use_cache=True),
+        "recomputed": lambda: write(model, use_cache=False),
+    }
+    seconds = fastest(contests, options.repetitions)
+
+    peak = 20 * 2 * 1024**3 / seconds["peak"]
+    speed = training_flops(model, tokens) / seconds["ours"]
+    print(f"threads                          {torch.get_num_threads()}")
+    print(f"matrix product, fp32             {peak / 1e9:.0f} GFLOP/s (1024 x 1024)")
+    print(f"training, tuned                  {speed / 1e9:.0f} GFLOP/s = {speed / peak:.0%} of it; "
+          f"{tokens / seconds['ours']:,.0f} tokens/s")  # fmt: skip
+    print(f"training, textbook loop          {tokens / seconds['textbook']:,.0f} tokens/s; "
+          f"tuned is {seconds['textbook'] / seconds['ours']:.2f} times as fast")  # fmt: skip
+    print(f"{NEW_TOKENS} new tokens, cached           {seconds['cached']:.2f} s")
+    print(f"{NEW_TOKENS} new tokens, recomputed       {seconds['recomputed']:.2f} s; cached is "
+          f"{seconds['recomputed'] / seconds['cached']:.1f} times as fast")  # fmt: skip
+
+
+def fastest(contests: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
+    """Seconds of each contest's best repetition, after one to warm up; they take turns."""
+    best = dict.fromkeys(contests, float("inf"))
+    for repetition in range(repetitions + 1):
+        for name, work in contests.items():
+            began = time.perf_counter()
+            work()
+            if repetition:
+                best[name] = min(best[name], time.perf_counter() - began)
+    return best
+
+
+def training(
+    model: ScratchLM, preset: ScratchOptions, data: tuple[torch.Tensor, torch.Tensor]
+) -> Callable[[], None]:
+    """The package's own steps."""
+    made = optimizers(model, preset)
+    batches = list(zip(*(part.split(preset.batch_size) for part in data), strict=True))
+
+    def train() -> None:
+        model.train()
+        for inputs, targets in batches:
+            step(model, made, inputs, targets)
+
+    return train
+
+
+def textbook_training(
+    preset: ScratchOptions, data: tuple[torch.Tensor, torch.Tensor]
+) -> Callable[[], None]:
+    """A tutorial's steps on a model of the same width, depth, context and batch."""
+    model = TextbookLM(preset)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=preset.learning_rate)
+    loader = DataLoader(TensorDataset(*data), batch_size=preset.batch_size, shuffle=True)
+    loss_function = nn.CrossEntropyLoss()
+
+    def train() -> None:
+        model.train()
+        for inputs, targets in loader:
+            optimizer.zero_grad()
+            loss = loss_function(model(inputs).flatten(0, 1), targets.flatten())
+            loss.backward()
+            optimizer.step()
+            loss.item()
+
+    return train
+
+
+@torch.inference_mode()
+def write(model: ScratchLM, use_cache: bool) -> None:
+    """NEW_TOKENS more after a full context."""
+    model.eval()
+    prompt = torch.ones(1, model.config.max_position_embeddings, dtype=torch.long)
+    model.generate(
+        prompt, attention_mask=torch.ones_like(prompt), do_sample=False, use_cache=use_cache,
+        min_new_tokens=NEW_TOKENS, max_new_tokens=NEW_TOKENS, pad_token_id=0,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    cli.run(bench, options)
