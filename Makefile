@@ -1,12 +1,13 @@
 # make study        both tracks, report and staged publication, from a bare clone (about 15 minutes)
 # make study-full   the same with three seeds and the control: what made reports/ (75 min, one thread)
 # make test         the fast test suite
+# make bench        speed of both tracks, as ratios
 # make test-all     with the slow tests: agreement with lm-evaluation-harness, the page in Chromium
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study study-full test test-all install
+.PHONY: study study-full test test-all bench install
 
 study: SEEDS := 1
 study-full: SEEDS := 1 2 3
@@ -30,6 +31,9 @@ test-all: install
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,slow]'
 	command -v chromium google-chrome >/dev/null || apt-get install --yes chromium || true
 	$(BIN)/python -m pytest -m ''
+
+bench: install
+	$(BIN)/python -m scratch_lm.bench
 
 install: .venv/installed
 

@@ -68,6 +68,8 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
             norm_first=True,
         )
         del self.multihead_attn, self.norm2, self.dropout2
+        # Dropout acts on what a layer adds, and only there.
+        self.self_attn.dropout, self.dropout = 0.0, nn.Identity()
         self.distance_bias = None
         if config.positions == "relative":
             heads, length = config.num_attention_heads, config.max_position_embeddings
