@@ -21,6 +21,8 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 import simple_parsing
 
+from compare.interruption import Interrupted
+
 Options = TypeVar("Options")
 
 
@@ -109,6 +111,8 @@ def run(main: Callable[[Options], object], options: Options) -> None:
         fail(str(error), 2)
     except (Failure, OSError) as error:
         fail(str(error), 1)
+    except Interrupted as stop:
+        fail(str(stop), stop.code)
     except KeyboardInterrupt:
         fail("interrupted; the same command with --resume goes on where a training stopped", 130)
 

@@ -49,6 +49,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from compare import corpus as corpora
 from compare import finished, models, push, receipt, runs
+from compare.lock import hold
 from compare.render import render
 
 STAGED = runs.ROOT / "publish"
@@ -61,6 +62,7 @@ METRICS = ("bits_per_byte", "nats_per_char", "word_perplexity", "token_perplexit
 
 
 def publish(options: PublishOptions) -> None:
+    lock = hold(STAGED / ".lock", str(STAGED))
     scratch, gpt2 = finished.study()
     results = _report_of([run for runs in [*scratch, *gpt2] for run in runs])
     namespace = options.namespace
@@ -74,6 +76,7 @@ def publish(options: PublishOptions) -> None:
         print(f"staged {folder}")
         if options.push:
             _upload(run, repo, folder, options.private, results)
+    lock.release()
     if options.push:
         print("next: python -m compare.report, which then shows the links")
     else:
@@ -105,7 +108,7 @@ def stage(target: Path, repo: str, run: dict[str, Any], results: dict[str, Any])
     context_length = config.get("n_positions") or config["max_position_embeddings"]
     shape = ("n_layer", "n_head", "n_embd", "n_inner", "n_positions", "num_hidden_layers",
              "num_attention_heads", "hidden_size", "intermediate_size", "max_position_embeddings",
-             "vocab_size", "activation_function", "dropout")  # fmt: skip
+             "vocab_size", "activation_function", "positions", "dropout")  # fmt: skip
     card = render(
         "card.md.jinja",
         repo=repo,

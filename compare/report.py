@@ -33,14 +33,17 @@ from compare import finished, kinds, models, pages, sampling, statistics, surpri
 from compare.corpus import Corpus
 from compare.differences import differences
 from compare.floors import floors
+from compare.lock import hold
 from compare.measure import SETTINGS, Measured, measure
 from compare.receipt import published
 from compare.recital import copied, recital
 from compare.requirements import requirements
+from compare.runs import ROOT
 from compare.scoring import Score
 
 
 def report(options: ReportOptions) -> None:
+    lock = hold(ROOT / ".report.lock", str(pages.REPORTS))
     scratch, gpt2 = finished.study()
     chosen = finished.chosen(scratch, gpt2)
     rows = models.rows(scratch, gpt2)
@@ -86,6 +89,7 @@ def report(options: ReportOptions) -> None:
         "hub_links": {run["track"]: published(run) for run in chosen},
     }
     pages.write(result)
+    lock.release()
     print(f"written: {pages.REPORTS}; open {pages.REPORTS / 'report.html'}")
 
 

@@ -6,14 +6,17 @@
     model/          what `AutoModelForCausalLM.from_pretrained` loads
     checkpoint/     what --resume needs; removed when the run completes
 
-A run is complete or says that it is not: `status` is "running" until `finish`.
+A run is complete or says that it is not: `status` is "running" until `finish`, or "failed".
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import platform
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,11 +25,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
 from tqdm.auto import tqdm
 
 from compare import tracking
-from compare.cli import Misuse, StudyOptions, as_record
+from compare.cli import Failure, Misuse, StudyOptions, as_record
 from compare.corpus import Corpus, write_atomically
+from compare.lock import hold
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -48,6 +53,7 @@ class Run:
         self.path, self.record = path, record
         self.history: list[dict[str, Any]] = read_lines(path / "history.jsonl")
         self.tracker: tracking.Tracker | None = None
+        self.lock: FileLock | None = None
         self._began = time.perf_counter() - record.get("wall_seconds", 0.0)
 
     @property
@@ -124,6 +130,16 @@ class Run:
         text = json.dumps(self.record, indent=2, ensure_ascii=False) + "\n"
         write_atomically(self.path / "run.json", text.encode())
 
+    def require_finite(self, loss: float, step: int) -> None:
+        """Raises Failure, noted in the record, when a step's loss is no number any more."""
+        if not math.isfinite(loss):
+            self.record |= {"status": "failed", "failure": f"the loss of step {step} is {loss}"}
+            self.save()
+            raise Failure(
+                f"the loss of step {step} is {loss}; the last checkpoint before is kept in "
+                f"{self.checkpoint}: try a lower --learning-rate"
+            )
+
     def finish(self) -> None:
         """Complete the record, drop the checkpoint and point `latest` here."""
         seen = self.record["epochs"][-1]["characters_seen"]
@@ -132,14 +148,14 @@ class Run:
         self.record["trainer_loaded"] = "transformers.trainer" in sys.modules
         if self.tracker:
             self.tracker.finish(self.record, self.path / "model")
-        self.record["status"] = "complete"
-        self.save()
-        shutil.rmtree(self.checkpoint, ignore_errors=True)
         latest = self.path.parent / "latest"
         new = latest.with_name(".latest")
         new.unlink(missing_ok=True)
         new.symlink_to(self.path.name)
         new.replace(latest)
+        self.record["status"] = "complete"  # after all that a kill could leave undone
+        self.save()
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
         self._print_summary()
 
     def _print_summary(self) -> None:
@@ -174,21 +190,30 @@ def start(
             if now.get(key) != then.get(key)
         ]
         if not differences:
-            complete = record["status"] == "complete"
-            return Run(path, record), "complete" if complete else "resumed"
+            if record["status"] == "complete":
+                return Run(path, record), "complete"
+            record["status"] = "running"
+            record.pop("failure", None)
+            run = Run(path, record)
+            run.lock = hold(path / ".lock", str(path))
+            return run, "resumed"
         if record["status"] != "complete":
             raise Misuse(
                 f"cannot resume {path}: {'; '.join(differences)} "
                 "(give the same options, or leave out --resume to start a new run)"
             )
-    if path.exists():
-        path = folder / f"{name}-{number + 1}"
-    path.mkdir(parents=True)
+    while True:  # another process may be looking for a name, too
+        if path.exists():
+            number += 1
+            path = folder / f"{name}-{number}"
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(parents=True)
+            break
     record = {
         "schema": SCHEMA,
         "track": track,
         "status": "running",
-        "command": " ".join([COMMANDS[track], *command]),
+        "command": f"{COMMANDS[track]} {shlex.join(command)}".strip(),
         "config": config,
         "corpus": corpus.record(),
         **fields,
@@ -200,6 +225,7 @@ def start(
         "epochs": [],
     }
     run = Run(path, record)
+    run.lock = hold(path / ".lock", str(path))
     run.save()
     return run, "new"
 
@@ -240,10 +266,13 @@ def _append(path: Path, values: dict[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file; none where there is no file."""
+    """The objects of a JSON-lines file; none where there is no file.
+
+    What follows the last line end was being written when its process died, and is left out.
+    """
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
 
 
 def _device() -> str:

@@ -31,11 +31,14 @@ class FinetuneOptions(StudyOptions):
     """Weight decay of AdamW."""
     warmup: float = 0.1
     """Share of the steps with linear warm-up; then cosine decay to zero."""
+    checkpoint_steps: int = 200
+    """Steps between the checkpoints that --resume goes on from; one is written after each epoch."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self, "epochs", 1, 1000)
         check(self, "batch_tokens", 2, 2**24)
+        check(self, "checkpoint_steps", 1, 1_000_000)
         check(self, "weight_decay", 0, 10)
         check(self, "warmup", 0, 0.99)
         if self.learning_rate is not None:

@@ -75,6 +75,7 @@ def train(options: FinetuneOptions) -> runs.Run:
     learning_rate = options.learning_rate or default_learning_rate(total, options.random_weights)
     trainer = ScoringTrainer(
         model=model,
+        run=run,
         corpus=corpus,
         processing_class=tokenizer,
         train_dataset=dataset,
@@ -96,20 +97,21 @@ def train(options: FinetuneOptions) -> runs.Run:
             metric_for_best_model="eval_bits_per_byte",
             greater_is_better=False,
             logging_steps=20,
+            logging_nan_inf_filter=False,
             remove_unused_columns=False,
             dataloader_pin_memory=torch.cuda.is_available(),
             report_to="none",
             disable_tqdm=True,  # RecordCallback shows the same as the scratch track
             log_level="error",
         ),
-        callbacks=[RecordCallback(run, corpus, tokenizer, options.seed)],
+        callbacks=[RecordCallback(run, corpus, tokenizer, options.seed, options.checkpoint_steps)],
     )
     trainer.remove_callback(PrinterCallback)
 
     last = newest_checkpoint(run.checkpoint)
     if last:
-        epochs = round(TrainerState.load_from_json(str(last / "trainer_state.json")).epoch)
-        run.rewind(epochs * len(corpus.train), epochs)
+        epochs = TrainerState.load_from_json(str(last / "trainer_state.json")).epoch
+        run.rewind(round(epochs * len(corpus.train)), int(epochs))
     else:
         run.rewind(-1, 0)
     run.tracker = tracking.Tracker(run, options)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import torch
 from tqdm.auto import tqdm
 from transformers import Trainer, TrainerCallback
 
 from compare import sampling, scoring
 from compare.corpus import Corpus
+from compare.interruption import Interrupted, Interruption
 from compare.runs import Run
 
 
@@ -19,9 +21,14 @@ class ScoringTrainer(Trainer):
     Trainer's own `eval_loss` is an average of batch averages: it changes with the batch size.
     """
 
-    def __init__(self, *args: Any, corpus: Corpus, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, run: Run, corpus: Corpus, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.corpus = corpus
+        self.run, self.corpus = run, corpus
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        self.run.require_finite(loss.item(), self.state.global_step + 1)
+        return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         score = scoring.score(
@@ -35,25 +42,38 @@ class ScoringTrainer(Trainer):
 
 
 class RecordCallback(TrainerCallback):
-    """Trainer's events, written down as the scratch track writes its own."""
+    """Trainer's events, written down as the scratch track writes its own.
 
-    def __init__(self, run: Run, corpus: Corpus, tokenizer: Any, seed: int) -> None:
+    It also has checkpoints written within an epoch, every `checkpoint_steps` and when the training
+    is asked to end; after each whole epoch the Trainer writes one by itself.
+    """
+
+    def __init__(
+        self, run: Run, corpus: Corpus, tokenizer: Any, seed: int, checkpoint_steps: int
+    ) -> None:
         self.run, self.corpus, self.tokenizer, self.seed = run, corpus, tokenizer, seed
-        self.last_step, self.last_time, self.epoch_began = 0, 0.0, 0.0
-        self.nats_per_step: list[float] = []
+        self.checkpoint_steps = checkpoint_steps
+        self.interruption = Interruption()
+        self.last_step, self.last_time = 0, 0.0
         self.bar: tqdm | None = None
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.epoch_began = self.last_time = time.perf_counter()
-        self.last_step = state.global_step
-        self.nats_per_step = []
-        epoch, epochs = round(state.epoch) + 1, args.num_train_epochs
-        self.bar = tqdm(
-            total=state.max_steps // epochs, desc=f"epoch {epoch}/{epochs}", disable=None
-        )
+        self.last_step, self.last_time = state.global_step, time.perf_counter()
+        per_epoch = state.max_steps // args.num_train_epochs
+        done, within = divmod(state.global_step, per_epoch)
+        self.bar = tqdm(total=per_epoch, desc=f"epoch {done + 1}/{args.num_train_epochs}",
+                        initial=within, disable=None)  # fmt: skip
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.bar.update()
+        within = state.global_step % (state.max_steps // args.num_train_epochs)
+        due = self.interruption.signal or state.global_step % self.checkpoint_steps == 0
+        if due and within:  # at an epoch's end, only with its evaluation
+            control.should_log = control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.interruption.signal:
+            raise Interrupted(self.interruption.signal, self.run.record["command"])
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         control.should_log = True  # so that no step is left out of the epoch's mean
@@ -62,16 +82,15 @@ class RecordCallback(TrainerCallback):
         if "loss" not in logs:
             return
         now, steps = time.perf_counter(), state.global_step - self.last_step
-        seen = self.characters(state.epoch)
         characters = steps / state.max_steps * args.num_train_epochs * len(self.corpus.train)
-        self.nats_per_step += [logs["loss"]] * steps
         self.run.log(
             {
                 "step": state.global_step,
                 "epoch": state.epoch,
-                "characters_seen": seen,
+                "characters_seen": self.characters(state.epoch),
                 "train/loss": logs["loss"],
                 "train/learning_rate": logs["learning_rate"],
+                "train/gradient_norm": float(logs["grad_norm"]),
                 "throughput/characters_per_second": round(characters / (now - self.last_time)),
             },
             self.bar,
@@ -82,10 +101,9 @@ class RecordCallback(TrainerCallback):
         self, args: Any, state: Any, control: Any, metrics: Any = None, model: Any = None, **_: Any
     ) -> None:
         self.bar.close()
-        seconds = self.last_time - self.epoch_began  # training only: the last log ended it
         epoch = round(state.epoch)
+        train_loss, seconds = self.trained(epoch)
         scores = {key.removeprefix("eval_"): value for key, value in metrics.items()}
-        train_loss = sum(self.nats_per_step) / len(self.nats_per_step)
         written = sampling.samples(model, self.tokenizer, self.corpus, epoch, self.seed)
         self.run.add_samples(written)
         self.run.add_epoch(
@@ -97,6 +115,19 @@ class RecordCallback(TrainerCallback):
                 "seconds": round(seconds, 1),
             }
         )
+
+    def trained(self, epoch: int) -> tuple[float, float]:
+        """Mean loss of an epoch's steps, and the seconds they took, from the lines logged of it."""
+        lines = [line for line in self.run.history if "train/loss" in line]
+        before = [{"step": 0, "characters_seen": 0}, *lines]
+        loss, steps, seconds = 0.0, 0, 0.0
+        for line, last in zip(lines, before, strict=False):
+            if epoch - 1 < line["epoch"] <= epoch:
+                characters = line["characters_seen"] - last["characters_seen"]
+                loss += line["train/loss"] * (line["step"] - last["step"])
+                steps += line["step"] - last["step"]
+                seconds += characters / line["throughput/characters_per_second"]
+        return loss / steps, seconds
 
     def characters(self, epochs: float) -> int:
         """Characters of the training split read after so many epochs."""

@@ -20,14 +20,13 @@ FIRST = RANK == 0  # the process that keeps the record
 
 
 def join() -> torch.device:
-    """This process's device, after it has found the others (nccl on GPUs, else gloo)."""
+    """This process's device, after it has found the others."""
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-    kind = "cuda" if torch.cuda.is_available() else "cpu"
     if PROCESSES > 1:
-        distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
+        distributed.init_process_group()  # gloo for what is on the CPU, nccl for GPUs
         atexit.register(distributed.destroy_process_group)
-    return torch.device(kind)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def wrapped(model: nn.Module) -> nn.Module:
@@ -45,6 +44,14 @@ def total(value: Tensor) -> float:
     if PROCESSES > 1:
         distributed.all_reduce(value)
     return value.item()
+
+
+def largest(number: int) -> int:
+    """The largest of the processes' numbers."""
+    box = torch.tensor(number)
+    if PROCESSES > 1:
+        distributed.all_reduce(box, distributed.ReduceOp.MAX)
+    return int(box)
 
 
 def first_then_others(first: Callable[[], T], others: Callable[[], T]) -> T:

@@ -26,6 +26,7 @@ from transformers import GPT2Tokenizer
 from compare import corpus as corpora
 from compare import runs, sampling, scoring, tracking
 from compare.blocks import IGNORED
+from compare.interruption import Interrupted, Interruption
 from scratch_lm import parallel
 from scratch_lm.batches import epoch_batches, steps_per_epoch
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -62,6 +63,7 @@ def train(options: ScratchOptions) -> None:
     network = parallel.wrapped(model)
     if options.compile:
         network = torch.compile(network)
+    interruption = Interruption()
     per_epoch = steps_per_epoch(len(ids), options)
     for epoch in range(progress.epochs + 1, options.epochs + 1):
         batches = epoch_batches(ids, tokenizer.eos_token_id, options, epoch)
@@ -75,12 +77,17 @@ def train(options: ScratchOptions) -> None:
                 made, progress.step, options.epochs * per_epoch, options.warmup_steps
             )
             # Dropout is drawn from a seed of each step's own, so that no state need be kept.
-            torch.manual_seed((options.seed << 40) + (progress.step << 10) + parallel.RANK)
-            meter.add(*step(network, made, inputs, targets, options.precision))
+            seed = (options.seed << 40) + (progress.step << 10) + parallel.RANK
+            torch.manual_seed(seed % 2**63)
+            nats, tokens, norm = step(network, made, inputs, targets, options.precision)
             progress.step += 1
+            if parallel.FIRST:
+                run.require_finite(nats, progress.step)
+            meter.add(nats, tokens)
 
             last = progress.step == epoch * per_epoch
-            keep = progress.step % options.checkpoint_steps == 0 and not last
+            stop = parallel.largest(interruption.signal)
+            keep = not last and (stop or progress.step % options.checkpoint_steps == 0)
             if progress.step % LOG_STEPS == 0 or keep or last:
                 nats, tokens, seconds = meter.read()
                 progress.nats += nats
@@ -92,6 +99,7 @@ def train(options: ScratchOptions) -> None:
                     "characters_seen": progress.characters_seen,
                     "train/loss": nats / tokens,
                     "train/learning_rate": learning_rate,
+                    "train/gradient_norm": norm,
                     "throughput/characters_per_second": round(
                         tokens / len(ids) * len(corpus.train) / seconds
                     ),
@@ -100,6 +108,8 @@ def train(options: ScratchOptions) -> None:
                     run.log(values, bar)
             if keep and parallel.FIRST:
                 save_checkpoint(checkpoint, model, made, progress)
+            if stop and not last:
+                raise Interrupted(stop, run.record["command"])
 
         line = {"epoch": epoch, "train_loss": progress.nats / len(ids),
                 "characters_seen": progress.characters_seen,
@@ -112,6 +122,8 @@ def train(options: ScratchOptions) -> None:
             if run.record["best_epoch"] == epoch:
                 save_checkpoint(best, model, [], progress)
             save_checkpoint(checkpoint, model, made, progress)
+        if stop and epoch < options.epochs:
+            raise Interrupted(stop, run.record["command"])
 
     if parallel.FIRST:
         load_checkpoint(best, model, [])
@@ -125,8 +137,8 @@ def step(
     inputs: torch.Tensor,
     targets: torch.Tensor,
     precision: str = "fp32",
-) -> tuple[float, int]:
-    """One update on a batch, (rows, context length) each; returns its nats and its targets.
+) -> tuple[float, int, float]:
+    """One update on a batch, (rows, context length) each; its nats, targets and gradient norm.
 
     Several processes share the rows.  Gradients are averaged over processes, and their mean is to
     be that of the whole batch's mean loss, so each process's part counts as often as there are
@@ -141,11 +153,11 @@ def step(
         logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
     )
     (nats * (parallel.PROCESSES / counted)).backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP).item()
     for optimizer in made:
         optimizer.step()
         optimizer.zero_grad()
-    return parallel.total(nats.detach()), counted
+    return parallel.total(nats.detach()), counted, norm
 
 
 def prepare(corpus: corpora.Corpus, options: ScratchOptions) -> tuple[GPT2Tokenizer, np.ndarray]:

@@ -1,0 +1,30 @@
+"""Ctrl-C and SIGTERM let a training finish its step and write a checkpoint before it ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+
+class Interrupted(Exception):
+    """A training that was asked to end has ended, and can be resumed."""
+
+    def __init__(self, number: int, command: str) -> None:
+        super().__init__(f"interrupted; to go on: {command} --resume")
+        self.code = 128 + number
+
+
+class Interruption:
+    """From now on, keeps the number of the first signal; a second one acts as it always did."""
+
+    def __init__(self) -> None:
+        self.signal = 0  # none yet
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        self._handlers = {number: signal.signal(number, self._note) for number in numbers}
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        for each, handler in self._handlers.items():
+            signal.signal(each, handler)
+        print("\nstopping after this step; once more stops at once", file=sys.stderr)
