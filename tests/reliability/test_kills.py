@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from compare.runs import read_lines as lines
 from tests.conftest import FINETUNE, SCRATCH, Place
-from tests.scratch_lm.test_train import lines, without_times
+from tests.scratch_lm.test_train import without_times
 
 RANDOM_KILLS = 14
 

@@ -1,0 +1,116 @@
+"""Trainings that are asked to end, that lose their numbers, or that meet another of their kind."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from compare.runs import read_lines as lines
+from tests.conftest import FINETUNE, SCRATCH, Place
+
+RUNS = {"scratch_lm": "course-seed1", "gpt2_finetune": "tiny-gpt2-seed1"}
+
+
+@pytest.fixture(params=RUNS)
+def track(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def command(track: str, mini_text: Path, tiny_base: Path) -> list[object]:
+    own = SCRATCH if track == "scratch_lm" else [*FINETUNE, "--base", tiny_base]
+    return [*own, "--corpus", mini_text, "--tracking", "disabled", "--epochs", "200"]
+
+
+def started(place: Place, command: list[object], run: Path) -> subprocess.Popen[str]:
+    """A training that has logged its first step."""
+    process = subprocess.Popen(
+        place._command(tuple(command)), cwd=place.path, env=place.environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not any("step" in line for line in lines(run / "history.jsonl")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_asked_to_end_writes_a_checkpoint_and_says_how_to_go_on(
+    place: Place, track: str, command: list[object], number: signal.Signals
+) -> None:
+    run = place.path / "runs" / track / RUNS[track]
+    process = started(place, command, run)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    last = errors.strip().splitlines()[-1]
+    assert "Traceback" not in errors and last.startswith("error: interrupted; to go on: python")
+    step = max(line.get("step", 0) for line in lines(run / "history.jsonl"))
+    resume = shlex.split(last.partition("python -m ")[2])
+    assert resume[-1] == "--resume"
+    place.kill_when(  # the printed command goes on after the very step
+        lambda: lines(run / "history.jsonl")[-1].get("step", 0) > step, *resume
+    )
+    steps = [line["step"] for line in lines(run / "history.jsonl") if "step" in line]
+    assert steps == sorted(set(steps)) and step in steps
+
+
+def test_a_run_that_is_being_trained_is_not_trained_twice(
+    place: Place, track: str, command: list[object]
+) -> None:
+    run = place.path / "runs" / track / RUNS[track]
+    process = started(place, command, run)
+    try:
+        assert "another process is writing" in place.refused(*command, "--resume")
+    finally:
+        process.kill()
+        process.wait()
+    assert json.loads((run / "run.json").read_text())["status"] == "running"
+
+
+def test_a_loss_that_is_no_number_stops_the_scratch_track_and_keeps_the_checkpoint(
+    place: Place, mini_text: Path
+) -> None:
+    command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled"]
+    run = place.path / "runs/scratch_lm/course-seed1"
+    checkpoint = run / "checkpoint/state.safetensors"
+    place.kill_when(checkpoint.exists, *command, "--checkpoint-steps", "10")
+    spoil(checkpoint, "model/tokens.weight")
+    before = checkpoint.read_bytes()
+    line = place.refused(*command, "--checkpoint-steps", "10", "--resume", code=1)
+    assert re.search(r"the loss of step \d+ is nan; the last checkpoint before is kept", line)
+    assert checkpoint.read_bytes() == before
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "failed" and "is nan" in record["failure"]
+
+
+def test_a_loss_that_is_no_number_stops_the_trainer_at_its_step(
+    place: Place, mini_text: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "tiny-gpt2"
+    shutil.copytree(tiny_base, base)
+    spoil(base / "model.safetensors", "transformer.wte.weight")
+    command = [*FINETUNE, "--corpus", mini_text, "--base", base, "--tracking", "disabled"]
+    assert "the loss of step 1 is nan" in place.refused(*command, code=1)
+    record = json.loads((place.path / "runs/gpt2_finetune/tiny-gpt2-seed1/run.json").read_text())
+    assert record["status"] == "failed" and record["epochs"] == []
+
+
+def spoil(path: Path, name: str) -> None:
+    """Put a value that is no number into a tensor of a safetensors file."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    tensors[name][:] = torch.nan
+    save_file(tensors, path, metadata)
