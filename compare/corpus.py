@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,8 +59,8 @@ class Corpus:
 def load(name: str) -> Corpus:
     """The corpus called `name`, or the text file at that path.
 
-    Raises Misuse for a file that is missing, empty, a directory or not UTF-8, Failure when a named
-    corpus cannot be had.
+    Raises Misuse for a file that is missing, unreadable, empty, not regular or not UTF-8, Failure
+    when a named corpus cannot be had.
     """
     if name == "tiny-shakespeare":
         return _split(name, *_tiny_shakespeare())
@@ -68,9 +69,14 @@ def load(name: str) -> Corpus:
     path = Path(name)
     if path.is_dir():
         raise Misuse(f"--corpus {name} is a directory: give one UTF-8 text file")
-    if not path.exists():
-        raise Misuse(f"--corpus {name}: no such file, nor tiny-shakespeare or wikitext-2")
-    data = path.read_bytes()
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # it might never end
+            raise Misuse(f"--corpus {name} is no regular file: give one UTF-8 text file")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise Misuse(f"--corpus {name}: no such file, nor tiny-shakespeare or wikitext-2") from None
+    except OSError as error:
+        raise Misuse(f"--corpus {name} cannot be read: {error.strerror}") from None
     if not data:
         raise Misuse(f"--corpus {name} is empty: give a text to train on")
     try:

@@ -9,6 +9,8 @@ from typing import Any
 from compare.cli import Misuse
 from compare.runs import COMMANDS, MATERIAL, ROOT, SCHEMA, identity, read_lines
 
+NEEDED = ("track", "status", "config", "corpus", "preset", "seed", "started", "epochs")
+
 Runs = list[dict[str, Any]]
 
 
@@ -108,4 +110,8 @@ def _record(path: Path) -> dict[str, Any]:
         raise Misuse(f"{path}/run.json is damaged ({error}): move the directory away") from None
     if record.get("schema") != SCHEMA:
         raise Misuse(f"{path}/run.json has schema {record.get('schema')}, this reads {SCHEMA}")
+    if missing := [key for key in NEEDED if key not in record]:
+        raise Misuse(
+            f"{path}/run.json is damaged: it has no {', '.join(missing)}: move the directory away"
+        )
     return record

@@ -82,12 +82,21 @@ def load(folder: Path, own_code: bool = False) -> Loaded:
     logging.disable_progress_bar()  # "Loading weights": over before it can be read
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, trust_remote_code=own_code, local_files_only=True
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,  # no pickle
+            trust_remote_code=own_code,
+            local_files_only=True,
+            output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=own_code, local_files_only=True
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the library raises many kinds, for as many kinds of damage
         raise Failure(f"no model can be loaded from {folder}: {error}") from None
+    if found["missing_keys"]:  # which the library would fill with random numbers
+        raise Failure(f"{folder} has no weights for {', '.join(sorted(found['missing_keys']))}")
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # an empty one, for want of files
+        raise Failure(f"{folder} has no tokenizer")
     return model.to(device).eval(), tokenizer

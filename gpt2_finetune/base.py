@@ -6,16 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
-from transformers.utils import logging
 
-from compare import network
+from compare import models, network
 from compare.cli import Failure, Misuse
-from compare.models import weights_sha256
 
 GPT2 = "openai-community/gpt2"
 STAND_IN = Path(__file__).parent / "offline_base"
@@ -67,15 +64,11 @@ def _from_cache_or_hub(name: str) -> tuple[Path, str]:
 def _load(
     requested: str, resolved: str, folder: Path, revision: str | None, source: str
 ) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
-    logging.disable_progress_bar()  # "Loading weights": over before it can be read
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+        model, tokenizer = models.load(folder)
+    except Failure as error:
         raise Misuse(f"--base {requested} is no causal language model: {error}") from None
     record = {"requested": requested, "resolved": resolved, "revision": revision, "source": source}
     # Where compare.report finds the untouched base, and how it knows that it is untouched.
-    record |= {"folder": str(folder), "weights_sha256": weights_sha256(folder)}
+    record |= {"folder": str(folder), "weights_sha256": models.weights_sha256(folder)}
     return model, tokenizer, record

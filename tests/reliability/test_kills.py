@@ -16,7 +16,7 @@ from compare.runs import read_lines as lines
 from tests.conftest import FINETUNE, SCRATCH, Place
 from tests.scratch_lm.test_train import without_times
 
-RANDOM_KILLS = 14
+RANDOM_KILLS = 16
 
 
 class Life:
