@@ -1,8 +1,8 @@
 # make study        both tracks, report and staged publication, from a bare clone (about 15 minutes)
-# make study-full   the same with three seeds and the control: what made reports/ (75 min, one thread)
+# make study-full   three seeds, preset record and the control as well: what made reports/
 # make test         the fast test suite
 # make bench        speed of both tracks, as ratios
-# make test-all     with the slow tests: agreement with lm-evaluation-harness, the page in Chromium
+# make test-all     with the slow tests: agreement with lm-evaluation-harness, the page in Chromium, kills
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -17,6 +17,7 @@ study study-full: install
 	set -e; for seed in $(SEEDS); do \
 	  $(BIN)/python -m scratch_lm.train --resume --seed $$seed; \
 	  $(BIN)/python -m scratch_lm.train --preset tuned --resume --seed $$seed; \
+	  $(if $(CONTROL),$(BIN)/python -m scratch_lm.train --preset record --resume --seed $$seed;) \
 	  $(if $(CONTROL),$(BIN)/python -m gpt2_finetune.train --random-weights --resume --seed $$seed;) \
 	  $(BIN)/python -m gpt2_finetune.train --resume --seed $$seed; \
 	done

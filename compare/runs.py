@@ -43,6 +43,7 @@ COMMANDS = {
     "gpt2_finetune": "python -m gpt2_finetune.train",
 }
 MATERIAL = ("corpus sha256", "base weights sha256")  # what a run is made from
+ELSEWHERE = ("tracking", "project", "checkpoint_steps")  # what does not change the outcome
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "wandb", "numpy")
 
 
@@ -246,10 +247,10 @@ def _newest(folder: Path, name: str) -> tuple[Path, int]:
 
 
 def identity(record: dict[str, Any]) -> dict[str, Any]:
-    """What must be the same for a run to be the same run; where it is tracked is not of it."""
+    """What must be the same for a run to be the same run: not where it is tracked and kept."""
     config = record["config"]
     digests = record["corpus"]["sha256"], record.get("base", {}).get("weights_sha256")
-    return {key: config[key] for key in config if key not in ("tracking", "project")} | dict(
+    return {key: config[key] for key in config if key not in ELSEWHERE} | dict(
         zip(MATERIAL, digests, strict=True)
     )
 
