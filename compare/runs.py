@@ -117,8 +117,11 @@ class Run:
 
         logging.disable_progress_bar()  # "Writing model shards": over before it can be read
         new = self.path / ".model"
-        model.save_pretrained(new)
-        tokenizer.save_pretrained(new)
+        try:
+            model.save_pretrained(new)
+            tokenizer.save_pretrained(new)
+        except Exception as error:  # the library's own kinds, for a full disk too
+            raise Failure(f"the model cannot be written to {new}: {error}") from None
         shutil.rmtree(self.path / "model", ignore_errors=True)
         new.replace(self.path / "model")
 

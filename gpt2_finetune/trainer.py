@@ -6,10 +6,12 @@ import time
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from transformers import Trainer, TrainerCallback
 
 from compare import sampling, scoring
+from compare.cli import Failure
 from compare.corpus import Corpus
 from compare.interruption import Interrupted, Interruption
 from compare.runs import Run
@@ -29,6 +31,14 @@ class ScoringTrainer(Trainer):
         loss = super().training_step(*args, **kwargs)
         self.run.require_finite(loss.item(), self.state.global_step + 1)
         return loss
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super()._save_checkpoint(*args, **kwargs)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise Failure(
+                f"no checkpoint can be written to {self.args.output_dir}: {error}"
+            ) from None
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         score = scoring.score(

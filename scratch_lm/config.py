@@ -11,18 +11,18 @@ from typing import Literal
 from compare.cli import StudyOptions, check
 from compare.requirements import PARAMETER_LIMIT
 
-TUNED: dict[str, int | float | str] = {
+TUNED: dict[str, int | float | str | bool] = {
     "vocabulary": 1024,
     "layers": 4,
     "feed_forward": 512,
-    "positions": "relative",
+    "distance_bias": True,
     "init_std": 0.05,
     "batch_size": 8,
     "optimizer": "muon",
     "learning_rate": 3e-3,
     "muon_learning_rate": 0.03,
 }
-PRESETS: dict[str, dict[str, int | float | str]] = {
+PRESETS: dict[str, dict[str, int | float | str | bool]] = {
     "course": {},  # the defaults below are the course's table
     "tuned": TUNED,
     "record": TUNED | {"epochs": 20, "dropout": 0.1},
@@ -47,8 +47,8 @@ class ScratchOptions(StudyOptions):
     """Width of embeddings and layers."""
     feed_forward: int = 256
     """Width of the feed-forward layers' inside."""
-    positions: Literal["absolute", "relative"] = "absolute"
-    """Learned for each place (as GPT-2's), or for each distance, head and layer."""
+    distance_bias: bool = False
+    """Let each head of each layer learn how much it looks at a token by its distance."""
     dropout: float = 0.0
     """Dropout of embeddings and of what each layer adds."""
     init_std: float = 0.02
@@ -95,9 +95,8 @@ class ScratchOptions(StudyOptions):
 
     @property
     def embedding_parameters(self) -> int:
-        """Token embeddings, which are the output weights too, and absolute positions."""
-        places = self.context_length if self.positions == "absolute" else 0
-        return (self.vocabulary + places) * self.width
+        """Token embeddings, which are the output weights too, and position embeddings."""
+        return (self.vocabulary + self.context_length) * self.width
 
     @property
     def parameters(self) -> int:
@@ -106,6 +105,6 @@ class ScratchOptions(StudyOptions):
         norm = 2 * width
         attention = 4 * width * (width + 1)
         feed_forward = 2 * width * inside + inside + width
-        distances = self.heads * self.context_length if self.positions == "relative" else 0
+        distances = self.heads * self.context_length if self.distance_bias else 0
         layer = attention + feed_forward + 2 * norm + distances
         return self.embedding_parameters + self.layers * layer + norm

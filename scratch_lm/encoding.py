@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -31,7 +32,8 @@ def encoded(text: str, vocabulary: int, context_length: int) -> tuple[GPT2Tokeni
     ids, _ = scoring.encode(tokenizer, text)
     bpe = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     metadata = {key: json.dumps(bpe[key]) for key in ("vocab", "merges")}
-    write_atomically(path, save({"ids": ids.astype(np.int32)}, metadata))
+    with contextlib.suppress(OSError):  # a training can do without
+        write_atomically(path, save({"ids": ids.astype(np.int32)}, metadata))
     return tokenizer, ids
 
 

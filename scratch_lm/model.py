@@ -38,7 +38,7 @@ class ScratchConfig(PreTrainedConfig):
         hidden_size: int = 128,
         intermediate_size: int = 256,
         dropout: float = 0.0,
-        positions: str = "absolute",
+        distance_bias: bool = False,
         initializer_range: float = 0.02,
         **kwargs: Any,
     ) -> None:
@@ -49,7 +49,7 @@ class ScratchConfig(PreTrainedConfig):
         self.hidden_size = hidden_size
         self.intermediate_size = intermediate_size
         self.dropout = dropout
-        self.positions = positions
+        self.distance_bias = distance_bias
         self.initializer_range = initializer_range
         super().__init__(**{"tie_word_embeddings": True} | kwargs)
 
@@ -71,7 +71,7 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
         # Dropout acts on what a layer adds, and only there.
         self.self_attn.dropout, self.dropout = 0.0, nn.Identity()
         self.distance_bias = None
-        if config.positions == "relative":
+        if config.distance_bias:
             heads, length = config.num_attention_heads, config.max_position_embeddings
             self.distance_bias = nn.Parameter(torch.zeros(heads, length))
 
@@ -110,11 +110,10 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
 
 
 class ScratchLM(PreTrainedModel, GenerationMixin):
-    """Token embeddings, pre-norm decoder layers, tied output weights.
+    """Token and position embeddings, pre-norm decoder layers, tied output weights.
 
-    Positions are either absolute, embedded and added to the tokens (GPT-2), or relative: each head
-    of each layer learns how much it looks at a token by its distance, as in T5 (Raffel et al.
-    2020), but with a number of its own for every distance.
+    With `distance_bias` each head of each layer also learns how much it looks at a token by its
+    distance, as in T5 (Raffel et al. 2020), but with a number of its own for every distance.
     """
 
     config_class = ScratchConfig
@@ -125,9 +124,7 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         width = config.hidden_size
         self.tokens = nn.Embedding(config.vocab_size, width)
-        self.positions = None
-        if config.positions == "absolute":
-            self.positions = nn.Embedding(config.max_position_embeddings, width)
+        self.positions = nn.Embedding(config.max_position_embeddings, width)
         self.dropout = nn.Dropout(config.dropout)
         self.decoder = nn.TransformerDecoder(
             SelfAttentionDecoderLayer(config), config.num_hidden_layers, norm=nn.LayerNorm(width)
@@ -182,10 +179,8 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
                 f"{time} tokens are more than the context length "
                 f"{self.config.max_position_embeddings}"
             )
-        x = self.tokens(input_ids)
-        if self.positions is not None:
-            x = x + self.positions(torch.arange(held, time, device=x.device))
-        x = self.dropout(x)
+        places = torch.arange(held, time, device=input_ids.device)
+        x = self.dropout(self.tokens(input_ids) + self.positions(places))
         # Made here: a buffer that is not saved would be left without values by from_pretrained.
         mask = nn.Transformer.generate_square_subsequent_mask(time, x.device, x.dtype)[held:]
         x = self.decoder(x, memory=past_key_values, tgt_mask=mask)

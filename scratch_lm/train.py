@@ -206,7 +206,7 @@ def build(options: ScratchOptions, end_of_text: int) -> ScratchLM:
             hidden_size=options.width,
             intermediate_size=options.feed_forward,
             dropout=options.dropout,
-            positions=options.positions,
+            distance_bias=options.distance_bias,
             initializer_range=options.init_std,
             bos_token_id=end_of_text,
             eos_token_id=end_of_text,

@@ -65,7 +65,7 @@ OPTIONS = [
     ("scratch", "--preset best", "invalid choice: 'best'"),
     ("scratch", "--optimizer sgd", "invalid choice: 'sgd'"),
     ("scratch", "--precision fp8", "invalid choice: 'fp8'"),
-    ("scratch", "--positions rotary", "invalid choice: 'rotary'"),
+    ("scratch", "--distance-bias maybe", "maybe"),
     ("scratch", "--no-such-option", "--no-such-option"),
     ("gpt2", "--epochs 0", "--epochs is 0"),
     ("gpt2", "--batch-tokens 0", "--batch-tokens is 0"),
