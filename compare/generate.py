@@ -59,6 +59,7 @@ def generate(options: GenerateOptions) -> None:
     found = [finished.load(options.run)] if options.run else list(map(finished.latest, tracks))
     loaded = {}
     for run in found:
+        models.require_whole(run)
         name, folder = models.name(run), run["path"] / "model"
         best = min(epoch["eval"]["bits_per_byte"] for epoch in run["epochs"])
         print(f"{name}: {folder}, {best:.4f} bits/byte on validation")

@@ -16,6 +16,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from compare import checksums
 from compare.cli import Failure, Misuse
 from compare.finished import Runs
 
@@ -47,6 +48,9 @@ def rows(scratch: list[Runs], gpt2: list[Runs]) -> list[Row]:
 
     Raises Misuse when that base is not there any more, or not the same.
     """
+    for runs in [*scratch, *gpt2]:
+        for run in runs:
+            require_whole(run)
     made = [
         Row(name(runs[0]), runs[0]["preset"], runs, [run["path"] / "model" for run in runs])
         for runs in [*scratch, *gpt2]
@@ -56,6 +60,16 @@ def rows(scratch: list[Runs], gpt2: list[Runs]) -> list[Row]:
     if not folder.is_dir() or weights_sha256(folder) != base["weights_sha256"]:
         raise Misuse(f"the base in {folder} has changed since {run['path']} started from it")
     return [*made, Row(f"{base['resolved']} zero-shot", "zero-shot", [run], [folder])]
+
+
+def require_whole(run: dict[str, Any]) -> None:
+    """Raises Failure when a file of the run's model is not what the training has left."""
+    folder = run["path"] / "model"
+    if bad := checksums.damaged(folder, run.get("model_sha256", {})):
+        raise Failure(
+            f"{folder}: {', '.join(bad)} changed after the training (sha256): restore it, or move "
+            f"{run['path']} away and train again"
+        )
 
 
 def name(run: dict[str, Any]) -> str:

@@ -103,6 +103,7 @@ def _record_of(run: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
 
 def stage(target: Path, repo: str, run: dict[str, Any], results: dict[str, Any]) -> Path:
     """`target`, new or replaced as a whole: model, card and samples, for the repository `repo`."""
+    models.require_whole(run)
     record = _record_of(run, results)
     config = json.loads((run["path"] / "model" / "config.json").read_text("utf-8"))
     context_length = config.get("n_positions") or config["max_position_embeddings"]

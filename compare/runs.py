@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from compare import tracking
+from compare import checksums, tracking
 from compare.cli import Failure, Misuse, StudyOptions, as_record
 from compare.corpus import Corpus, write_atomically
 from compare.lock import hold
@@ -124,6 +124,7 @@ class Run:
             raise Failure(f"the model cannot be written to {new}: {error}") from None
         shutil.rmtree(self.path / "model", ignore_errors=True)
         new.replace(self.path / "model")
+        self.record["model_sha256"] = checksums.sha256(self.path / "model")
 
     def save(self) -> None:
         self.record["wall_seconds"] = round(time.perf_counter() - self._began, 1)

@@ -15,7 +15,6 @@ if __name__ == "__main__":  # before torch is imported, so that --help answers a
     options = cli.parse(FinetuneOptions)
 
 import math
-from pathlib import Path
 
 import datasets
 import torch
@@ -31,7 +30,7 @@ from compare import corpus as corpora
 from compare import runs, scoring, tracking
 from compare.blocks import blocks
 from gpt2_finetune.base import load_base
-from gpt2_finetune.trainer import RecordCallback, ScoringTrainer
+from gpt2_finetune.trainer import RecordCallback, ScoringTrainer, newest_checkpoint
 
 GPT2_PARAMETERS, GPT2_LEARNING_RATE = 124e6, 5e-5
 
@@ -92,7 +91,7 @@ def train(options: FinetuneOptions) -> runs.Run:
             seed=options.seed,
             eval_strategy="epoch",
             save_strategy="epoch",
-            save_total_limit=1,
+            save_total_limit=2,
             load_best_model_at_end=True,
             metric_for_best_model="eval_bits_per_byte",
             greater_is_better=False,
@@ -137,12 +136,6 @@ def default_learning_rate(parameters: int, random_weights: bool) -> float:
     if random_weights:
         return 0.003239 - 0.0001395 * math.log(parameters)
     return GPT2_LEARNING_RATE * (GPT2_PARAMETERS / parameters) ** 0.5
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The Trainer's newest complete checkpoint; `trainer_state.json` is the last it writes."""
-    complete = (path.parent for path in folder.glob("checkpoint-*/trainer_state.json"))
-    return max(complete, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,11 +13,30 @@ from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from transformers import Trainer, TrainerCallback
 
-from compare import sampling, scoring
+from compare import checksums, sampling, scoring
 from compare.cli import Failure
-from compare.corpus import Corpus
+from compare.corpus import Corpus, write_atomically
 from compare.interruption import Interrupted, Interruption
 from compare.runs import Run
+
+CHECKSUMS = "sha256.json"
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The Trainer's newest checkpoint that is whole; damaged ones are named on stderr."""
+
+    def step(path: Path) -> int:
+        return int(path.parent.name.removeprefix("checkpoint-"))
+
+    for path in sorted(folder.glob(f"checkpoint-*/{CHECKSUMS}"), key=step, reverse=True):
+        try:
+            bad = checksums.damaged(path.parent, json.loads(path.read_text("utf-8")))
+        except ValueError:
+            bad = [CHECKSUMS]
+        if not bad:
+            return path.parent
+        print(f"{path.parent} is damaged ({', '.join(bad)}): left out", file=sys.stderr)
+    return None
 
 
 class ScoringTrainer(Trainer):
@@ -82,6 +104,9 @@ class RecordCallback(TrainerCallback):
             control.should_log = control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        folder = self.run.checkpoint / f"checkpoint-{state.global_step}"
+        sums = json.dumps(checksums.sha256(folder))
+        write_atomically(folder / CHECKSUMS, sums.encode())  # the last file: now it is whole
         if self.interruption.signal:
             raise Interrupted(self.interruption.signal, self.run.record["command"])
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
 from torch import nn
 
+from compare.cli import Failure
 from compare.corpus import write_atomically
 
 
@@ -37,26 +39,44 @@ def save_checkpoint(
         for parameter, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
                 tensors[f"optimizer/{number}/{parameter}/{key}"] = value
-    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(tensors, {"progress": json.dumps(asdict(progress))}))
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    where = json.dumps(asdict(progress))
+    metadata = {"progress": where, "sha256": _sha256(tensors, where)}
+    write_atomically(path, save(tensors, metadata))
 
 
 def load_checkpoint(
     path: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer]
 ) -> Progress:
-    """Put the saved states back; returns `progress`."""
+    """Put the saved states back; returns `progress`.  Raises Failure for a damaged file."""
+    try:
+        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+        progress = Progress(**json.loads(metadata["progress"]))
+        whole = metadata["sha256"] == _sha256(tensors, metadata["progress"])
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError):
+        whole = False
+    if not whole:
+        raise Failure(f"{path} is damaged: move its run directory away and train again")
     states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
     parameters = dict(model.named_parameters())
-    with safe_open(path, "pt") as file, torch.no_grad():
-        progress = Progress(**json.loads(file.metadata()["progress"]))
-        for name in file.keys():
-            kind, *rest = name.split("/")
-            tensor = file.get_tensor(name)
-            if kind == "model":
-                parameters[rest[0]].copy_(tensor)
-            else:
-                number, parameter, key = rest
-                states[int(number)].setdefault(int(parameter), {})[key] = tensor
+    for name, tensor in tensors.items():
+        kind, *rest = name.split("/")
+        if kind == "model":
+            parameters[rest[0]].data.copy_(tensor)
+        elif optimizers:
+            number, parameter, key = rest
+            states[int(number)].setdefault(int(parameter), {})[key] = tensor
     for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     return progress
+
+
+def _sha256(tensors: dict[str, torch.Tensor], progress: str) -> str:
+    """Of the progress, and of the tensors' names and bytes in the order of their names."""
+    digest = hashlib.sha256(progress.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()

@@ -89,11 +89,11 @@ def test_killed_run_resumes_to_the_same_weights_and_history(
 ) -> None:
     command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled"]
     place.kill_when(
-        lambda: any((place.path / RUN / "checkpoint").glob("checkpoint-*/trainer_state.json")),
+        lambda: any((place.path / RUN / "checkpoint").glob("checkpoint-*/sha256.json")),
         *command,
     )
     # A checkpoint that was being written when the process died is not one.
-    (first,) = (place.path / RUN / "checkpoint").glob("checkpoint-*/trainer_state.json")
+    (first,) = (place.path / RUN / "checkpoint").glob("checkpoint-*/sha256.json")
     steps = int(first.parent.name.removeprefix("checkpoint-"))
     (first.parent.with_name(f"checkpoint-{2 * steps}")).mkdir(exist_ok=True)
     assert "resumed" in place.run(*command, "--resume").stdout

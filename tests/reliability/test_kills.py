@@ -62,7 +62,7 @@ def moments(run: Path, generator: random.Random) -> list[tuple[str, Callable[[Li
 
     def writes_checkpoint(life: Life) -> bool:
         torn = (path for path in run.glob("checkpoint/checkpoint-*")
-                if not (path / "trainer_state.json").exists())  # fmt: skip
+                if not (path / "sha256.json").exists())  # fmt: skip
         return any(run.glob("checkpoint/.state*")) or any(torn)
 
     def evaluates(life: Life) -> bool:

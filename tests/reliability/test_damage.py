@@ -1,0 +1,88 @@
+"""A file that is cut or has one bit changed is found out and named before anything relies on it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from compare import generate
+from compare.cli import Failure
+from compare.runs import read_lines
+from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
+from scratch_lm.config import ScratchOptions
+from scratch_lm.train import build, step
+from tests.conftest import FINETUNE, Place
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path, share: float = 0.7) -> None:
+    """Change one bit."""
+    data = bytearray(path.read_bytes())
+    data[int(share * len(data))] ^= 4
+    path.write_bytes(data)
+
+
+def test_any_flipped_bit_of_a_scratch_checkpoint_is_found_out(tmp_path: Path) -> None:
+    options = ScratchOptions(vocabulary=300, context_length=8, width=8, heads=2, feed_forward=8)
+    model = build(options, 0)
+    made = [torch.optim.AdamW(model.parameters())]
+    ids = torch.randint(300, (2, 8))
+    step(model, made, ids, ids)
+    path = tmp_path / "state.safetensors"
+    save_checkpoint(path, model, made, Progress(step=7))
+    good = path.read_bytes()
+    assert load_checkpoint(path, model, made) == Progress(step=7)
+    where = good.index(b'"step')  # of the progress, in the header
+    shares = [where / len(good) + at / len(good) for at in range(60)]
+    for share in [*(number / 100 for number in range(100)), *shares]:
+        flip(path, share)
+        with pytest.raises(Failure, match=r"state\.safetensors is damaged"):
+            load_checkpoint(path, model, made)
+        path.write_bytes(good[: int(share * len(good))])
+        with pytest.raises(Failure, match=r"state\.safetensors is damaged"):
+            load_checkpoint(path, model, made)
+        path.write_bytes(good)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "model.py"])
+def test_a_changed_model_is_refused_by_name(
+    study: Place, tmp_path: Path, damage: Callable[[Path], None], name: str
+) -> None:
+    shutil.copytree(study.path / "runs/scratch_lm/course-seed1", tmp_path / "run")
+    damage(tmp_path / "run/model" / name)
+    options = generate.GenerateOptions(run=tmp_path / "run", characters=5)
+    with pytest.raises(Failure, match=f"{name} changed after the training"):
+        generate.generate(options)
+
+
+def test_the_trainer_goes_on_from_the_newest_checkpoint_that_is_whole(
+    place: Place, mini_text: Path, tiny_base: Path
+) -> None:
+    command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled",
+               "--checkpoint-steps", "10"]  # fmt: skip
+    run = place.path / "runs/gpt2_finetune/tiny-gpt2-seed1"
+    sums = "checkpoint/checkpoint-*/sha256.json"
+    place.kill_when(lambda: len(list(run.glob(sums))) >= 2, *command)
+    _, newer = sorted(
+        (path.parent for path in run.glob(sums)), key=lambda path: int(path.name.split("-")[1])
+    )
+    flip(newer / "optimizer.pt")
+    done = place.run(*command, "--resume")
+    assert f"{newer.relative_to(place.path)} is damaged (optimizer.pt): left out" in done.stderr
+    place.run(*command)
+    straight = run.with_name("tiny-gpt2-seed1-2")
+    weights = [(path / "model/model.safetensors").read_bytes() for path in (run, straight)]
+    assert weights[0] == weights[1]
+    losses = [[line.get("train/loss") for line in read_lines(path / "history.jsonl")]
+              for path in (run, straight)]  # fmt: skip
+    assert losses[0] == losses[1]
+    assert json.loads((run / "run.json").read_text())["status"] == "complete"
