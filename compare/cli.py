@@ -14,6 +14,7 @@ answer at once:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -87,8 +88,10 @@ def parse(
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
         preset_field = next(field for field in fields(options) if field.name == "preset")
         first.add_argument("--preset", default=preset_field.default)
-        name = first.parse_known_args(argv)[0].preset
-        defaults = {"preset": name, **presets.get(name, {})}  # a wrong name is refused below
+        name = preset_field.default
+        with contextlib.suppress(argparse.ArgumentError):  # a wrong one is refused below
+            name = first.parse_known_args(argv)[0].preset
+        defaults = {"preset": name, **presets.get(name, {})}
     module = sys.modules["__main__"].__spec__
     parser = _Parser(
         prog=f"python -m {module.name}" if module else None,

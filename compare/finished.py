@@ -9,7 +9,8 @@ from typing import Any
 from compare.cli import Misuse
 from compare.runs import COMMANDS, MATERIAL, ROOT, SCHEMA, identity, read_lines
 
-NEEDED = ("track", "status", "config", "corpus", "preset", "seed", "started", "epochs")
+NEEDED = {"track": str, "status": str, "config": dict, "corpus": dict, "preset": str, "seed": int,
+          "started": str, "epochs": list}  # fmt: skip
 
 Runs = list[dict[str, Any]]
 
@@ -108,9 +109,11 @@ def _record(path: Path) -> dict[str, Any]:
         raise Misuse(f"{path} is not a run directory: it has no run.json") from None
     except ValueError as error:
         raise Misuse(f"{path}/run.json is damaged ({error}): move the directory away") from None
+    if not isinstance(record, dict):
+        raise Misuse(f"{path}/run.json is damaged: it is no record: move the directory away")
     if record.get("schema") != SCHEMA:
         raise Misuse(f"{path}/run.json has schema {record.get('schema')}, this reads {SCHEMA}")
-    if missing := [key for key in NEEDED if key not in record]:
+    if missing := [key for key, kind in NEEDED.items() if not isinstance(record.get(key), kind)]:
         raise Misuse(
             f"{path}/run.json is damaged: it has no {', '.join(missing)}: move the directory away"
         )

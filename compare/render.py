@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ def render(template: str, **values: Any) -> str:
         autoescape=jinja2.select_autoescape(["html.jinja"], default=False),
     )
     environment.filters["cell"] = cell
+    environment.filters["code"] = code
     environment.filters["fenced"] = fenced
     environment.filters["large"] = large
     environment.filters["german"] = german
@@ -53,8 +55,18 @@ def pieces(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[str, bool]
     yield text[at:], False
 
 
+def code(text: str, in_table: bool = False) -> str:
+    """`text` as Markdown code within a line."""
+    ticks = "`" * (1 + _longest_ticks(text))
+    text = text.replace("\n", " ").replace("|", "\\|" if in_table else "|")
+    return f"{ticks} {text} {ticks}" if "`" in text else f"{ticks}{text}{ticks}"
+
+
 def fenced(text: str) -> str:
     """`text` as a Markdown code block, with a fence longer than any inside."""
-    runs_of_ticks = [len(part) for part in "".join(c if c == "`" else " " for c in text).split()]
-    fence = "`" * max(3, 1 + max(runs_of_ticks, default=0))
+    fence = "`" * max(3, 1 + _longest_ticks(text))
     return f"{fence}text\n{text}\n{fence}"
+
+
+def _longest_ticks(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)

@@ -63,6 +63,7 @@ OPTIONS = [
     ("scratch", "--project=", "--project is empty"),
     ("scratch", "--tracking sometimes", "invalid choice: 'sometimes'"),
     ("scratch", "--preset best", "invalid choice: 'best'"),
+    ("scratch", "--preset", "--preset: expected one argument"),
     ("scratch", "--optimizer sgd", "invalid choice: 'sgd'"),
     ("scratch", "--precision fp8", "invalid choice: 'fp8'"),
     ("scratch", "--distance-bias maybe", "maybe"),

@@ -1,0 +1,68 @@
+"""Whatever bytes, records and arguments come: a result, or one of our own errors."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compare import cli, corpus, finished
+from compare.cli import Misuse
+from scratch_lm.config import PRESETS, ScratchOptions
+
+CASES = {"texts": 50_000, "records": 48_000, "options": 2_000}
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner)
+)
+keys = st.sampled_from(["schema", *finished.NEEDED]) | st.text(max_size=5)
+records = st.dictionaries(keys, values | st.just(1) | st.just("complete"))
+flags = st.sampled_from([f"--{name.replace('_', '-')}" for name in ScratchOptions.__annotations__])
+arguments = st.lists(flags | st.text(max_size=8) | scalars.map(str), max_size=6)
+
+
+@pytest.mark.slow
+@given(data=st.binary(max_size=200))
+@settings(max_examples=CASES["texts"], database=None)
+def test_texts(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.txt"
+    path.write_bytes(data)
+    with contextlib.suppress(Misuse):
+        found = corpus.load(str(path))
+        assert (found.train + found.validation + found.test).encode() == data
+
+
+@pytest.mark.slow
+@given(text=records.map(json.dumps) | st.text(max_size=50))
+@settings(max_examples=CASES["records"], database=None)
+def test_run_records(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    folder = tmp_path_factory.getbasetemp() / "fuzz"
+    folder.mkdir(exist_ok=True)
+    (folder / "run.json").write_text(text, encoding="utf-8", errors="replace")
+    with contextlib.suppress(Misuse):
+        assert finished.load(Path(folder))["status"] == "complete"
+
+
+@pytest.mark.slow
+@given(argv=arguments)
+@settings(max_examples=CASES["options"], database=None)
+def test_options(argv: list[str]) -> None:
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            cli.parse(ScratchOptions, PRESETS, argv)
+        except SystemExit as end:
+            assert end.code in (0, 2)  # 0: --help
+    assert "Traceback" not in errors.getvalue()
+
+
+@pytest.mark.slow
+def test_that_was_a_hundred_thousand_cases(capsys: pytest.CaptureFixture) -> None:
+    assert sum(CASES.values()) >= 100_000
+    with capsys.disabled():
+        print(f"\nfuzzed: {CASES}")

@@ -1,0 +1,97 @@
+"""Secrets get into nothing that is written; what is written gets out of nothing it stands in."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from tests.conftest import FINETUNE, SCRATCH, Place
+
+CANARY = "c0ffee" * 6 + "cafe"  # 40 digits, as W&B's keys
+NAME = "we|ird\"><script>alert(1) $(touch pwned): `x` [a](b)'.txt"
+
+
+@pytest.fixture(scope="module")
+def study_of_a_strange_text(
+    tmp_path_factory: pytest.TempPathFactory, caches: Path, mini_text: Path, tiny_base: Path
+) -> tuple[Place, str]:
+    """Both tracks, report and a push that fails, with secrets in the environment; their output."""
+    place = Place(tmp_path_factory.mktemp("strange"), caches)
+    place.environment |= {
+        "HF_TOKEN": f"hf_{CANARY}",
+        "WANDB_API_KEY": CANARY,
+        "WANDB_BASE_URL": f"http://user:{CANARY}@127.0.0.1:9",
+        "WANDB_MODE": "offline",
+    }
+    text = mini_text.read_text().replace("the", "the</script><b>|`*_$(touch pwned)`")[:30_000]
+    (place.path / NAME).write_text(text)
+    common = ["--corpus", NAME, "--epochs", "1"]
+    said = []
+    for command in (
+        [*SCRATCH, *common], [*FINETUNE, *common, "--base", tiny_base],
+        ["compare.report"], ["compare.publish"], ["compare.publish", "--push"],
+    ):  # fmt: skip
+        done = subprocess.run(
+            place._command(tuple(command)), cwd=place.path, env=place.environment,
+            capture_output=True, text=True, timeout=240,
+        )  # fmt: skip
+        assert done.returncode == ("--push" in command), done.stderr
+        said.append(done.stdout + done.stderr)
+    return place, "".join(said)
+
+
+def test_no_secret_is_written_anywhere(study_of_a_strange_text: tuple[Place, str]) -> None:
+    place, said = study_of_a_strange_text
+    assert CANARY not in said
+    files = [path for path in place.path.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".wandb" for path in files) and len(files) > 40
+    for path in files:
+        assert CANARY.encode() not in path.read_bytes(), path
+
+
+def test_the_page_takes_text_as_text(study_of_a_strange_text: tuple[Place, str]) -> None:
+    place, _ = study_of_a_strange_text
+    page = (place.path / "reports/report.html").read_text()
+    assert "alert(1)" in page and "<script>alert" not in page and "</script><b>" not in page
+    assert page.count("<script") == page.count("</script>")
+
+
+def test_tables_keep_their_columns(study_of_a_strange_text: tuple[Place, str]) -> None:
+    place, _ = study_of_a_strange_text
+    pages = [*(place.path / "reports").glob("*.md"), *place.path.glob("runs/publish/*/README.md")]
+    assert len(pages) == 5
+    for page in pages:
+        outside = re.sub(r"^(`{3,}).*?^\1$", "", page.read_text(), flags=re.M | re.S)
+        assert "<script>" not in re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", outside), page
+        for table in re.findall(r"(?:^\|.*\n)+", outside, re.M):
+            columns = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+            assert len(columns) == 1, table
+
+
+def test_cards_keep_the_name_as_a_value(study_of_a_strange_text: tuple[Place, str]) -> None:
+    place, _ = study_of_a_strange_text
+    for card in place.path.glob("runs/publish/*/README.md"):
+        front = yaml.safe_load(card.read_text().split("---\n")[1])
+        (result,) = front["model-index"][0]["results"]
+        assert result["dataset"]["name"] == NAME
+        assert ModelCard.load(card).data.license == "mit"
+
+
+def test_the_recorded_command_is_one_that_a_shell_takes_as_it_was(
+    study_of_a_strange_text: tuple[Place, str],
+) -> None:
+    place, _ = study_of_a_strange_text
+    for track in ("scratch_lm", "gpt2_finetune"):
+        record = json.loads((place.path / "runs" / track / "latest/run.json").read_text())
+        assert NAME in shlex.split(record["command"])
+        script = f'set -- {record["command"].removeprefix("python")}; printf %s "$4"'
+        said = subprocess.run(["sh", "-c", script], cwd=place.path, capture_output=True, text=True)
+        assert said.returncode == 0
+    assert not (place.path / "pwned").exists()
