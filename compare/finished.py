@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from compare.cli import Misuse
-from compare.runs import COMMANDS, MATERIAL, ROOT, SCHEMA, identity, read_lines
+from compare.runs import ROOT, read_lines
+from compare.started import COMMANDS, MATERIAL, SCHEMA, identity
 
 NEEDED = {"track": str, "status": str, "config": dict, "corpus": dict, "preset": str, "seed": int,
           "started": str, "epochs": list}  # fmt: skip

@@ -27,7 +27,7 @@ from transformers import (
 from transformers.trainer_callback import TrainerState
 
 from compare import corpus as corpora
-from compare import runs, scoring, tracking
+from compare import runs, scoring, started, tracking
 from compare.blocks import blocks
 from gpt2_finetune.base import load_base
 from gpt2_finetune.trainer import RecordCallback, ScoringTrainer, newest_checkpoint
@@ -57,7 +57,7 @@ def train(options: FinetuneOptions) -> runs.Run:
     total = model.num_parameters()
     embeddings = model.get_input_embeddings().weight.numel()
     random = "-random" if options.random_weights else ""
-    run, state = runs.start(
+    run, state = started.start(
         "gpt2_finetune",
         f"{base['resolved'].replace('/', '--')}{random}-seed{options.seed}",
         options,

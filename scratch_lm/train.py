@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from transformers import GPT2Tokenizer
 
 from compare import corpus as corpora
-from compare import runs, sampling, scoring, tracking
+from compare import runs, sampling, scoring, started, tracking
 from compare.blocks import IGNORED
 from compare.interruption import Interrupted, Interruption
 from scratch_lm import parallel
@@ -50,7 +50,7 @@ def train(options: ScratchOptions) -> None:
 
     run, state = parallel.first_then_others(
         lambda: start(model, corpus, options),
-        lambda: runs.newest("scratch_lm", run_name(options)),
+        lambda: started.newest("scratch_lm", run_name(options)),
     )
     if state == "complete":
         return
@@ -183,7 +183,7 @@ def start(
 ) -> tuple[runs.Run, str]:
     """The run's record, and whether it is new, resumed or complete."""
     total = model.num_parameters()
-    run, state = runs.start(
+    run, state = started.start(
         "scratch_lm",
         run_name(options),
         options,
