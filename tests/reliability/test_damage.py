@@ -64,6 +64,7 @@ def test_a_changed_model_is_refused_by_name(
         generate.generate(options)
 
 
+@pytest.mark.slow
 def test_the_trainer_goes_on_from_the_newest_checkpoint_that_is_whole(
     place: Place, mini_text: Path, tiny_base: Path
 ) -> None:

@@ -45,7 +45,9 @@ def started(place: Place, command: list[object], run: Path) -> subprocess.Popen[
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_training_asked_to_end_writes_a_checkpoint_and_says_how_to_go_on(
     place: Place, track: str, command: list[object], number: signal.Signals
 ) -> None:
@@ -66,6 +68,7 @@ def test_a_training_asked_to_end_writes_a_checkpoint_and_says_how_to_go_on(
     assert steps == sorted(set(steps)) and step in steps
 
 
+@pytest.mark.slow
 def test_a_run_that_is_being_trained_is_not_trained_twice(
     place: Place, track: str, command: list[object]
 ) -> None:

@@ -61,6 +61,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert path.read_bytes() == b"new"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("track", ["scratch_lm", "gpt2_finetune"])
 @pytest.mark.parametrize("kilobytes", [1, 20, 150])
 def test_a_full_disk_ends_a_training_with_one_line(

@@ -14,6 +14,7 @@ from huggingface_hub import ModelCard
 
 from tests.conftest import FINETUNE, SCRATCH, Place
 
+pytestmark = pytest.mark.slow
 CANARY = "c0ffee" * 6 + "cafe"  # 40 digits, as W&B's keys
 NAME = "we|ird\"><script>alert(1) $(touch pwned): `x` [a](b)'.txt"
 

@@ -49,6 +49,7 @@ def test_two_processes_get_the_losses_of_one(
     torchrun(place, *COMMAND, "--corpus", mini_text, "--resume")  # complete: nothing to do
 
 
+@pytest.mark.slow
 def test_bf16_is_the_same_training_but_for_rounding(
     place: Place, mini_text: Path, alone: list[float]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,11 @@ def test_wrong_options_are_refused_before_any_work(
 def test_vocabulary_larger_than_the_text_allows(place: Place, mini_text: Path) -> None:
     line = place.refused("scratch_lm.train", "--corpus", mini_text, "--vocabulary", "5000")
     assert "lower --vocabulary from 5000" in line
+
+
+@pytest.mark.slow
+def test_the_benchmark_measures_every_ratio(place: Place) -> None:
+    said = place.run("scratch_lm.bench", "--repetitions", 1).stdout
+    for ratio in (r"\d+ GFLOP/s = \d+% of it", r"tuned is \d+\.\d+ times as fast",
+                  r"cached is \d+\.\d+ times as fast"):  # fmt: skip
+        assert re.search(ratio, said), said
