@@ -11,17 +11,22 @@ from compare.statistics import interval
 
 
 def differences(
-    table: list[dict[str, Any]], draws: dict[str, np.ndarray], kinds: list[dict[str, Any]]
+    table: list[dict[str, Any]],
+    draws: dict[str, np.ndarray],
+    kinds: list[dict[str, Any]],
+    chosen: str,
 ) -> list[dict[str, Any]]:
     """[{a, b, delta_bits_per_byte, ci95, sentence, by_kind}] of the pairs that answer the question.
 
-    Fine-tuned against the best of scratch comes first, then against all others; base and control
-    against scratch; presets of the scratch track among themselves, and against the n-gram.
+    Fine-tuned against the scratch preset that was `chosen`, on validation, comes first, then against
+    all others; base and control against scratch; presets of the scratch track among themselves, and
+    against the n-gram.
     `by_kind` holds each kind of text's part.
     """
     rows = {entry["kind"]: entry for entry in table}
     scratch = [entry for entry in table if entry["track"] == "scratch_lm"]
-    presets = [entry["kind"] for entry in sorted(scratch, key=lambda entry: entry["bits_per_byte"])]
+    scratch.sort(key=lambda entry: (entry["kind"] != chosen, entry["bits_per_byte"]))
+    presets = [entry["kind"] for entry in scratch]
     others = ["zero-shot", "from random weights"]
     pairs = [("fine-tuned", other) for other in [*presets, *others]]
     pairs += [(other, preset) for other in others for preset in presets]

@@ -66,7 +66,7 @@ def report(options: ReportOptions) -> None:
         "written": time.strftime("%Y-%m-%d", time.gmtime()),
         "corpus": corpus.record(),
         "rows": table,
-        "differences": differences(table, draws, by_kind),
+        "differences": differences(table, draws, by_kind, chosen[0]["preset"]),
         "kinds": by_kind,
         "closer": [
             {"name": name, "stride": each.strides, "context": each.contexts}
