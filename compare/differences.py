@@ -18,8 +18,8 @@ def differences(
 ) -> list[dict[str, Any]]:
     """[{a, b, delta_bits_per_byte, ci95, sentence, by_kind}] of the pairs that answer the question.
 
-    Fine-tuned against the scratch preset that was `chosen`, on validation, comes first, then against
-    all others; base and control against scratch; presets of the scratch track among themselves, and
+    Fine-tuned against the scratch preset that validation has `chosen` comes first, then against all
+    others; base and control against scratch; presets of the scratch track among themselves, and
     against the n-gram.
     `by_kind` holds each kind of text's part.
     """
