@@ -226,7 +226,8 @@ def test_without_runs_the_remedy_is_named(place: Place, command: str) -> None:
 def test_an_unfinished_run_is_refused_by_name(place: Place) -> None:
     folder = place.path / "runs" / "scratch_lm" / "course-seed1"
     folder.mkdir(parents=True)
-    record = {"schema": 1, "status": "running", "track": "scratch_lm"}
+    record = {"schema": 1, "status": "running", "track": "scratch_lm", "preset": "course",
+              "seed": 1, "started": "", "config": {}, "corpus": {}, "epochs": []}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(record))
     line = place.refused("compare.generate", "--run", folder)
     assert "course-seed1 is not complete" in line and "--resume" in line

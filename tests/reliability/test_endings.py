@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from compare.runs import read_lines as lines
+from scratch_lm.checkpoint import _sha256
 from tests.conftest import FINETUNE, SCRATCH, Place
 
 RUNS = {"scratch_lm": "course-seed1", "gpt2_finetune": "tiny-gpt2-seed1"}
@@ -116,4 +117,6 @@ def spoil(path: Path, name: str) -> None:
         metadata = file.metadata()
     tensors = load_file(path)
     tensors[name][:] = torch.nan
+    if "sha256" in metadata:
+        metadata["sha256"] = _sha256(tensors, metadata["progress"])
     save_file(tensors, path, metadata)
