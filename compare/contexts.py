@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from compare.scoring import Score, encode, score
+from compare.scoring import Score, context_of, encode, score
 
 SHORTEST = 4  # tokens
 
 
 def by_stride(model: Any, tokenizer: Any, text: str, usual: Score) -> dict[str, float]:
     """Bits per byte at strides of C, C / 2 (which is `usual`) and C / 8 of the context length C."""
-    context_length = model.config.max_position_embeddings
+    context_length = context_of(model)
     found = {"C/2": usual}
     for name, stride in {"C": context_length, "C/8": max(1, context_length // 8)}.items():
         found[name] = score(model, tokenizer, text, stride, label=f"stride {name}")
@@ -24,7 +24,7 @@ def by_length(model: Any, tokenizer: Any, text: str, usual: Score) -> list[dict[
     `characters` is what so many tokens cover on average: tokens of two models differ in length.
     """
     characters = len(text) / len(encode(tokenizer, text)[0])
-    length, result = model.config.max_position_embeddings, []
+    length, result = context_of(model), []
     while True:
         bits = usual.summary()["bits_per_byte"]
         point = {"tokens": length, "characters": length * characters, "bits_per_byte": bits}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from transformers import PreTrainedModel
 
+from compare.scoring import context_of
+
 
 def training_flops(model: PreTrainedModel, tokens: int) -> float:
     """Floating-point operations of training on so many tokens, forward and backward.
@@ -16,5 +18,5 @@ def training_flops(model: PreTrainedModel, tokens: int) -> float:
     output = model.get_output_embeddings().weight
     tied = output is model.get_input_embeddings().weight
     multiplied = model.num_parameters(exclude_embeddings=True) + (output.numel() if tied else 0)
-    attention = config.num_hidden_layers * config.hidden_size * config.max_position_embeddings
+    attention = config.num_hidden_layers * config.hidden_size * context_of(model)
     return float((6 * multiplied + 12 * attention) * tokens)

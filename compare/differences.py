@@ -28,7 +28,9 @@ def differences(
     scratch.sort(key=lambda entry: (entry["kind"] != chosen, entry["bits_per_byte"]))
     presets = [entry["kind"] for entry in scratch]
     others = ["zero-shot", "from random weights"]
-    pairs = [("fine-tuned", other) for other in [*presets, *others]]
+    tuned = [kind for kind in ("fine-tuned", "LoRA fine-tuned") if kind in rows]
+    pairs = [(kind, other) for kind in tuned for other in [*presets, *others]]
+    pairs += [tuple(tuned)] if len(tuned) == 2 else []
     pairs += [(other, preset) for other in others for preset in presets]
     pairs += pairwise(presets)
     pairs += [(preset, "n-gram") for preset in presets]

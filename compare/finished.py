@@ -73,7 +73,7 @@ def study() -> tuple[list[Runs], list[Runs]]:
             f"{gpt2['corpus']['name']}: train both tracks on the same --corpus"
         )
     groups = _by_preset(gpt2)
-    if groups[0][0]["preset"] != "fine-tuned":
+    if groups[0][0]["preset"] == "from random weights":
         raise Misuse(
             f"{gpt2['path']} is a control from random weights, and nothing was fine-tuned from the "
             f"same base: make that with {COMMANDS['gpt2_finetune']}"
@@ -90,7 +90,15 @@ def _by_preset(newest: dict[str, Any]) -> list[Runs]:
         recipes = [identity(each) | {"seed": None} for each in (run, *group.values())]
         if all(recipe == recipes[0] for recipe in recipes):
             group.setdefault(run["seed"], run)
-    return [sorted(presets[preset].values(), key=validation_nats) for preset in sorted(presets)]
+    return [
+        sorted(presets[preset].values(), key=validation_nats)
+        for preset in sorted(presets, key=_order)
+    ]
+
+
+def _order(preset: str) -> tuple[bool, bool, str]:
+    """What the study asks for first, its control last."""
+    return preset != "fine-tuned", preset == "from random weights", preset
 
 
 def chosen(scratch: list[Runs], gpt2: list[Runs]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,6 +11,7 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -87,17 +88,18 @@ def weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def load(folder: Path, own_code: bool = False) -> Loaded:
+def load(folder: Path, own_code: bool = False, config: PreTrainedConfig | None = None) -> Loaded:
     """Model in fp32, in evaluation mode, and tokenizer.  Raises Failure when they cannot be read.
 
     Code beside the weights is run only with `own_code`, which is for what a training on this
-    machine has left; a base may come from anywhere.
+    machine has left; a base may come from anywhere.  `config` replaces the one beside the weights.
     """
     logging.disable_progress_bar()  # "Loading weights": over before it can be read
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
             folder,
+            config=config,
             dtype=torch.float32,
             use_safetensors=True,  # no pickle
             trust_remote_code=own_code,

@@ -106,7 +106,7 @@ def stage(target: Path, repo: str, run: dict[str, Any], results: dict[str, Any])
     models.require_whole(run)
     record = _record_of(run, results)
     config = json.loads((run["path"] / "model" / "config.json").read_text("utf-8"))
-    context_length = config.get("n_positions") or config["max_position_embeddings"]
+    context_length = config.get("n_positions") or config.get("max_position_embeddings", 200)
     shape = ("n_layer", "n_head", "n_embd", "n_inner", "n_positions", "num_hidden_layers",
              "num_attention_heads", "hidden_size", "intermediate_size", "max_position_embeddings",
              "vocab_size", "activation_function", "distance_bias", "dropout")  # fmt: skip

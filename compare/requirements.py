@@ -50,7 +50,7 @@ def requirements(scratch: dict[str, Any], gpt2: dict[str, Any]) -> list[dict[str
             for run in (scratch, gpt2)
         ),
         ("gpt2", "Bonus: GPT-2 fine-tuned with the Trainer",
-         gpt2["trainer_loaded"] and gpt2["preset"] == "fine-tuned"
+         gpt2["trainer_loaded"] and gpt2["preset"].endswith("fine-tuned")
          and gpt2["base"]["resolved"] == "openai-community/gpt2",
          f"{gpt2['base']['resolved']} {gpt2['preset']}, transformers.trainer "
          + ("loaded" if gpt2["trainer_loaded"] else "not loaded")),

@@ -28,6 +28,7 @@ from compare.cli import Failure
 from compare.corpus import write_atomically
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ROOT = Path("runs")
@@ -97,14 +98,22 @@ class Run:
             write_atomically(self.path / f"{name}.jsonl", text.encode())
         self.record["epochs"] = self.record["epochs"][:epochs]
 
-    def save_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """`model/` in the layout of `save_pretrained`, as a whole or not at all."""
+    def save_model(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        weights: dict[str, Tensor] | None = None,
+    ) -> None:
+        """`model/` in the layout of `save_pretrained`, as a whole or not at all.
+
+        `weights` are given where the model itself holds only a part of them.
+        """
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # "Writing model shards": over before it can be read
         new = self.path / ".model"
         try:
-            model.save_pretrained(new)
+            model.save_pretrained(new, state_dict=weights)
             tokenizer.save_pretrained(new)
         except Exception as error:  # the library's own kinds, for a full disk too
             raise Failure(f"the model cannot be written to {new}: {error}") from None

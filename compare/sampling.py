@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
 
 from compare.corpus import Corpus
+from compare.scoring import context_of, start_token
 
 Watch = Callable[[str], None]
 SHAKESPEARE_PROMPTS = ("ROMEO:\n", "First Citizen:\nBefore we proceed", "KING RICHARD III:\nNow is")
@@ -61,11 +62,13 @@ def sample(
     Text longer than the context length C goes on from its last C / 2 tokens.  The global random
     state is left as it was.  `watch` is given the text so far after every token.
     """
-    context_length = model.config.max_position_embeddings
+    context_length = context_of(model)
     ids = tokenizer(
         prompt, add_special_tokens=False, split_special_tokens=True, verbose=False
     )["input_ids"]  # fmt: skip
-    ids = [tokenizer.eos_token_id, *ids]
+    ids = [start_token(tokenizer), *ids]
+    # The end of the text is not the end of the sample: never draw its token.
+    borders = {tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
     start = len(ids)
     device = model.device
     was_training = model.training
@@ -83,9 +86,8 @@ def sample(
                 top_p=settings.top_p,
                 max_new_tokens=context_length - len(keep),
                 eos_token_id=None,
-                pad_token_id=tokenizer.eos_token_id,
-                # The end of the text is not the end of the sample: never draw its token.
-                suppress_tokens=[tokenizer.eos_token_id],
+                pad_token_id=ids[0],
+                suppress_tokens=sorted(borders),
                 stopping_criteria=[
                     _LongEnough(
                         tokenizer,

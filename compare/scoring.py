@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from compare.ratios import ratios
 
+LONGEST = 1024  # tokens of context: GPT-2's
 LOGITS_PER_BATCH = 2**25  # 128 MiB in fp32; GPT-2's 1024 x 50257 go one window at a time
 
 
@@ -87,6 +88,25 @@ def windows(tokens: int, context_length: int, stride: int) -> Iterator[tuple[int
         scored = end
 
 
+def context_of(model: PreTrainedModel) -> int:
+    """Tokens that `model` is shown at once: what it was built for, but no more than LONGEST.
+
+    Models with rotary positions name 100,000 and more, which no split of a small text would fill.
+    """
+    return min(getattr(model.config, "max_position_embeddings", None) or LONGEST, LONGEST)
+
+
+def start_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token in front of a text: the one made for it, or else the one that ends texts.
+
+    Raises ValueError when the tokenizer has neither.
+    """
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return token
+    raise ValueError("this tokenizer has no token that begins or ends a text")
+
+
 @torch.inference_mode()
 def score(
     model: PreTrainedModel,
@@ -102,14 +122,14 @@ def score(
     without it there is none.
     Raises ValueError for an empty text or a stride outside 1 .. C.
     """
-    context_length = context_length or model.config.max_position_embeddings
+    context_length = context_length or context_of(model)
     stride = context_length // 2 if stride is None else stride
     if not text:
         raise ValueError("there is no text to score")
     if not 1 <= stride <= context_length:
         raise ValueError(f"stride {stride} is not between 1 and the context, {context_length}")
     ids, byte_ends = encode(tokenizer, text)
-    sequence = torch.tensor(np.concatenate(([tokenizer.eos_token_id], ids)), device=model.device)
+    sequence = torch.tensor(np.concatenate(([start_token(tokenizer)], ids)), device=model.device)
     plan = list(windows(len(ids), context_length, stride))
     per_batch = max(1, LOGITS_PER_BATCH // (context_length * model.config.vocab_size))
     nats = np.full(len(ids), np.nan)

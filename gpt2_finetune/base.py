@@ -8,7 +8,7 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from compare import models, network
@@ -20,18 +20,19 @@ STAND_IN_NAME = "stand-in-3.7m"
 FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
 
-def load_base(requested: str) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
+def load_base(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
     """Model in fp32, tokenizer, and {requested, resolved, revision, source} for the run record.
 
     "auto" is GPT-2, or the stand-in under its own name, with a warning.  Raises Failure when any
     other name cannot be had, Misuse when a directory holds no causal language model.
     """
     if Path(requested).is_dir():
-        return _load(requested, Path(requested).resolve().name, Path(requested), None, "directory")
+        name = Path(requested).resolve().name
+        return _load(requested, dropout, name, Path(requested), None, "directory")
     name = GPT2 if requested == "auto" else requested
     try:
         folder, source = _from_cache_or_hub(name)
-        return _load(requested, name, folder, folder.name, source)
+        return _load(requested, dropout, name, folder, folder.name, source)
     except Failure as reason:
         if requested != "auto":
             raise
@@ -40,7 +41,7 @@ def load_base(requested: str) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any
             "GPT-2's architecture, not its size or its training.",
             file=sys.stderr,
         )
-    return _load(requested, STAND_IN_NAME, STAND_IN, None, "shipped with gpt2_finetune")
+    return _load(requested, dropout, STAND_IN_NAME, STAND_IN, None, "shipped with gpt2_finetune")
 
 
 def _from_cache_or_hub(name: str) -> tuple[Path, str]:
@@ -62,13 +63,30 @@ def _from_cache_or_hub(name: str) -> tuple[Path, str]:
 
 
 def _load(
-    requested: str, resolved: str, folder: Path, revision: str | None, source: str
+    requested: str,
+    dropout: float,
+    resolved: str,
+    folder: Path,
+    revision: str | None,
+    source: str,
 ) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
     try:
-        model, tokenizer = models.load(folder)
-    except Failure as error:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        model, tokenizer = models.load(folder, config=with_dropout(config, dropout))
+    except (Failure, OSError, ValueError) as error:
         raise Misuse(f"--base {requested} is no causal language model: {error}") from None
     record = {"requested": requested, "resolved": resolved, "revision": revision, "source": source}
     # Where compare.report finds the untouched base, and how it knows that it is untouched.
     record |= {"folder": str(folder), "weights_sha256": models.weights_sha256(folder)}
     return model, tokenizer, record
+
+
+def with_dropout(config: PreTrainedConfig, dropout: float) -> PreTrainedConfig:
+    """A model's configuration with `dropout` wherever it has any, but for attention: none there.
+
+    Dropped attention weights leave the fused kernel, and with it a third of the speed.
+    """
+    for name in vars(config):
+        if name.endswith(("pdrop", "dropout")):
+            setattr(config, name, 0.0 if name.startswith("att") else dropout)
+    return config

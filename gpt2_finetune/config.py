@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from compare.cli import StudyOptions, check
 
@@ -20,15 +21,27 @@ class FinetuneOptions(StudyOptions):
     random_weights: bool = False
     """Forget the base's weights and keep its architecture and tokenizer: the control that tells
     what pretraining adds."""
+    lora: bool = False
+    """Train low-rank additions to the weights instead of the weights (needs the package peft)."""
     epochs: int = 3
-    """Passes over the training split."""
+    """Passes over the training split, at most: see --patience."""
+    patience: int = 1
+    """Epochs without a better validation score after which training ends."""
     batch_tokens: int = 2048
-    """Tokens per step, in blocks of the base's context length."""
+    """Tokens per step, over all processes, in blocks of the base's context length."""
+    accumulation: int = 1
+    """Parts that a step's tokens are read in, for less memory and the same sums."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them, for less memory."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Numbers in training's matrix products; auto is bf16 where the device computes in it."""
     learning_rate: float | None = None
-    """Peak learning rate of AdamW; by default 5e-5 x sqrt(124 M / parameters), or from random
-    weights 0.003239 - 0.0001395 ln(parameters)."""
+    """Peak learning rate of AdamW; by default 5e-5 x sqrt(124 M / parameters), ten times that with
+    --lora, and from random weights 0.003239 - 0.0001395 ln(parameters)."""
     weight_decay: float = 0.1
     """Weight decay of AdamW."""
+    dropout: float = 0.0
+    """Share of activations dropped, outside attention."""
     warmup: float = 0.1
     """Share of the steps with linear warm-up; then cosine decay to zero."""
     checkpoint_steps: int = 200
@@ -37,11 +50,16 @@ class FinetuneOptions(StudyOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self, "epochs", 1, 1000)
+        check(self, "patience", 1, 1000)
         check(self, "batch_tokens", 2, 2**24)
+        check(self, "accumulation", 1, 2**16)
+        check(self, "dropout", 0, 0.9)
         check(self, "checkpoint_steps", 1, 1_000_000)
         check(self, "weight_decay", 0, 10)
         check(self, "warmup", 0, 0.99)
         if self.learning_rate is not None:
             check(self, "learning_rate", 1e-8, 1)
+        if self.lora and self.random_weights:
+            raise ValueError("--lora adds to weights that are there: leave out --random-weights")
         if not self.base:
             raise ValueError("--base is empty: give a Hub name, a directory, or auto")

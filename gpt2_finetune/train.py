@@ -2,8 +2,10 @@
 
     python -m gpt2_finetune.train                       # GPT-2, or offline the small stand-in
     python -m gpt2_finetune.train --base distilgpt2     # any causal language model
+    python -m gpt2_finetune.train --lora                # train a few added weights
     python -m gpt2_finetune.train --corpus my-novel.txt # your own text
     python -m gpt2_finetune.train --resume              # go on after an interruption
+    torchrun --nproc-per-node 2 -m gpt2_finetune.train  # several processes, the same losses
 
 Writes `runs/gpt2_finetune/<base>-seed<seed>/`; see `compare.runs` for what is in it.
 """
@@ -14,10 +16,10 @@ from gpt2_finetune.config import FinetuneOptions
 if __name__ == "__main__":  # before torch is imported, so that --help answers at once
     options = cli.parse(FinetuneOptions)
 
-import math
+from dataclasses import replace
 
-import datasets
 import torch
+from accelerate import PartialState
 from transformers import (
     AutoModelForCausalLM,
     PrinterCallback,
@@ -28,63 +30,92 @@ from transformers.trainer_callback import TrainerState
 
 from compare import corpus as corpora
 from compare import runs, scoring, started, tracking
-from compare.blocks import blocks
+from gpt2_finetune import defaults, low_rank
 from gpt2_finetune.base import load_base
-from gpt2_finetune.trainer import RecordCallback, ScoringTrainer, newest_checkpoint
+from gpt2_finetune.callbacks import (
+    CheckpointCallback,
+    RecordCallback,
+    newest_checkpoint,
+    out_of_patience,
+)
+from gpt2_finetune.dataset import dataset
+from gpt2_finetune.lean import lean
+from gpt2_finetune.trainer import ScoringTrainer
 
-GPT2_PARAMETERS, GPT2_LEARNING_RATE = 124e6, 5e-5
 
-
-def train(options: FinetuneOptions) -> runs.Run:
+def train(options: FinetuneOptions) -> None:
     """Fine-tune, evaluate after every epoch, and save the best epoch's model."""
+    # One, or those of torchrun and accelerate launch.
+    processes = PartialState(cpu=not torch.cuda.is_available())
+    if torch.cuda.device_count() > 1 and processes.num_processes == 1:
+        raise cli.Misuse(
+            f"there are {torch.cuda.device_count()} GPUs and one process: start it with "
+            "torchrun --nproc-per-node N -m gpt2_finetune.train, or set CUDA_VISIBLE_DEVICES=0"
+        )
     corpus = corpora.load(options.corpus)
-    model, tokenizer, base = load_base(options.base)
+    model, tokenizer, base = load_base(options.base, options.dropout)
     if options.random_weights:
         torch.manual_seed(options.seed)
-        model = AutoModelForCausalLM.from_config(model.config, dtype=torch.float32)
-    context_length = model.config.max_position_embeddings
-    try:
-        scoring.require_window(tokenizer, corpus.validation, context_length)
-        ids, _ = scoring.encode(tokenizer, corpus.train)
-        inputs, targets = blocks(ids, context_length, tokenizer.eos_token_id)
-    except ValueError as error:
-        raise cli.Misuse(f"--corpus {options.corpus}: {error}") from None
-    # `shift_labels` are taken as they are; `labels` alone would be shifted once more by the model,
-    # which leaves out the first token of every block.
-    columns = {"input_ids": inputs, "labels": targets, "shift_labels": targets}
-    dataset = datasets.Dataset.from_dict(columns).with_format("torch")
-
+        config = model.config
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).to(model.device)
+    lean(model)
     total = model.num_parameters()
     embeddings = model.get_input_embeddings().weight.numel()
-    random = "-random" if options.random_weights else ""
-    run, state = started.start(
-        "gpt2_finetune",
-        f"{base['resolved'].replace('/', '--')}{random}-seed{options.seed}",
+    parameters = {"total": total, "non_embedding": total - embeddings}
+    if options.lora:
+        model, parameters["trained"] = low_rank.added(model, options)
+    rate = defaults.learning_rate(total, options.random_weights, options.lora)
+    options = replace(
         options,
-        corpus,
-        preset="from random weights" if options.random_weights else "fine-tuned",
-        base=base,
-        parameters={"total": total, "non_embedding": total - embeddings},
+        learning_rate=options.learning_rate or rate,
+        precision=defaults.precision() if options.precision == "auto" else options.precision,
     )
-    print(f"{run.path}: {state}; base {base['resolved']} ({base['source']}), "
-          f"{total:,} parameters, {len(ids):,} tokens from {corpus.source}")  # fmt: skip
-    if state == "complete":
-        return run
+    context_length = scoring.context_of(model)
+    parts = options.accumulation * processes.num_processes
+    rows = max(1, options.batch_tokens // context_length)
+    if rows % parts:
+        raise cli.Misuse(
+            f"--batch-tokens {options.batch_tokens} are {rows} rows of {context_length} tokens, "
+            f"which {parts} parts (--accumulation, times processes) cannot share evenly"
+        )
+    try:
+        data, tokens = dataset(corpus, tokenizer, context_length, rows)
+    except ValueError as error:
+        raise cli.Misuse(f"--corpus {options.corpus}: {error}") from None
 
-    learning_rate = options.learning_rate or default_learning_rate(total, options.random_weights)
+    name = f"{base['resolved'].replace('/', '--')}{kind(options)[0]}-seed{options.seed}"
+    with processes.main_process_first():
+        run, state = (
+            started.start("gpt2_finetune", name, options, corpus, preset=kind(options)[1],
+                          base=base, parameters=parameters)
+            if processes.is_main_process
+            else started.newest("gpt2_finetune", name)
+        )  # fmt: skip
+    processes.print(
+        f"{run.path}: {state}; base {base['resolved']} ({base['source']}), {total:,} parameters, "
+        f"{tokens:,} tokens from {corpus.source}, {options.precision}"
+    )
+    if state == "complete":
+        return
+
     trainer = ScoringTrainer(
         model=model,
         run=run,
         corpus=corpus,
         processing_class=tokenizer,
-        train_dataset=dataset,
-        data_collator=default_data_collator,  # blocks are of one length: nothing to pad
-        eval_dataset=dataset,  # not looked at: ScoringTrainer scores the validation text
+        train_dataset=data,
+        data_collator=default_data_collator,  # rows are of one length: nothing to pad
+        eval_dataset=data,  # not looked at: ScoringTrainer scores the validation text
         args=TrainingArguments(
             output_dir=str(run.checkpoint),
             num_train_epochs=options.epochs,
-            per_device_train_batch_size=max(1, options.batch_tokens // context_length),
-            learning_rate=learning_rate,
+            per_device_train_batch_size=rows // parts,
+            gradient_accumulation_steps=options.accumulation,
+            activation_checkpointing=options.gradient_checkpointing,
+            bf16=options.precision == "bf16",
+            use_cpu=not torch.cuda.is_available(),
+            ddp_find_unused_parameters=False,
+            learning_rate=options.learning_rate,
             lr_scheduler_type="cosine",
             warmup_steps=options.warmup,
             weight_decay=options.weight_decay,
@@ -103,39 +134,47 @@ def train(options: FinetuneOptions) -> runs.Run:
             disable_tqdm=True,  # RecordCallback shows the same as the scratch track
             log_level="error",
         ),
-        callbacks=[RecordCallback(run, corpus, tokenizer, options.seed, options.checkpoint_steps)],
+        callbacks=[CheckpointCallback(run, options)],
     )
     trainer.remove_callback(PrinterCallback)
 
     last = newest_checkpoint(run.checkpoint)
+    reached = TrainerState()
     if last:
-        epochs = TrainerState.load_from_json(str(last / "trainer_state.json")).epoch
-        run.rewind(round(epochs * len(corpus.train)), int(epochs))
+        reached = TrainerState.load_from_json(str(last / "trainer_state.json"))
+    if processes.is_main_process:
+        trainer.add_callback(RecordCallback(run, corpus))
+        seen = round(reached.epoch * len(corpus.train)) if last else -1
+        run.rewind(seen, int(reached.epoch or 0))
+        run.tracker = tracking.Tracker(run, options)
+        if not last:
+            score = scoring.score(model, tokenizer, corpus.validation, label="before training")
+            zero_shot = score.summary()
+            print(f"before training: {zero_shot['bits_per_byte']:.4f} bits/byte")
+            run.record["zero_shot"] = zero_shot
+            run.log({"epoch": 0, "characters_seen": 0} | runs.tracked(zero_shot))
+
+    if out_of_patience(reached, options):  # it had ended but for this
+        trainer.restore_best(reached)
     else:
-        run.rewind(-1, 0)
-    run.tracker = tracking.Tracker(run, options)
-    if not last:
-        zero_shot = scoring.score(
-            model, tokenizer, corpus.validation, label="before training"
-        ).summary()
-        print(f"before training: {zero_shot['bits_per_byte']:.4f} bits/byte")
-        run.record["zero_shot"] = zero_shot
-        run.log({"epoch": 0, "characters_seen": 0} | runs.tracked(zero_shot))
-
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    run.save_model(model, tokenizer)
-    run.finish()
-    return run
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    processes.print(
+        f"best on validation: {trainer.state.best_model_checkpoint}, "
+        f"{trainer.state.best_metric:.4f} bits/byte"
+    )
+    if options.lora:
+        model = low_rank.merged(model)
+    weights = trainer.accelerator.get_state_dict(model)  # gathered, where processes share them
+    if processes.is_main_process:
+        run.save_model(model, tokenizer, weights)
+        run.finish()
 
 
-def default_learning_rate(parameters: int, random_weights: bool) -> float:
-    """5e-5 for fine-tuning GPT-2, more for a smaller base; from random weights as one pretrains.
-
-    The latter is Kaplan et al. 2020, "Scaling Laws for Neural Language Models", equation D.1.
-    """
-    if random_weights:
-        return 0.003239 - 0.0001395 * math.log(parameters)
-    return GPT2_LEARNING_RATE * (GPT2_PARAMETERS / parameters) ** 0.5
+def kind(options: FinetuneOptions) -> tuple[str, str]:
+    """What tells this run's directory from the usual one, and the row that it belongs to."""
+    if options.random_weights:
+        return "-random", "from random weights"
+    return ("-lora", "LoRA fine-tuned") if options.lora else ("", "fine-tuned")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import torch
 from transformers import GPT2LMHeadModel, Trainer, TrainingArguments, default_data_collator
 
 from compare.blocks import blocks
-from gpt2_finetune.train import default_learning_rate
+from gpt2_finetune.defaults import learning_rate
 from tests.conftest import FINETUNE, Place
 from tests.scratch_lm.test_train import lines, without_times
 
@@ -40,12 +40,10 @@ def test_random_weights_keep_the_shape_and_forget_the_rest(study: Place) -> None
 
 
 def test_default_learning_rates() -> None:
-    assert default_learning_rate(124_000_000, random_weights=False) == pytest.approx(5e-5)
-    assert default_learning_rate(3_749_376, random_weights=False) == pytest.approx(2.9e-4, rel=0.01)
+    assert learning_rate(124_000_000, random_weights=False) == pytest.approx(5e-5)
+    assert learning_rate(3_749_376, random_weights=False) == pytest.approx(2.9e-4, rel=0.01)
     # Kaplan et al. print 0.003239 - 0.0001395 log(N), a natural logarithm.
-    assert default_learning_rate(124_000_000, random_weights=True) == pytest.approx(
-        6.4e-4, rel=0.01
-    )
+    assert learning_rate(124_000_000, random_weights=True) == pytest.approx(6.4e-4, rel=0.01)
 
 
 def test_both_tracks_log_the_same_keys(study: Place) -> None:

@@ -1,0 +1,125 @@
+"""How fast the GPT-2 track trains GPT-2 at full size, as ratios that one run measures.
+
+    python -m gpt2_finetune.bench
+
+Both sides are the transformers Trainer on the same random weights, text and batch: one with the
+library's defaults (fp32, dropout in attention, all logits at once), one as this track sets it up.
+Each figure is the fastest step: other work on the machine only makes it worse.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+
+from compare import cli
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """Measure training of GPT-2's 124 M architecture, with random weights; needs 12 GiB."""
+
+    steps: int = 4
+    """Training steps of 2 x 1,024 tokens on each side; the fastest counts."""
+
+    def __post_init__(self) -> None:
+        cli.check(self, "steps", 1, 1000)
+
+
+if __name__ == "__main__":
+    options = cli.parse(BenchOptions)
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from compare.cost import training_flops
+from gpt2_finetune import defaults
+from gpt2_finetune.base import with_dropout
+from gpt2_finetune.lean import lean
+
+ROWS = 2
+
+
+class _Clock(TrainerCallback):
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self.began = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.seconds.append(time.perf_counter() - self.began)
+
+
+def bench(options: BenchOptions) -> None:
+    precision = defaults.precision()
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    config = GPT2Config()
+    model = AutoModelForCausalLM.from_config(with_dropout(GPT2Config(), 0.1))
+    lean(model)
+    tokens = ROWS * config.n_positions
+    flops = training_flops(model, tokens)
+    ours = _fastest_step(model, options.steps, bf16=precision == "bf16")
+    plain = _fastest_step(AutoModelForCausalLM.from_config(config), options.steps)
+    peak = _product_speed(dtype)
+    print(f"device                        {'GPU' if torch.cuda.is_available() else 'CPU'}, "
+          f"{torch.get_num_threads()} threads")  # fmt: skip
+    print(f"matrix product, {precision}          {peak / 1e9:.0f} GFLOP/s (2048 x 2048)")
+    print(f"this track, {precision}              {tokens / ours:.0f} tokens/s, "
+          f"{flops / ours / 1e9:.0f} GFLOP/s = {flops / ours / peak:.0%} of it")  # fmt: skip
+    print(f"Trainer with its defaults     {tokens / plain:.0f} tokens/s; "
+          f"this track is {plain / ours:.2f} times as fast")  # fmt: skip
+
+
+def _fastest_step(model: Any, steps: int, **settings: Any) -> float:
+    """Seconds of a step, its optimizer included."""
+    torch.manual_seed(1)
+    ids = torch.randint(model.config.vocab_size, (steps * ROWS, model.config.n_positions))
+    columns = {"input_ids": ids, "labels": ids, "shift_labels": ids}
+    clock = _Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        Trainer(
+            model,
+            TrainingArguments(
+                str(Path(folder)),
+                per_device_train_batch_size=ROWS,
+                max_steps=steps,
+                use_cpu=not torch.cuda.is_available(),
+                save_strategy="no",
+                remove_unused_columns=False,
+                report_to="none",
+                disable_tqdm=True,
+                **settings,
+            ),
+            train_dataset=Dataset.from_dict(columns).with_format("torch"),
+            callbacks=[clock],
+        ).train()
+    return min(clock.seconds)
+
+
+def _product_speed(dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a matrix product."""
+    size, seconds = 2048, []
+    matrix = torch.randn(
+        size, size, dtype=dtype, device="cuda" if torch.cuda.is_available() else "cpu"
+    )
+    for _ in range(20):
+        began = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
+
+
+if __name__ == "__main__":
+    cli.run(bench, options)

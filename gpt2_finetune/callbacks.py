@@ -1,0 +1,158 @@
+"""The Trainer's events: checkpoints that a kill cannot spoil, and the study's records."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+from tqdm.auto import tqdm
+from transformers import TrainerCallback, TrainerState
+
+from compare import checksums
+from compare.corpus import Corpus, write_atomically
+from compare.interruption import Interrupted, Interruption
+from compare.runs import Run
+from gpt2_finetune.config import FinetuneOptions
+
+CHECKSUMS = "sha256.json"
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The Trainer's newest checkpoint that is whole; damaged ones are named on stderr."""
+
+    def step(path: Path) -> int:
+        return int(path.parent.name.removeprefix("checkpoint-"))
+
+    for path in sorted(folder.glob(f"checkpoint-*/{CHECKSUMS}"), key=step, reverse=True):
+        try:
+            bad = checksums.damaged(path.parent, json.loads(path.read_text("utf-8")))
+        except ValueError:
+            bad = [CHECKSUMS]
+        if not bad:
+            return path.parent
+        print(f"{path.parent} is damaged ({', '.join(bad)}): left out", file=sys.stderr)
+    return None
+
+
+def out_of_patience(state: TrainerState, options: FinetuneOptions) -> bool:
+    """Whether as many epochs as `options.patience` have passed since the best one."""
+    since = state.global_step - (state.best_global_step or state.global_step)
+    return since > 0 and since >= options.patience * state.max_steps // options.epochs
+
+
+class CheckpointCallback(TrainerCallback):
+    """In every process: checkpoints within an epoch, and an end to the training before its time.
+
+    Checkpoints are written every `checkpoint_steps` and when the training is asked to end; after
+    each whole epoch the Trainer writes one by itself.
+    """
+
+    def __init__(self, run: Run, options: FinetuneOptions) -> None:
+        self.run, self.options = run, options
+        self.interruption = Interruption()
+        self.stop = 0  # a signal that some process has got
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.stop = _largest(self.interruption.signal)
+        within = state.global_step % (state.max_steps // args.num_train_epochs)
+        due = self.stop or state.global_step % self.options.checkpoint_steps == 0
+        if due and within:  # at an epoch's end, only with its evaluation
+            control.should_log = control.should_save = True
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        control.should_log = True  # so that no step is left out of the epoch's mean
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            folder = self.run.checkpoint / f"checkpoint-{state.global_step}"
+            sums = json.dumps(checksums.sha256(folder))
+            write_atomically(folder / CHECKSUMS, sums.encode())  # the last file: now it is whole
+        if self.stop:
+            raise Interrupted(self.stop, self.run.record["command"])
+        if out_of_patience(state, self.options):
+            control.should_training_stop = True
+
+
+def _largest(number: int) -> int:
+    """The largest of the processes' numbers."""
+    box = torch.tensor(number, device="cuda" if torch.cuda.is_available() else "cpu")
+    if distributed.is_initialized():
+        distributed.all_reduce(box, distributed.ReduceOp.MAX)
+    return int(box)
+
+
+class RecordCallback(TrainerCallback):
+    """In the first process: events written down as the scratch track writes its own."""
+
+    def __init__(self, run: Run, corpus: Corpus) -> None:
+        self.run, self.corpus = run, corpus
+        self.last_step, self.last_time = 0, 0.0
+        self.bar: tqdm | None = None
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.last_step, self.last_time = state.global_step, time.perf_counter()
+        per_epoch = state.max_steps // args.num_train_epochs
+        done, within = divmod(state.global_step, per_epoch)
+        self.bar = tqdm(total=per_epoch, desc=f"epoch {done + 1}/{args.num_train_epochs}",
+                        initial=within, disable=None)  # fmt: skip
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.update()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if "loss" not in logs:
+            return
+        now, steps = time.perf_counter(), state.global_step - self.last_step
+        characters = steps / state.max_steps * args.num_train_epochs * len(self.corpus.train)
+        self.run.log(
+            {
+                "step": state.global_step,
+                "epoch": state.epoch,
+                "characters_seen": self.characters(state.epoch),
+                "train/loss": logs["loss"],
+                "train/learning_rate": logs["learning_rate"],
+                "train/gradient_norm": float(logs["grad_norm"]),
+                "throughput/characters_per_second": round(characters / (now - self.last_time)),
+            },
+            self.bar,
+        )
+        self.last_step, self.last_time = state.global_step, now
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
+    ) -> None:
+        self.bar.close()
+        epoch = round(state.epoch)
+        train_loss, seconds = self.trained(epoch)
+        scores = {key.removeprefix("eval_"): value for key, value in metrics.items()}
+        self.run.add_epoch(
+            {
+                "epoch": epoch,
+                "train_loss": train_loss,
+                "eval": scores,
+                "characters_seen": self.characters(epoch),
+                "seconds": round(seconds, 1),
+            }
+        )
+
+    def trained(self, epoch: int) -> tuple[float, float]:
+        """Mean loss of an epoch's steps, and the seconds they took, from the lines logged of it."""
+        lines = [line for line in self.run.history if "train/loss" in line]
+        before = [{"step": 0, "characters_seen": 0}, *lines]
+        loss, steps, seconds = 0.0, 0, 0.0
+        for line, last in zip(lines, before, strict=False):
+            if epoch - 1 < line["epoch"] <= epoch:
+                characters = line["characters_seen"] - last["characters_seen"]
+                loss += line["train/loss"] * (line["step"] - last["step"])
+                steps += line["step"] - last["step"]
+                seconds += characters / line["throughput/characters_per_second"]
+        return loss / steps, seconds
+
+    def characters(self, epochs: float) -> int:
+        """Characters of the training split read after so many epochs."""
+        return round(epochs * len(self.corpus.train))

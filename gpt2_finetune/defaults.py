@@ -1,0 +1,32 @@
+"""What --precision auto and an omitted --learning-rate mean for this device and this base."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+GPT2_PARAMETERS, GPT2_LEARNING_RATE = 124e6, 5e-5
+LORA_FACTOR = 10
+
+
+def precision() -> str:
+    """bf16 where the GPU, or the CPU's instruction set, multiplies in it; else fp32.
+
+    A CPU without such instructions is slower in bf16 than in fp32.
+    """
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    can = torch.cpu.get_capabilities()
+    return "bf16" if can.get("avx512_bf16") or can.get("amx_bf16") else "fp32"
+
+
+def learning_rate(parameters: int, random_weights: bool, lora: bool = False) -> float:
+    """5e-5 for fine-tuning GPT-2, more for a smaller base; from random weights as one pretrains.
+
+    The latter is Kaplan et al. 2020, "Scaling Laws for Neural Language Models", equation D.1.
+    """
+    if random_weights:
+        return 0.003239 - 0.0001395 * math.log(parameters)
+    full = GPT2_LEARNING_RATE * (GPT2_PARAMETERS / parameters) ** 0.5
+    return full * (LORA_FACTOR if lora else 1)

@@ -1,0 +1,76 @@
+"""The same training in more processes, in parts, with less memory: the same losses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FINETUNE, Place
+
+ROOT = Path(__file__).parent.parent.parent
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
+ACCELERATE = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+              "--mixed_precision", "no", "--dynamo_backend", "no", "-m")  # fmt: skip
+FSDP = ("accelerate.commands.launch", "--config_file", ROOT / "gpt2_finetune/fsdp.yaml",
+        "--cpu", "--num_processes", "2", "-m")  # fmt: skip
+
+
+def losses(run: Path) -> list[float]:
+    lines = map(json.loads, (run / "history.jsonl").read_text().splitlines())
+    return [line.get("train/loss", line.get("eval/loss")) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def command(mini_text: Path, tiny_base: Path) -> list[object]:
+    return [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled",
+            "--dropout", 0, "--precision", "fp32", "--learning-rate", 0.003]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def alone(
+    tmp_path_factory: pytest.TempPathFactory, caches: Path, command: list[object]
+) -> list[float]:
+    place = Place(tmp_path_factory.mktemp("alone"), caches)
+    place.run(*command)
+    return losses(place.path / "runs/gpt2_finetune/latest")
+
+
+@pytest.mark.parametrize("how", ["--accumulation 2", "--gradient-checkpointing"])
+def test_less_memory_same_losses(
+    place: Place, command: list[object], alone: list[float], how: str
+) -> None:
+    place.run(*command, *how.split())
+    assert losses(place.path / "runs/gpt2_finetune/latest") == pytest.approx(alone, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        TORCHRUN,
+        pytest.param(ACCELERATE, marks=pytest.mark.slow),
+        pytest.param(FSDP, marks=pytest.mark.slow),
+    ],
+    ids=["torchrun", "accelerate", "fsdp"],
+)
+def test_two_processes_get_the_losses_of_one(
+    place: Place, command: list[object], alone: list[float], launcher: tuple[object, ...]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, launcher), *map(str, command)],
+        cwd=place.path, env=place.environment | {"PATH": os.environ["PATH"]},
+        capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = place.path / "runs/gpt2_finetune/latest"
+    assert losses(run) == pytest.approx(alone, rel=1e-5)
+    assert json.loads((run / "run.json").read_text())["status"] == "complete"
+    place.run("compare.generate", "--run", run.resolve(), "--characters", 20)
+
+
+def test_rows_that_cannot_be_shared_evenly_are_refused(place: Place, command: list[object]) -> None:
+    assert "3 parts" in place.refused(*command, "--accumulation", "3")
