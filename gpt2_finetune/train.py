@@ -102,6 +102,7 @@ def train(options: FinetuneOptions) -> None:
         model=model,
         run=run,
         corpus=corpus,
+        precision=options.precision,
         processing_class=tokenizer,
         train_dataset=data,
         data_collator=default_data_collator,  # rows are of one length: nothing to pad
@@ -112,7 +113,6 @@ def train(options: FinetuneOptions) -> None:
             per_device_train_batch_size=rows // parts,
             gradient_accumulation_steps=options.accumulation,
             activation_checkpointing=options.gradient_checkpointing,
-            bf16=options.precision == "bf16",
             use_cpu=not torch.cuda.is_available(),
             ddp_find_unused_parameters=False,
             learning_rate=options.learning_rate,

@@ -21,9 +21,14 @@ class ScoringTrainer(Trainer):
     Every process evaluates, since processes may each hold only a part of the weights.
     """
 
-    def __init__(self, *args: Any, run: Run, corpus: Corpus, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, run: Run, corpus: Corpus, precision: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.run, self.corpus = run, corpus
+        self.run, self.corpus, self.precision = run, corpus, precision
+
+    def autocast_smart_context_manager(self) -> torch.autocast:
+        # Not by TrainingArguments.bf16, which would have evaluation computed in bf16 as well.
+        bf16 = self.precision == "bf16"
+        return torch.autocast(self.args.device.type, torch.bfloat16, enabled=bf16)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)

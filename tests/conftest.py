@@ -43,11 +43,13 @@ class Place:
             "OMP_NUM_THREADS": "1",  # the same sums in the same order, on any machine
         }
 
-    def run(self, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: object, code: int = 0, timeout: int = 240
+    ) -> subprocess.CompletedProcess[str]:
         """`python -m <arguments>`, which must end with exit code `code`."""
         done = subprocess.run(
             self._command(arguments), cwd=self.path, env=self.environment,
-            capture_output=True, text=True, timeout=240,
+            capture_output=True, text=True, timeout=timeout,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         return done

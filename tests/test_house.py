@@ -16,7 +16,7 @@ from tests.conftest import Place
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = ("scratch_lm.train", "scratch_lm.bench",
-            "gpt2_finetune.train", "gpt2_finetune.build_offline_base",
+            "gpt2_finetune.train", "gpt2_finetune.bench", "gpt2_finetune.build_offline_base",
             "compare.corpus", "compare.generate", "compare.report", "compare.publish")  # fmt: skip
 ALLOWED = {
     "compare": {"compare"},

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from compare import plays
+from gpt2_finetune.base import STAND_IN
 from tests.conftest import FINETUNE, Place
 
 ROOT = Path(__file__).parent.parent.parent
@@ -74,3 +76,19 @@ def test_two_processes_get_the_losses_of_one(
 
 def test_rows_that_cannot_be_shared_evenly_are_refused(place: Place, command: list[object]) -> None:
     assert "3 parts" in place.refused(*command, "--accumulation", "3")
+
+
+@pytest.mark.slow
+def test_bf16_gives_the_loss_curve_of_fp32(place: Place) -> None:
+    """Over 200 steps of the stand-in, on the real corpus."""
+    (place.path / "start.txt").write_text(plays.tiny_shakespeare().decode()[:640_000])
+    command = ["gpt2_finetune.train", "--base", STAND_IN, "--corpus", "start.txt", "--epochs", 2,
+               "--tracking", "disabled"]  # fmt: skip
+    curves = {}
+    for precision in ("fp32", "bf16"):
+        place.run(*command, "--precision", precision, timeout=900)
+        curves[precision] = losses(place.path / "runs/gpt2_finetune/latest")
+        history = (place.path / "runs/gpt2_finetune/latest/history.jsonl").read_text()
+        assert '"step": 200' in history
+    assert curves["bf16"] == pytest.approx(curves["fp32"], rel=5e-3)
+    assert curves["bf16"] != curves["fp32"]

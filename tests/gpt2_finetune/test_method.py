@@ -1,0 +1,107 @@
+"""When training ends, which weights it keeps, and what low-rank training leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from compare import corpus, models, scoring
+from compare.cli import Misuse
+from gpt2_finetune import low_rank
+from gpt2_finetune.config import FinetuneOptions
+from tests.conftest import FINETUNE, Place
+
+RUN = Path("runs/gpt2_finetune/tiny-gpt2-seed1")
+# Runs the training up to the moment when it would save its model, and ends there.
+CUT = """
+import runpy, sys
+from compare import runs
+runs.Run.save_model = lambda *_: sys.exit(9)
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def record(run: Path) -> dict:
+    return json.loads((run / "run.json").read_text())
+
+
+def test_training_ends_when_validation_gets_worse_and_keeps_the_best(
+    place: Place, mini_text: Path, tiny_base: Path
+) -> None:
+    few = place.path / "few.txt"  # of which even 37,000 parameters soon know too much
+    few.write_text(mini_text.read_text()[:4000])
+    command = [*FINETUNE, "--corpus", few, "--base", tiny_base, "--tracking", "disabled",
+               "--learning-rate", "0.01", "--epochs", "12"]  # fmt: skip
+    place.run(*command)
+    run = record(place.path / RUN)
+    bits = [epoch["eval"]["bits_per_byte"] for epoch in run["epochs"]]
+    assert len(bits) < 12 and run["best_epoch"] == len(bits) - 1 and bits[-1] > bits[-2]
+    pair = models.load(place.path / RUN / "model")
+    text = corpus.load(str(few)).validation
+    assert scoring.score(*pair, text).summary()["bits_per_byte"] == pytest.approx(bits[-2])
+
+    cut = [sys.executable, "-c", CUT, *map(str, command)]
+    done = subprocess.run(cut, cwd=place.path, env=place.environment, capture_output=True)
+    again = place.path / RUN.with_name(f"{RUN.name}-2")
+    assert done.returncode == 9 and record(again)["status"] == "running"
+    place.run(*command, "--resume")
+    assert [epoch["eval"] for epoch in record(again)["epochs"]] == [
+        e["eval"] for e in run["epochs"]
+    ]
+    weights = [path / "model/model.safetensors" for path in (place.path / RUN, again)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_low_rank_training_leaves_a_whole_model(
+    place: Place, mini_text: Path, tiny_base: Path
+) -> None:
+    command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled",
+               "--lora", "--learning-rate", "0.01"]  # fmt: skip
+    place.run(*command)
+    run = record(place.path / RUN.with_name("tiny-gpt2-lora-seed1"))
+    assert run["preset"] == "LoRA fine-tuned"
+    assert run["parameters"]["trained"] < run["parameters"]["total"]
+    folder = place.path / "runs/gpt2_finetune/latest/model"
+    assert sorted(load_file(folder / "model.safetensors")) == sorted(
+        load_file(tiny_base / "model.safetensors")
+    )
+    pair = models.load(folder)
+    text = corpus.load(str(mini_text)).validation
+    best = run["epochs"][run["best_epoch"] - 1]["eval"]
+    assert scoring.score(*pair, text).summary()["nats"] == pytest.approx(best["nats"], rel=1e-5)
+    assert best["loss"] < run["zero_shot"]["loss"] - 0.03
+    base, _ = models.load(tiny_base)
+    torch.testing.assert_close(pair[0].transformer.wte.weight, base.transformer.wte.weight)
+
+
+@pytest.mark.slow
+def test_low_rank_training_resumes_to_the_same_weights(
+    place: Place, mini_text: Path, tiny_base: Path
+) -> None:
+    command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled",
+               "--lora"]  # fmt: skip
+    run = place.path / RUN.with_name("tiny-gpt2-lora-seed1")
+    place.kill_when(lambda: any((run / "checkpoint").glob("checkpoint-*/sha256.json")), *command)
+    assert "resumed" in place.run(*command, "--resume").stdout
+    place.run(*command)
+    weights = [run.with_name(run.name + end) / "model/model.safetensors" for end in ("", "-2")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_low_rank_training_without_peft_says_what_to_install(
+    tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(Misuse, match="pip install peft"):
+        low_rank.added(models.load(tiny_base)[0], FinetuneOptions(lora=True))
+
+
+def test_low_rank_training_from_random_weights_is_refused(place: Place) -> None:
+    assert "--random-weights" in place.refused(*FINETUNE, "--lora", "--random-weights")
