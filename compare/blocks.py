@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 IGNORED = -100  # the target value that torch's and transformers' cross-entropy leave out
 
 
-def blocks(
-    ids: np.ndarray, length: int, end_of_text: int, first: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets, (blocks, length) int64 each; a target is the token after its input.
+@dataclass(frozen=True)
+class Blocks:
+    """Rows of a long text, cut out when they are asked for: see `blocks`."""
 
-    The first block begins with the end-of-text token, so the first token is a target too, and
+    sequence: np.ndarray
+    starts: np.ndarray
+    length: int
+    first: int  # targets of the first block that count
+    repeated: int  # targets of the last block that do not
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets, (rows, length) int64 each; a target is the token after its input."""
+        rows, columns = np.arange(len(self))[rows][:, None], np.arange(self.length)
+        places = self.starts[rows] + columns
+        inputs, targets = (self.sequence[at].astype(np.int64) for at in (places, places + 1))
+        targets[(rows == 0) & (columns >= self.first)] = IGNORED
+        targets[(rows == len(self) - 1) & (columns < self.repeated)] = IGNORED
+        return inputs, targets
+
+
+def blocks(ids: np.ndarray, length: int, start: int, first: int | None = None) -> Blocks:
+    """The blocks of a text's token `ids`.
+
+    The first block begins with the token `start`, so the text's first token is a target too, and
     every block begins with the last target of the one before.  The last block is moved back to
     full length; the targets it repeats are IGNORED.  Only the first `first` targets of the first
     block count (all by default), which moves the borders of all blocks.  Raises ValueError when
@@ -21,12 +44,8 @@ def blocks(
     first = length if first is None else first
     if len(ids) < length:
         raise ValueError(f"{len(ids)} tokens do not fill one block of {length}")
-    sequence = np.concatenate(([end_of_text], ids))
+    sequence = np.concatenate((np.array([start], ids.dtype), ids))
     starts = np.concatenate(([0], np.arange(first, len(ids), length)))
-    repeated = starts[-1] + length - len(ids)
+    repeated = int(starts[-1]) + length - len(ids)
     starts[-1] -= repeated
-    places = starts[:, None] + np.arange(length)
-    inputs, targets = sequence[places], sequence[places + 1]
-    targets[-1, :repeated] = IGNORED
-    targets[0, first:] = IGNORED
-    return inputs, targets
+    return Blocks(sequence, starts, length, first, repeated)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from compare.scoring import Score, context_of, encode, score
+from compare.encoding import token_ids
+from compare.scoring import Score, context_of, score
 
 SHORTEST = 4  # tokens
 
@@ -23,7 +24,7 @@ def by_length(model: Any, tokenizer: Any, text: str, usual: Score) -> list[dict[
 
     `characters` is what so many tokens cover on average: tokens of two models differ in length.
     """
-    characters = len(text) / len(encode(tokenizer, text)[0])
+    characters = len(text) / len(token_ids(tokenizer, text))
     length, result = context_of(model), []
     while True:
         bits = usual.summary()["bits_per_byte"]

@@ -11,6 +11,7 @@ import numpy as np
 
 from compare import contexts, cost, models, sampling, scoring, statistics
 from compare.corpus import Corpus
+from compare.encoding import token_ids
 from compare.scoring import Score
 
 COSTS = ("trained_characters", "training_flops", "wall_seconds", "characters_per_second",
@@ -74,7 +75,7 @@ def _metric(score: Score) -> dict[str, float | int]:
 
 def _trained_tokens(row: models.Row, tokenizer: Any, corpus: Corpus) -> int:
     epochs = row.runs[0]["epochs"][-1]["epoch"] if row.trained else 0
-    return epochs * len(scoring.encode(tokenizer, corpus.train)[0])
+    return epochs * len(token_ids(tokenizer, corpus.train))
 
 
 def _cost(row: models.Row, flops: float) -> dict[str, float | int]:

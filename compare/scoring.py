@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from compare.encoding import encode, token_ids
 from compare.ratios import ratios
 
 LONGEST = 1024  # tokens of context: GPT-2's
@@ -35,38 +36,9 @@ class Score:
         return ratios(float(self.nats.sum()), len(self.nats), self.text)
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids of `text` (int64) and the byte offset at which each token ends (int64).
-
-    A special token's spelling inside the text is encoded as ordinary text.  A character that is
-    split over several tokens belongs to the first of them; white space that the tokenizer's
-    offsets leave out belongs to the token after it, so the spans always tile the text.
-    Raises ValueError when the tokenizer has no token for some of the text.
-    """
-    encoding = tokenizer(
-        text,
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        split_special_tokens=True,
-        verbose=False,
-    )
-    ids = np.array(encoding["input_ids"], dtype=np.int64)
-    starts, ends = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2).T
-    ends = np.maximum.accumulate(ends)
-    borders = zip([0, *ends], [*starts, len(text)], strict=True)
-    left_out = "".join(text[end:start] for end, start in borders if end < start)
-    if not len(ids) or left_out.strip() or np.any(ids == tokenizer.unk_token_id):
-        raise ValueError("this tokenizer has no token for some characters of the text")
-    codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-    sizes = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
-    byte_ends = np.concatenate(([0], np.cumsum(sizes)))[ends]
-    byte_ends[-1] = sizes.sum()
-    return ids, byte_ends
-
-
 def require_window(tokenizer: PreTrainedTokenizerBase, text: str, context_length: int) -> None:
     """Raises ValueError unless `text`, a validation split, fills one window of `context_length`."""
-    tokens = len(encode(tokenizer, text)[0]) if text else 0
+    tokens = len(token_ids(tokenizer, text)) if text else 0
     if tokens < context_length:
         raise ValueError(
             f"its validation split has {tokens} tokens, too few for one window of "
@@ -129,7 +101,7 @@ def score(
     if not 1 <= stride <= context_length:
         raise ValueError(f"stride {stride} is not between 1 and the context, {context_length}")
     ids, byte_ends = encode(tokenizer, text)
-    sequence = torch.tensor(np.concatenate(([start_token(tokenizer)], ids)), device=model.device)
+    sequence = torch.tensor([start_token(tokenizer), *ids], device=model.device)
     plan = list(windows(len(ids), context_length, stride))
     per_batch = max(1, LOGITS_PER_BATCH // (context_length * model.config.vocab_size))
     nats = np.full(len(ids), np.nan)

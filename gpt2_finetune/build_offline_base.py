@@ -45,9 +45,10 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 from compare import corpus as corpora
 from compare.corpus import write_atomically
+from compare.encoding import encode
 from compare.plays import other_plays
 from compare.render import render
-from compare.scoring import encode, score
+from compare.scoring import score
 
 HELD_OUT = 0.02
 VOCABULARY, CONTEXT_LENGTH, BATCH_SIZE = 2048, 256, 8
@@ -62,7 +63,7 @@ def build(options: BuildOptions) -> None:
     held_out = "\n".join(text[int(len(text) * (1 - HELD_OUT)) :] for text in plays)
     empty = GPT2Tokenizer(vocab={"<|endoftext|>": 0}, merges=[], model_max_length=CONTEXT_LENGTH)
     tokenizer = empty.train_new_from_iterator([train_text], VOCABULARY, show_progress=False)
-    ids = torch.from_numpy(encode(tokenizer, train_text)[0])
+    ids = torch.from_numpy(encode(tokenizer, train_text)[0]).long()
     model = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=VOCABULARY,

@@ -6,7 +6,7 @@ import datasets
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from compare import scoring
+from compare import encoding, scoring
 from compare.blocks import IGNORED, blocks
 from compare.corpus import Corpus
 
@@ -21,12 +21,16 @@ def dataset(
     characters that the tokenizer does not know.
     """
     scoring.require_window(tokenizer, corpus.validation, context_length)
-    ids, _ = scoring.encode(tokenizer, corpus.train)
-    inputs, targets = blocks(ids, context_length, scoring.start_token(tokenizer))
-    empty = -len(inputs) % multiple
-    inputs = np.pad(inputs, ((0, empty), (0, 0)))
-    targets = np.pad(targets, ((0, empty), (0, 0)), constant_values=IGNORED)
-    # `shift_labels` are taken as they are; `labels` alone would be shifted once more by the model,
-    # which leaves out the first token of every block.
-    columns = {"input_ids": inputs, "labels": targets, "shift_labels": targets}
-    return datasets.Dataset.from_dict(columns).with_format("torch"), len(ids)
+    ids = encoding.token_ids(tokenizer, corpus.train, "tokens")
+    rows = blocks(ids, context_length, scoring.start_token(tokenizer))
+
+    def cut(batch: dict[str, list[int]]) -> dict[str, np.ndarray]:
+        places = np.array(batch["row"])
+        inputs, targets = rows[places % len(rows)]
+        targets[places >= len(rows)] = IGNORED
+        # `shift_labels` are taken as they are; `labels` alone would be shifted once more by the
+        # model, which leaves out the first token of every block.
+        return {"input_ids": inputs, "labels": targets, "shift_labels": targets}
+
+    places = range(len(rows) + -len(rows) % multiple)
+    return datasets.Dataset.from_dict({"row": places}).with_transform(cut), len(ids)

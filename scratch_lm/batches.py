@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -15,9 +17,9 @@ def steps_per_epoch(tokens: int, options: ScratchOptions) -> int:
 
 
 def epoch_batches(
-    ids: np.ndarray, end_of_text: int, options: ScratchOptions, epoch: int
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Inputs and targets of each step, (batch, context length) int64 each.
+    ids: np.ndarray, end_of_text: int, options: ScratchOptions, epoch: int, done: int = 0
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Inputs and targets, (batch, context length) int64 each, of each step after the first `done`.
 
     Borders between blocks and the order of blocks are drawn anew for each epoch, from the seed and
     the epoch alone, so a resumed epoch is the same as an unbroken one.
@@ -27,6 +29,8 @@ def epoch_batches(
     # A first block of at least the last one's length leaves the number of blocks as it is.
     least = (len(ids) - 1) % length + 1
     first = int(torch.randint(least, length + 1, (), generator=generator))
-    inputs, targets = map(torch.from_numpy, blocks(ids, length, end_of_text, first))
-    order = torch.randperm(len(inputs), generator=generator)
-    return [(inputs[rows], targets[rows]) for rows in order.split(options.batch_size)]
+    rows = blocks(ids, length, end_of_text, first)
+    order = torch.randperm(len(rows), generator=generator)
+    for batch in order.split(options.batch_size)[done:]:
+        inputs, targets = rows[batch.numpy()]
+        yield torch.from_numpy(inputs), torch.from_numpy(targets)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from transformers import GPT2Tokenizer
 
+from compare.encoding import pieces
+
 
 def train_tokenizer(text: str, vocabulary: int, context_length: int) -> GPT2Tokenizer:
     """A tokenizer of `vocabulary` tokens: end of text, 256 bytes, and merges learnt from `text`.
@@ -15,7 +17,7 @@ def train_tokenizer(text: str, vocabulary: int, context_length: int) -> GPT2Toke
     Raises ValueError when `text` does not hold that many different merges.
     """
     empty = GPT2Tokenizer(vocab={"<|endoftext|>": 0}, merges=[], model_max_length=context_length)
-    tokenizer = empty.train_new_from_iterator([text], vocabulary, show_progress=False)
+    tokenizer = empty.train_new_from_iterator(pieces(text), vocabulary, show_progress=False)
     if len(tokenizer) < vocabulary:
         raise ValueError(
             f"the training split gives only {len(tokenizer)} tokens: "

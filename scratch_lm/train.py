@@ -29,8 +29,8 @@ from compare.blocks import IGNORED
 from compare.interruption import Interrupted, Interruption
 from scratch_lm import parallel
 from scratch_lm.batches import epoch_batches, steps_per_epoch
+from scratch_lm.cache import encoded
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
-from scratch_lm.encoding import encoded
 from scratch_lm.meter import Meter
 from scratch_lm.model import ScratchConfig, ScratchLM
 from scratch_lm.optimizer import optimizers, set_learning_rate
@@ -66,9 +66,9 @@ def train(options: ScratchOptions) -> None:
     interruption = Interruption()
     per_epoch = steps_per_epoch(len(ids), options)
     for epoch in range(progress.epochs + 1, options.epochs + 1):
-        batches = epoch_batches(ids, tokenizer.eos_token_id, options, epoch)
         done = progress.step - (epoch - 1) * per_epoch
-        bar = tqdm(batches[done:], f"epoch {epoch}/{options.epochs}", per_epoch, initial=done,
+        batches = epoch_batches(ids, tokenizer.eos_token_id, options, epoch, done)
+        bar = tqdm(batches, f"epoch {epoch}/{options.epochs}", per_epoch, initial=done,
                    disable=None if parallel.FIRST else True)  # fmt: skip
         meter = Meter()
         model.train()
@@ -161,7 +161,7 @@ def step(
 
 
 def prepare(corpus: corpora.Corpus, options: ScratchOptions) -> tuple[GPT2Tokenizer, np.ndarray]:
-    """Tokenizer, and the token ids of the training split (int64).
+    """Tokenizer, and the token ids of the training split (int32).
 
     Raises Misuse when the text is too short or too poor for the options.
     """

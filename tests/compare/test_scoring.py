@@ -90,44 +90,6 @@ def test_windows_tile_and_leave_enough_context(tokens: int, context: int, stride
     assert kept == list(range(1, tokens + 1))
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> GPT2Tokenizer:
-    empty = GPT2Tokenizer(vocab={"<|endoftext|>": 0}, merges=[])
-    return empty.train_new_from_iterator(["the cat sat on the mat. " * 9], 270, show_progress=False)
-
-
-@given(text=st.text(min_size=1))
-def test_byte_spans_tile_any_text(tokenizer: GPT2Tokenizer, text: str) -> None:
-    ids, ends = scoring.encode(tokenizer, text)
-    assert tokenizer.decode(ids) == text
-    assert len(ids) == len(ends)
-    assert np.all(np.diff(ends, prepend=0) >= 0)
-    assert ends[-1] == len(text.encode())
-
-
-def test_spelled_out_special_token_is_ordinary_text(tokenizer: GPT2Tokenizer) -> None:
-    ids, ends = scoring.encode(tokenizer, "the <|endoftext|> cat")
-    assert tokenizer.eos_token_id not in ids
-    assert ends[-1] == 21
-
-
-def test_spans_are_the_tokens_bytes(tokenizer: GPT2Tokenizer) -> None:
-    text = "the cat \u2014 the mat"
-    ids, ends = scoring.encode(tokenizer, text)
-    data = text.encode()
-    spans = [data[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
-    ascii_only = [(i, s) for i, s in zip(ids, spans, strict=True) if s and max(s) < 128]
-    assert len(ascii_only) > 3
-    for token, span in ascii_only:
-        assert tokenizer.decode([token]).encode() == span
-
-
-def test_tokenizer_that_cannot_spell_the_text_is_refused() -> None:
-    tokenizer = GPT2Tokenizer(vocab={"<|endoftext|>": 0, "a": 1, "?": 2}, merges=[], unk_token="?")
-    with pytest.raises(ValueError, match="no token for some characters"):
-        scoring.encode(tokenizer, "ab")
-
-
 def test_metric_of_the_evaluate_library_is_the_same_formula() -> None:
     score = scoring.score(Bigram(4), bigram_tokenizer(), "abbabab")
     metric = evaluate.load("compare/bits_per_byte")

@@ -23,7 +23,7 @@ def test_every_token_once_in_the_promised_number_of_steps(
 ) -> None:
     options = ScratchOptions(context_length=length, batch_size=batch_size)
     ids = np.arange(1, length + more + 1)
-    batches = epoch_batches(ids, 0, options, epoch)
+    batches = list(epoch_batches(ids, 0, options, epoch))
     targets = torch.cat([y.flatten() for _, y in batches])
     assert sorted(targets[targets != IGNORED].tolist()) == ids.tolist()
     assert len(batches) == steps_per_epoch(len(ids), options)
@@ -33,7 +33,7 @@ def test_every_token_once_in_the_promised_number_of_steps(
 def test_epochs_differ_and_repeat_exactly() -> None:
     options = ScratchOptions(context_length=16, batch_size=4, seed=7)
     ids = np.arange(1, 1000)
-    first, again, other = (epoch_batches(ids, 0, options, epoch) for epoch in (1, 1, 2))
+    first, again, other = (list(epoch_batches(ids, 0, options, epoch)) for epoch in (1, 1, 2))
     assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
     rows = [{tuple(row) for x, _ in batches for row in x.tolist()} for batches in (first, other)]
     assert len(rows[0] & rows[1]) < 3  # other borders, so hardly a block is the same

@@ -13,39 +13,46 @@ from safetensors import safe_open
 from safetensors.numpy import save
 from transformers import GPT2Tokenizer
 
-from compare import scoring
 from compare.corpus import cache_folder, write_atomically
+from compare.encoding import token_ids
 from scratch_lm.tokenizer import train_tokenizer
 
 
 def encoded(text: str, vocabulary: int, context_length: int) -> tuple[GPT2Tokenizer, np.ndarray]:
-    """A tokenizer trained on `text`, and the token ids of `text` (int64).
+    """A tokenizer trained on `text`, and the token ids of `text` (int32).
 
     Raises ValueError as `train_tokenizer` does.
     """
-    made_from = f"{vocabulary} tokens by tokenizers {tokenizers.__version__}\n{text}"
-    name = hashlib.sha256(made_from.encode()).hexdigest()
-    path = cache_folder() / "scratch_lm" / f"{name}.safetensors"
-    if found := _read(path, text, context_length):
+    name = hashlib.sha256(f"{vocabulary} tokens by tokenizers {tokenizers.__version__}\n".encode())
+    name.update(text.encode())
+    path = cache_folder() / "scratch_lm" / f"{name.hexdigest()}.safetensors"
+    if found := _read(path, context_length):
         return found
     tokenizer = train_tokenizer(text, vocabulary, context_length)
-    ids, _ = scoring.encode(tokenizer, text)
+    ids = token_ids(tokenizer, text, "tokens")
     bpe = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     metadata = {key: json.dumps(bpe[key]) for key in ("vocab", "merges")}
+    metadata["sha256"] = _digest(metadata, ids)
     with contextlib.suppress(OSError):  # a training can do without
-        write_atomically(path, save({"ids": ids.astype(np.int32)}, metadata))
+        write_atomically(path, save({"ids": ids}, metadata))
     return tokenizer, ids
 
 
-def _read(path: Path, text: str, context_length: int) -> tuple[GPT2Tokenizer, np.ndarray] | None:
-    """What the cache holds, if it is whole: the ids must spell the text."""
+def _digest(metadata: dict[str, str], ids: np.ndarray) -> str:
+    digest = hashlib.sha256((metadata["vocab"] + metadata["merges"]).encode())
+    digest.update(ids.data)
+    return digest.hexdigest()
+
+
+def _read(path: Path, context_length: int) -> tuple[GPT2Tokenizer, np.ndarray] | None:
+    """What the cache holds, if it is whole."""
     try:
         with safe_open(path, "np") as file:
-            vocab, merges = (json.loads(file.metadata()[key]) for key in ("vocab", "merges"))
-            ids = file.get_tensor("ids").astype(np.int64)
+            metadata, ids = file.metadata(), file.get_tensor("ids")
+        vocab, merges = (json.loads(metadata[key]) for key in ("vocab", "merges"))
         merges = [tuple(merge) for merge in merges]
         tokenizer = GPT2Tokenizer(vocab=vocab, merges=merges, model_max_length=context_length)
-        whole = tokenizer.backend_tokenizer.decode(ids) == text
+        whole = metadata["sha256"] == _digest(metadata, ids)
     except Exception:  # no copy, or a spoiled one: it can be made again
         return None
     return (tokenizer, ids) if whole else None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratch_lm import encoding
+from scratch_lm import cache as encoding
 
 TEXT = (
     "To be, or not to be <|endoftext|>: that is the question.\n \N{GREEK SMALL LETTER ALPHA}" * 50

@@ -1,0 +1,57 @@
+"""A text of 200 MB trains in memory of a few times its size, and long scoring takes long, no more."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FINETUNE, SCRATCH, Place
+
+pytestmark = pytest.mark.slow
+MIB = 2**20
+SIZE = 200_000_000  # bytes
+ALLOWED = 4  # times the size of the text, beyond what a small text needs
+
+
+def peak_until_first_step(place: Place, *command: object) -> int:
+    """Bytes of memory that a training has needed when its first steps are done."""
+    process = subprocess.Popen(
+        place._command((*command, "--tracking", "disabled")), cwd=place.path,
+        env=place.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        seen = []
+        for line in process.stdout:
+            seen.append(line)
+            if ", step " in line:
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                return 1024 * int(status.split("VmHWM:")[1].split()[0])
+        raise AssertionError("".join(seen))
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("track", ["scratch_lm", "gpt2_finetune"])
+def test_large_text_needs_memory_of_a_few_times_its_size(
+    place: Place, tiny_base: Path, tiny_shakespeare: str, track: str, capsys: pytest.CaptureFixture
+) -> None:
+    large = (tiny_shakespeare * (SIZE // len(tiny_shakespeare) + 1))[:SIZE]
+    (place.path / "large.txt").write_text(large)
+    (place.path / "small.txt").write_text(large[:200_000])
+    del large
+    command = {"scratch_lm": [*SCRATCH, "--epochs", 1],
+               "gpt2_finetune": [*FINETUNE, "--epochs", 1, "--base", tiny_base]}[track]  # fmt: skip
+    began = time.perf_counter()
+    small, big = (
+        peak_until_first_step(place, *command, "--corpus", name)
+        for name in ("small.txt", "large.txt")
+    )
+    with capsys.disabled():
+        print(f"\n{track}: {SIZE:,} bytes of text, {(big - small) / SIZE:.1f} times that in memory "
+              f"beyond the {small / MIB:.0f} MiB of a small text, first step after "
+              f"{time.perf_counter() - began:.0f} s")  # fmt: skip
+    assert big - small <= ALLOWED * SIZE
