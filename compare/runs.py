@@ -135,9 +135,10 @@ class Run:
         if not math.isfinite(loss):
             self.record |= {"status": "failed", "failure": f"the loss of step {step} is {loss}"}
             self.save()
+            kept = any(self.checkpoint.glob("*"))
             raise Failure(
-                f"the loss of step {step} is {loss}; the last checkpoint before is kept in "
-                f"{self.checkpoint}: try a lower --learning-rate"
+                f"the loss of step {step} is {loss}: try a lower --learning-rate"
+                + (f"; the last checkpoint before is kept in {self.checkpoint}" if kept else "")
             )
 
     def finish(self) -> None:

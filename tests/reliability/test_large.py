@@ -1,4 +1,4 @@
-"""A text of 200 MB trains in memory of a few times its size, and long scoring takes long, no more."""
+"""A text of 200 MB trains in memory of a few times its size."""
 
 from __future__ import annotations
 

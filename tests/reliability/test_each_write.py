@@ -1,0 +1,146 @@
+"""Each file that a command opens, makes or renames fails in turn, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from compare import finished, pages, publish
+from compare.cli import Failure
+from scratch_lm.config import ScratchOptions
+from scratch_lm.train import train
+from tests.conftest import Place
+
+pytestmark = pytest.mark.slow
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
+OPTIONS = {"corpus": "text.txt", "tracking": "disabled", "vocabulary": 300, "context_length": 16,
+           "layers": 1, "width": 16, "heads": 2, "feed_forward": 16, "epochs": 1,
+           "batch_size": 64, "checkpoint_steps": 3}  # fmt: skip
+
+
+class Fault:
+    """While armed, the n-th write below the working directory fails; Python tells all of them."""
+
+    def __init__(self) -> None:
+        self.left = self.code = self.failed = 0
+        sys.addaudithook(self._note)
+
+    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.left or event not in ("open", "os.rename", "os.mkdir"):
+            return
+        path = os.fspath(arguments[0]) if isinstance(arguments[0], str | Path) else ""
+        writes = event != "open" or arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if writes and os.path.abspath(path).startswith(os.getcwd()):
+            self.left -= 1
+            if not self.left:
+                raise OSError(self.code, os.strerror(self.code), path)
+
+    def each(self, work: Callable[[], object]) -> Iterator[None]:
+        """Has `work` fail at its first write, its second, ... until it succeeds."""
+        self.failed = 0
+        for number in count(1):
+            self.left, self.code = number, ERRORS[number % len(ERRORS)]
+            try:
+                work()
+            except (OSError, Failure) as error:
+                assert os.strerror(self.code) in str(error), error
+            if self.left:
+                self.left = 0
+                return
+            self.failed = number
+            yield
+
+
+@pytest.fixture(scope="module")
+def fault() -> Fault:
+    return Fault()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.parent / "cache"))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield tmp_path
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_training_goes_on_after_any_failed_write(
+    here: Path, fault: Fault, tiny_shakespeare: str, capsys: pytest.CaptureFixture
+) -> None:
+    (here / "text.txt").write_text(tiny_shakespeare[:8000])
+    train(ScratchOptions(**OPTIONS))
+    straight = load_file("runs/scratch_lm/course-seed1/model/model.safetensors")
+    for _ in fault.each(lambda: train(ScratchOptions(**OPTIONS))):
+        for path in Path("runs/scratch_lm").glob("course-seed1*/run.json"):
+            assert json.loads(path.read_text())["status"] in ("running", "complete")
+        train(ScratchOptions(**OPTIONS, resume=True))
+        newest = max(Path("runs/scratch_lm").glob("course-*"), key=lambda p: p.stat().st_mtime)
+        found = load_file(newest / "model/model.safetensors")
+        assert all(found[name].equal(straight[name]) for name in straight)
+        assert len((newest / "history.jsonl").read_text().splitlines()) == len(
+            Path("runs/scratch_lm/course-seed1/history.jsonl").read_text().splitlines()
+        )
+    with capsys.disabled():
+        print(f"\ntraining: {fault.failed} writes failed in turn")
+
+
+@pytest.fixture
+def reported(study: Place, here: Path) -> dict[str, Any]:
+    shutil.copytree(study.path, here, dirs_exist_ok=True, symlinks=True)
+    if not (here / "reports/report.json").exists():
+        Place(here, Path(study.environment["XDG_CACHE_HOME"])).run("compare.report")
+    return json.loads((here / "reports/report.json").read_text())
+
+
+def test_pages_and_staged_uploads_are_old_or_new(
+    here: Path,
+    fault: Fault,
+    reported: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    images = pages.draw(reported)
+    monkeypatch.setattr(pages, "draw", lambda result: images)
+    reports = here / "reports"
+    pages.write(reported)
+    old = files(reports)
+    later = reported | {"written": "2100-01-01"}
+    pages.write(later)
+    new = files(reports)
+    pages.write(reported)
+    for _ in fault.each(lambda: pages.write(later)):
+        assert all(content in (old[name], new[name]) for name, content in files(reports).items())
+        pages.write(reported)
+        assert files(reports) == old
+    with capsys.disabled():
+        print(f"\nreport: {fault.failed} writes failed in turn")
+
+    run = finished.chosen(*finished.study())[0]
+    target = here / "runs/publish/repository"
+
+    def stage() -> None:
+        publish.stage(target, "someone/repository", run, reported)
+
+    stage()
+    whole = files(target)
+    for _ in fault.each(stage):
+        assert files(target) == whole
+    with capsys.disabled():
+        print(f"\nstaging: {fault.failed} writes failed in turn")
