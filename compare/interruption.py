@@ -23,6 +23,17 @@ class Interruption:
         numbers = (signal.SIGINT, signal.SIGTERM)
         self._handlers = {number: signal.signal(number, self._note) for number in numbers}
 
+    def anywhere(self) -> int:
+        """The number of a signal that this process has got, or another that trains with it."""
+        import torch  # not before: `compare.cli` has no time for it
+        from torch import distributed
+
+        if not distributed.is_initialized():
+            return self.signal
+        box = torch.tensor(self.signal, device="cuda" if torch.cuda.is_available() else "cpu")
+        distributed.all_reduce(box, distributed.ReduceOp.MAX)
+        return int(box)
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         for each, handler in self._handlers.items():

@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import distributed
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerState
 
@@ -58,7 +56,7 @@ class CheckpointCallback(TrainerCallback):
         self.stop = 0  # a signal that some process has got
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.stop = _largest(self.interruption.signal)
+        self.stop = self.interruption.anywhere()
         within = state.global_step % (state.max_steps // args.num_train_epochs)
         due = self.stop or state.global_step % self.options.checkpoint_steps == 0
         if due and within:  # at an epoch's end, only with its evaluation
@@ -76,14 +74,6 @@ class CheckpointCallback(TrainerCallback):
             raise Interrupted(self.stop, self.run.record["command"])
         if out_of_patience(state, self.options):
             control.should_training_stop = True
-
-
-def _largest(number: int) -> int:
-    """The largest of the processes' numbers."""
-    box = torch.tensor(number, device="cuda" if torch.cuda.is_available() else "cpu")
-    if distributed.is_initialized():
-        distributed.all_reduce(box, distributed.ReduceOp.MAX)
-    return int(box)
 
 
 class RecordCallback(TrainerCallback):

@@ -16,6 +16,7 @@ from gpt2_finetune.config import FinetuneOptions
 if __name__ == "__main__":  # before torch is imported, so that --help answers at once
     options = cli.parse(FinetuneOptions)
 
+import os
 from dataclasses import replace
 
 import torch
@@ -52,6 +53,8 @@ def train(options: FinetuneOptions) -> None:
             f"there are {torch.cuda.device_count()} GPUs and one process: start it with "
             "torchrun --nproc-per-node N -m gpt2_finetune.train, or set CUDA_VISIBLE_DEVICES=0"
         )
+    if options.lora and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        raise cli.Misuse("--lora trains few weights: it needs no FSDP, so start it with torchrun")
     corpus = corpora.load(options.corpus)
     model, tokenizer, base = load_base(options.base, options.dropout)
     if options.random_weights:

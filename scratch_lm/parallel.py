@@ -46,14 +46,6 @@ def total(value: Tensor) -> float:
     return value.item()
 
 
-def largest(number: int) -> int:
-    """The largest of the processes' numbers."""
-    box = torch.tensor(number)
-    if PROCESSES > 1:
-        distributed.all_reduce(box, distributed.ReduceOp.MAX)
-    return int(box)
-
-
 def first_then_others(first: Callable[[], T], others: Callable[[], T]) -> T:
     """`first()` in the first process and, when that is done, `others()` in the others."""
     result = first() if FIRST else None

@@ -86,7 +86,7 @@ def train(options: ScratchOptions) -> None:
             meter.add(nats, tokens)
 
             last = progress.step == epoch * per_epoch
-            stop = parallel.largest(interruption.signal)
+            stop = interruption.anywhere()
             keep = not last and (stop or progress.step % options.checkpoint_steps == 0)
             if progress.step % LOG_STEPS == 0 or keep or last:
                 nats, tokens, seconds = meter.read()

@@ -103,5 +103,10 @@ def test_low_rank_training_without_peft_says_what_to_install(
         low_rank.added(models.load(tiny_base)[0], FinetuneOptions(lora=True))
 
 
+def test_low_rank_training_with_shared_weights_is_refused(place: Place) -> None:
+    place.environment["ACCELERATE_USE_FSDP"] = "true"
+    assert "start it with torchrun" in place.refused(*FINETUNE, "--lora")
+
+
 def test_low_rank_training_from_random_weights_is_refused(place: Place) -> None:
     assert "--random-weights" in place.refused(*FINETUNE, "--lora", "--random-weights")
