@@ -37,3 +37,13 @@ def test_what_validation_chose_comes_first_whatever_the_test_split_says() -> Non
     found = differences(table, drawn, kinds=[], chosen="tuned")
     pairs = [(each["a"], each["b"]) for each in found]
     assert pairs == [("fine-tuned", "tuned"), ("fine-tuned", "course"), ("tuned", "course")]
+
+
+def test_low_rank_fine_tuning_is_held_against_scratch_and_against_full() -> None:
+    names = ("fine-tuned", "LoRA fine-tuned", "tuned", "zero-shot")
+    table = [row(name, 2.0) for name in names]
+    drawn = {name: np.full(10, 2.0) for name in names}
+    pairs = [(each["a"], each["b"]) for each in differences(table, drawn, [], chosen="tuned")]
+    assert pairs[0] == ("fine-tuned", "tuned")
+    assert {("LoRA fine-tuned", "tuned"), ("LoRA fine-tuned", "zero-shot")} < set(pairs)
+    assert ("fine-tuned", "LoRA fine-tuned") in pairs

@@ -56,6 +56,16 @@ def test_seeds_of_one_recipe_are_one_row_the_best_first() -> None:
     assert found() == [["c1"], ["t2", "t3", "t1"], ["g1"], ["r1"]]
 
 
+def test_full_fine_tuning_speaks_for_its_track_low_rank_only_where_there_is_nothing_else() -> None:
+    leave("scratch_lm", "c1", 0, "course", 1, 8.0)
+    leave("gpt2_finetune", "r1", 1, "from random weights", 1, 9.0)
+    leave("gpt2_finetune", "l1", 2, "LoRA fine-tuned", 1, 4.0)
+    assert found() == [["c1"], ["l1"], ["r1"]]
+    leave("gpt2_finetune", "g1", 3, "fine-tuned", 1, 5.0)
+    assert found() == [["c1"], ["g1"], ["l1"], ["r1"]]
+    assert finished.chosen(*finished.study())[1]["path"].name == "g1"
+
+
 def test_other_recipes_texts_bases_and_older_runs_stay_out() -> None:
     leave("gpt2_finetune", "other-base", 0, "fine-tuned", 2, 1.0, base="c")
     leave("gpt2_finetune", "g1", 1, "fine-tuned", 1, 5.0)
