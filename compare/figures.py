@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from itertools import cycle
 from typing import Any
 
 import matplotlib
@@ -14,7 +15,7 @@ from matplotlib import pyplot as plt
 # Okabe and Ito's colours, told apart by colour-blind readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 WIDTH = 6.2  # inches: narrow enough for labels to be read on a phone
-MARKERS = "osD^vPX"
+MARKERS = "osD^vPX*"  # one more than colours: 56 pairs before one comes again
 TRACK_COLOURS = {"scratch_lm": COLOURS[0], "gpt2_finetune": COLOURS[1], "floor": "#777777"}
 Looks = dict[str, dict[str, str]]  # colour and marker of a model, the same in all figures
 STROKES = {"train": {"alpha": 0.45, "lw": 1, "marker": ""}, "validation": {}}
@@ -32,8 +33,8 @@ STYLE = {
 
 def looks(names: Iterable[str]) -> Looks:
     """A colour and a marker for each name."""
-    pairs = zip(COLOURS, MARKERS, strict=True)
-    return {n: {"color": c, "marker": m} for n, (c, m) in zip(names, pairs, strict=False)}
+    pairs = zip(names, cycle(COLOURS), cycle(MARKERS), strict=False)
+    return {name: {"color": colour, "marker": marker} for name, colour, marker in pairs}
 
 
 def loss_curves(curves: dict[str, list[dict[str, Any]]], looks: Looks, characters: int) -> bytes:
