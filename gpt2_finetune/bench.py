@@ -30,7 +30,6 @@ class BenchOptions:
 if __name__ == "__main__":
     options = cli.parse(BenchOptions)
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,10 +37,12 @@ from datasets import Dataset
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
 )
+from transformers.utils import logging
 
 from compare.cost import training_flops
 from gpt2_finetune import defaults
@@ -63,6 +64,7 @@ class _Clock(TrainerCallback):
 
 
 def bench(options: BenchOptions) -> None:
+    logging.set_verbosity_error()
     precision = defaults.precision()
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     config = GPT2Config()
@@ -89,10 +91,10 @@ def _fastest_step(model: Any, steps: int, **settings: Any) -> float:
     columns = {"input_ids": ids, "labels": ids, "shift_labels": ids}
     clock = _Clock()
     with tempfile.TemporaryDirectory() as folder:
-        Trainer(
+        trainer = Trainer(
             model,
             TrainingArguments(
-                str(Path(folder)),
+                folder,
                 per_device_train_batch_size=ROWS,
                 max_steps=steps,
                 use_cpu=not torch.cuda.is_available(),
@@ -104,7 +106,9 @@ def _fastest_step(model: Any, steps: int, **settings: Any) -> float:
             ),
             train_dataset=Dataset.from_dict(columns).with_format("torch"),
             callbacks=[clock],
-        ).train()
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
     return min(clock.seconds)
 
 
