@@ -11,6 +11,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -143,6 +144,8 @@ def compute_plot(rows: list[dict[str, Any]], looks: Looks) -> bytes:
                 axes.annotate(name, (0, bits), xycoords=("axes fraction", "data"), xytext=(3, 3),
                               textcoords="offset points", color="#555555", fontsize=8)  # fmt: skip
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_minor_formatter("")
         axes.margins(x=0.25, y=0.12)
         figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
         axes.set_xlabel("floating-point operations of the study's own training")
