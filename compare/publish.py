@@ -132,9 +132,17 @@ def stage(target: Path, repo: str, run: dict[str, Any], results: dict[str, Any])
     ModelCard(card).save(new / "README.md")
     shutil.copy(run["path"] / "samples.jsonl", new / "samples.jsonl")
     shutil.copy(REPORT.parent / "figures" / "loss_curves.svg", new / "loss_curves.svg")
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     if target.exists():
-        shutil.rmtree(target)
-    new.replace(target)
+        target.replace(old)
+    try:
+        new.replace(target)
+    except OSError:
+        if old.exists():
+            old.replace(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
     return target
 
 
