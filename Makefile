@@ -17,11 +17,13 @@ study study-full: install
 	set -e; for seed in $(SEEDS); do \
 	  $(BIN)/python -m scratch_lm.train --resume --seed $$seed; \
 	  $(BIN)/python -m scratch_lm.train --preset tuned --resume --seed $$seed; \
-	  $(if $(CONTROL),$(BIN)/python -m scratch_lm.train --preset record --resume --seed $$seed;) \
 	  $(if $(CONTROL),$(BIN)/python -m gpt2_finetune.train --random-weights --resume --seed $$seed;) \
 	  $(if $(CONTROL),$(BIN)/python -m gpt2_finetune.train --lora --resume --seed $$seed;) \
 	  $(BIN)/python -m gpt2_finetune.train --resume --seed $$seed; \
 	done
+	$(if $(CONTROL),set -e; for seed in $(SEEDS); do \
+	  $(BIN)/python -m scratch_lm.train --preset record --resume --seed $$seed; \
+	done)
 	$(BIN)/python -m compare.report
 	$(BIN)/python -m compare.publish
 

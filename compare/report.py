@@ -67,7 +67,7 @@ def report(options: ReportOptions) -> None:
         "corpus": corpus.record(),
         "rows": table,
         "differences": differences(table, draws, by_kind, chosen[0]["preset"]),
-        "notes": expected.notes(table, corpus.name),
+        "notes": expected.notes(table, corpus.name) + _taught(rows),
         "kinds": by_kind,
         "closer": [
             {"name": name, "stride": each.strides, "context": each.contexts}
@@ -92,6 +92,17 @@ def report(options: ReportOptions) -> None:
     pages.write(result)
     lock.release()
     print(f"written: {pages.REPORTS}; open {pages.REPORTS / 'report.html'}")
+
+
+def _taught(rows: list[models.Row]) -> list[str]:
+    """A sentence for each row whose runs learnt from other runs' models too."""
+    return [
+        f"{row.name} learnt from the training split and from what {len(sha256)} models of "
+        "this track, trained on the same split, expect there: their own training is not in its "
+        "cost."
+        for row in rows
+        if row.trained and (sha256 := row.runs[0].get("teachers_sha256"))
+    ]
 
 
 def _recital(measured: Mapping[str, Measured], corpus: Corpus) -> list[dict[str, Any]]:

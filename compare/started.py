@@ -109,9 +109,10 @@ def identity(record: dict[str, Any]) -> dict[str, Any]:
     """What must be the same for a run to be the same run: not where it is tracked and kept."""
     config = record["config"]
     digests = record["corpus"]["sha256"], record.get("base", {}).get("weights_sha256")
-    return {key: config[key] for key in config if key not in ELSEWHERE} | dict(
-        zip(MATERIAL, digests, strict=True)
-    )
+    return {key: config[key] for key in config if key not in ELSEWHERE} | {
+        "teachers sha256": record.get("teachers_sha256", []),
+        **dict(zip(MATERIAL, digests, strict=True)),
+    }
 
 
 def _device() -> str:

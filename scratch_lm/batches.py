@@ -18,8 +18,10 @@ def steps_per_epoch(tokens: int, options: ScratchOptions) -> int:
 
 def epoch_batches(
     ids: np.ndarray, end_of_text: int, options: ScratchOptions, epoch: int, done: int = 0
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Inputs and targets, (batch, context length) int64 each, of each step after the first `done`.
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Inputs, targets and the targets' places in `ids`, for each step after the first `done`.
+
+    (batch, context length) int64 each.
 
     Borders between blocks and the order of blocks are drawn anew for each epoch, from the seed and
     the epoch alone, so a resumed epoch is the same as an unbroken one.
@@ -32,5 +34,5 @@ def epoch_batches(
     rows = blocks(ids, length, end_of_text, first)
     order = torch.randperm(len(rows), generator=generator)
     for batch in order.split(options.batch_size)[done:]:
-        inputs, targets = rows[batch.numpy()]
-        yield torch.from_numpy(inputs), torch.from_numpy(targets)
+        parts = *rows[batch.numpy()], rows.places(batch.numpy())
+        yield tuple(map(torch.from_numpy, parts))

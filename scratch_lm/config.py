@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from compare.cli import StudyOptions, check
@@ -22,10 +22,11 @@ TUNED: dict[str, int | float | str | bool] = {
     "learning_rate": 3e-3,
     "muon_learning_rate": 0.03,
 }
-PRESETS: dict[str, dict[str, int | float | str | bool]] = {
+PRESETS: dict[str, dict[str, int | float | str | bool | list[str]]] = {
     "course": {},  # the defaults below are the course's table
     "tuned": TUNED,
-    "record": TUNED | {"epochs": 20, "dropout": 0.1},
+    "record": TUNED
+    | {"epochs": 20, "dropout": 0.1, "teachers": ["tuned-seed1", "tuned-seed2", "tuned-seed3"]},
 }
 
 
@@ -65,6 +66,8 @@ class ScratchOptions(StudyOptions):
     """Peak learning rate of Muon."""
     warmup_steps: int = 100
     """Steps of linear warm-up; then cosine decay to 0.05 of the peak."""
+    teachers: list[str] = field(default_factory=list)
+    """Runs of this track on the same text, whose models' predictions this one learns too."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of matrix products; bf16 is for GPUs, and no faster on the CPUs tried."""
     compile: bool = False

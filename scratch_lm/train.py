@@ -16,6 +16,8 @@ if __name__ == "__main__":  # before torch is imported, so that --help answers a
     options = cli.parse(ScratchOptions, PRESETS)
 
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
@@ -24,10 +26,10 @@ from tqdm.auto import tqdm
 from transformers import GPT2Tokenizer
 
 from compare import corpus as corpora
-from compare import runs, sampling, scoring, started, tracking
+from compare import models, runs, sampling, scoring, started, tracking
 from compare.blocks import IGNORED
 from compare.interruption import Interrupted, Interruption
-from scratch_lm import parallel
+from scratch_lm import distillation, parallel
 from scratch_lm.batches import epoch_batches, steps_per_epoch
 from scratch_lm.cache import encoded
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -43,13 +45,14 @@ def train(options: ScratchOptions) -> None:
     """Train, evaluate after every epoch, and save the best epoch's model."""
     corpus = corpora.load(options.corpus)
     tokenizer, ids = prepare(corpus, options)
+    teachers = distillation.folders(options.teachers, corpus, tokenizer)
     device = parallel.join()
     torch.manual_seed(options.seed)
     model = build(options, tokenizer.eos_token_id).to(device)
     made = optimizers(model, options)
 
     run, state = parallel.first_then_others(
-        lambda: start(model, corpus, options),
+        lambda: start(model, corpus, options, teachers),
         lambda: started.newest("scratch_lm", run_name(options)),
     )
     if state == "complete":
@@ -60,6 +63,8 @@ def train(options: ScratchOptions) -> None:
         run.rewind(progress.characters_seen, progress.epochs)
         run.tracker = tracking.Tracker(run, options)
 
+    end = tokenizer.eos_token_id
+    learnt = distillation.lessons(teachers, end, ids) if teachers else None
     network = parallel.wrapped(model)
     if options.compile:
         network = torch.compile(network)
@@ -67,19 +72,20 @@ def train(options: ScratchOptions) -> None:
     per_epoch = steps_per_epoch(len(ids), options)
     for epoch in range(progress.epochs + 1, options.epochs + 1):
         done = progress.step - (epoch - 1) * per_epoch
-        batches = epoch_batches(ids, tokenizer.eos_token_id, options, epoch, done)
+        batches = epoch_batches(ids, end, options, epoch, done)
         bar = tqdm(batches, f"epoch {epoch}/{options.epochs}", per_epoch, initial=done,
                    disable=None if parallel.FIRST else True)  # fmt: skip
         meter = Meter()
         model.train()
-        for inputs, targets in bar:
+        for inputs, targets, places in bar:
             learning_rate = set_learning_rate(
                 made, progress.step, options.epochs * per_epoch, options.warmup_steps
             )
             # Dropout is drawn from a seed of each step's own, so that no state need be kept.
             seed = (options.seed << 40) + (progress.step << 10) + parallel.RANK
             torch.manual_seed(seed % 2**63)
-            nats, tokens, norm = step(network, made, inputs, targets, options.precision)
+            lesson = learnt.at(places) if learnt else None
+            nats, tokens, norm = step(network, made, inputs, targets, options.precision, lesson)
             progress.step += 1
             if parallel.FIRST:
                 run.require_finite(nats, progress.step)
@@ -137,8 +143,11 @@ def step(
     inputs: torch.Tensor,
     targets: torch.Tensor,
     precision: str = "fp32",
+    lesson: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> tuple[float, int, float]:
     """One update on a batch, (rows, context length) each; its nats, targets and gradient norm.
+
+    Where there is a `lesson`, it has its share of the loss; the nats are of the targets alone.
 
     Several processes share the rows.  Gradients are averaged over processes, and their mean is to
     be that of the whole batch's mean loss, so each process's part counts as often as there are
@@ -146,13 +155,18 @@ def step(
     """
     counted = int((targets != IGNORED).sum())
     device = next(network.parameters()).device
-    inputs, targets = (parallel.share(rows).to(device) for rows in (inputs, targets))
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits = network(inputs).logits
-    nats = F.cross_entropy(
-        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+    inputs, targets, *lesson = (
+        parallel.share(rows).to(device) for rows in (inputs, targets, *(lesson or ()))
     )
-    (nats * (parallel.PROCESSES / counted)).backward()
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        logits = network(inputs).logits.float()
+    nats = F.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    loss = nats
+    if lesson:
+        loss = torch.lerp(nats, distillation.nats(logits, targets, *lesson), distillation.SHARE)
+    (loss * (parallel.PROCESSES / counted)).backward()
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP).item()
     for optimizer in made:
         optimizer.step()
@@ -179,7 +193,7 @@ def run_name(options: ScratchOptions) -> str:
 
 
 def start(
-    model: ScratchLM, corpus: corpora.Corpus, options: ScratchOptions
+    model: ScratchLM, corpus: corpora.Corpus, options: ScratchOptions, teachers: list[Path]
 ) -> tuple[runs.Run, str]:
     """The run's record, and whether it is new, resumed or complete."""
     total = model.num_parameters()
@@ -189,6 +203,7 @@ def start(
         options,
         corpus,
         preset=options.preset,
+        teachers_sha256=[models.weights_sha256(folder) for folder in teachers],
         parameters={"total": total, "non_embedding": total - options.embedding_parameters},
     )
     print(f"{run.path}: {state}; {total:,} parameters, from {corpus.source}")

@@ -88,6 +88,8 @@ def test_windows_tile_and_leave_enough_context(tokens: int, context: int, stride
         assert number == 0 or first - begin > context - stride
         kept += range(first, end + 1)
     assert kept == list(range(1, tokens + 1))
+    # One window of `context` inputs for each stride: the work grows linearly with the text.
+    assert number == -(-max(0, tokens - context) // stride)
 
 
 def test_metric_of_the_evaluate_library_is_the_same_formula() -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,20 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+import gpt2_finetune.train
+import scratch_lm.train
 from compare import finished, pages, publish
 from compare.cli import Failure
+from gpt2_finetune.config import FinetuneOptions
 from scratch_lm.config import ScratchOptions
-from scratch_lm.train import train
 from tests.conftest import Place
 
 pytestmark = pytest.mark.slow
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
-OPTIONS = {"corpus": "text.txt", "tracking": "disabled", "vocabulary": 300, "context_length": 16,
-           "layers": 1, "width": 16, "heads": 2, "feed_forward": 16, "epochs": 1,
-           "batch_size": 64, "checkpoint_steps": 3}  # fmt: skip
+BOTH = {"corpus": "text.txt", "tracking": "disabled", "epochs": 1, "checkpoint_steps": 3}
+SCRATCH = BOTH | {"vocabulary": 300, "context_length": 16, "layers": 1, "width": 16, "heads": 2,
+                  "feed_forward": 16, "batch_size": 64}  # fmt: skip
+FINETUNE = BOTH | {"batch_tokens": 512, "precision": "fp32"}
 
 
 class Fault:
@@ -81,24 +85,35 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.mark.parametrize("track", ["scratch_lm", "gpt2_finetune"])
 def test_a_training_goes_on_after_any_failed_write(
-    here: Path, fault: Fault, tiny_shakespeare: str, capsys: pytest.CaptureFixture
-) -> None:
+    here: Path, fault: Fault, tiny_base: Path, tiny_shakespeare: str, track: str,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
     (here / "text.txt").write_text(tiny_shakespeare[:8000])
-    train(ScratchOptions(**OPTIONS))
-    straight = load_file("runs/scratch_lm/course-seed1/model/model.safetensors")
-    for _ in fault.each(lambda: train(ScratchOptions(**OPTIONS))):
-        for path in Path("runs/scratch_lm").glob("course-seed1*/run.json"):
+    options, train, name = {
+        "scratch_lm": (ScratchOptions(**SCRATCH), scratch_lm.train.train, "course-seed1"),
+        "gpt2_finetune": (
+            FinetuneOptions(**FINETUNE, base=str(tiny_base)),
+            gpt2_finetune.train.train,
+            "tiny-gpt2-seed1",
+        ),
+    }[track]
+    train(options)
+    first = Path("runs", track, name)
+    straight = load_file(first / "model/model.safetensors")
+    for _ in fault.each(lambda: train(options)):
+        for path in first.parent.glob(f"{name}*/run.json"):
             assert json.loads(path.read_text())["status"] in ("running", "complete")
-        train(ScratchOptions(**OPTIONS, resume=True))
-        newest = max(Path("runs/scratch_lm").glob("course-*"), key=lambda p: p.stat().st_mtime)
+        train(replace(options, resume=True))
+        newest = max(first.parent.glob(f"{name}*"), key=lambda path: path.stat().st_mtime)
         found = load_file(newest / "model/model.safetensors")
         assert all(found[name].equal(straight[name]) for name in straight)
         assert len((newest / "history.jsonl").read_text().splitlines()) == len(
-            Path("runs/scratch_lm/course-seed1/history.jsonl").read_text().splitlines()
+            (first / "history.jsonl").read_text().splitlines()
         )
     with capsys.disabled():
-        print(f"\ntraining: {fault.failed} writes failed in turn")
+        print(f"\n{track}: {fault.failed} writes failed in turn")
 
 
 @pytest.fixture

@@ -24,10 +24,12 @@ def test_every_token_once_in_the_promised_number_of_steps(
     options = ScratchOptions(context_length=length, batch_size=batch_size)
     ids = np.arange(1, length + more + 1)
     batches = list(epoch_batches(ids, 0, options, epoch))
-    targets = torch.cat([y.flatten() for _, y in batches])
+    targets, places = (torch.cat([each[at].flatten() for each in batches]) for at in (1, 2))
     assert sorted(targets[targets != IGNORED].tolist()) == ids.tolist()
+    counted = targets != IGNORED
+    assert torch.equal(torch.from_numpy(ids)[places[counted]], targets[counted])
     assert len(batches) == steps_per_epoch(len(ids), options)
-    assert all(len(x) == batch_size for x, _ in batches[:-1])
+    assert all(len(x) == batch_size for x, *_ in batches[:-1])
 
 
 def test_epochs_differ_and_repeat_exactly() -> None:
@@ -35,5 +37,5 @@ def test_epochs_differ_and_repeat_exactly() -> None:
     ids = np.arange(1, 1000)
     first, again, other = (list(epoch_batches(ids, 0, options, epoch)) for epoch in (1, 1, 2))
     assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
-    rows = [{tuple(row) for x, _ in batches for row in x.tolist()} for batches in (first, other)]
+    rows = [{tuple(row) for x, *_ in batches for row in x.tolist()} for batches in (first, other)]
     assert len(rows[0] & rows[1]) < 3  # other borders, so hardly a block is the same

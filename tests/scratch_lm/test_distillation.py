@@ -1,0 +1,89 @@
+"""A model learns from what its teachers expect: the right tokens, in the right places."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from compare import models, scoring
+from compare.blocks import IGNORED
+from compare.encoding import token_ids
+from scratch_lm import distillation
+from tests.conftest import SCRATCH, Place
+
+TEACHERS = ["course-seed1", "course-seed2"]
+
+
+@pytest.fixture
+def school(study: Place, place: Place) -> Place:
+    """A place with the study's runs, to which others can be added."""
+    shutil.copytree(study.path / "runs", place.path / "runs", symlinks=True)
+    return place
+
+
+def test_lessons_are_the_mean_of_what_the_teachers_expect(
+    study: Place, mini_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distillation, "LIKELIEST", 400)  # the whole vocabulary
+    folders = [study.path / "runs/scratch_lm" / name / "model" for name in TEACHERS]
+    loaded = [models.load(folder, own_code=True) for folder in folders]
+    text, tokenizer = mini_text.read_text()[:5000], loaded[0][1]
+    ids = np.array(token_ids(tokenizer, text))
+    lessons = distillation.lessons(folders, tokenizer.eos_token_id, ids)
+    tokens, probabilities = lessons.at(torch.arange(len(ids)))
+    found = probabilities[tokens == torch.from_numpy(ids)[:, None]]
+    expected = np.mean([np.exp(-scoring.score(*pair, text).nats) for pair in loaded], axis=0)
+    assert found.numpy() == pytest.approx(expected, rel=2e-3, abs=1e-6)  # kept in float16
+    assert probabilities.sum(-1).numpy() == pytest.approx(1, abs=5e-3)
+
+
+def test_loss_is_cross_entropy_with_the_teachers_whose_rare_tokens_are_one_outcome() -> None:
+    torch.manual_seed(0)
+    logits, teacher = torch.randn(2, 3, 10, requires_grad=True), torch.randn(2, 3, 10).softmax(-1)
+    targets = torch.tensor([[1, 2, 3], [4, IGNORED, 5]])
+    probabilities, tokens = teacher.topk(10)
+    whole = distillation.nats(logits, targets, tokens, probabilities)
+    each = F.cross_entropy(logits.flatten(0, 1), teacher.flatten(0, 1), reduction="none")
+    assert whole.item() == pytest.approx(each[[0, 1, 2, 3, 5]].sum().item(), rel=1e-5)
+    # A student that expects what its teacher does has nothing to learn, whatever is kept.
+    student = teacher.log().requires_grad_()
+    distillation.nats(student, targets, tokens[..., :4], probabilities[..., :4]).backward()
+    assert student.grad.abs().max() < 1e-6
+
+
+def test_a_taught_run_names_its_teachers_and_resumes_to_the_same_weights(
+    school: Place, mini_text: Path
+) -> None:
+    command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled", "--seed", "3",
+               "--teachers", *TEACHERS, "--checkpoint-steps", "20"]  # fmt: skip
+    run = school.path / "runs/scratch_lm/course-seed3"
+    school.kill_when((run / "checkpoint/state.safetensors").exists, *command)
+    school.run(*command, "--resume")
+    school.run(*command)
+    resumed, straight = (
+        (path / "model/model.safetensors").read_bytes()
+        for path in (run, run.with_name("course-seed3-2"))
+    )
+    assert resumed == straight
+    record = json.loads((run / "run.json").read_text())
+    assert len(record["teachers_sha256"]) == 2
+    alone = json.loads((run.with_name("course-seed1") / "run.json").read_text())
+    assert record["epochs"][0]["train_loss"] != pytest.approx(alone["epochs"][0]["train_loss"])
+
+
+def test_teachers_that_cannot_teach_are_refused(school: Place, mini_text: Path) -> None:
+    command = [*SCRATCH, "--corpus", mini_text, "--teachers"]
+    assert "train the teachers first" in school.refused(*command, "tuned-seed9")
+    vocabulary = ["--vocabulary", "390"]
+    assert "another tokenizer" in school.refused(*command, "course-seed1", *vocabulary)
+    other = school.path / "other.txt"
+    other.write_text(mini_text.read_text() + "More.\n")
+    command[command.index(mini_text)] = other
+    assert "was trained on mini.txt" in school.refused(*command, "course-seed1")
+    assert not list((school.path / "runs/scratch_lm").glob("*-2"))
