@@ -67,7 +67,7 @@ def report(options: ReportOptions) -> None:
         "corpus": corpus.record(),
         "rows": table,
         "differences": differences(table, draws, by_kind, chosen[0]["preset"]),
-        "notes": expected.notes(table, corpus.name) + _taught(rows),
+        "notes": expected.notes(table, corpus.name) + taught(rows),
         "kinds": by_kind,
         "closer": [
             {"name": name, "stride": each.strides, "context": each.contexts}
@@ -94,7 +94,7 @@ def report(options: ReportOptions) -> None:
     print(f"written: {pages.REPORTS}; open {pages.REPORTS / 'report.html'}")
 
 
-def _taught(rows: list[models.Row]) -> list[str]:
+def taught(rows: list[models.Row]) -> list[str]:
     """A sentence for each row whose runs learnt from other runs' models too."""
     return [
         f"{row.name} learnt from the training split and from what {len(sha256)} models of "
