@@ -43,18 +43,14 @@ def test_lessons_are_the_mean_of_what_the_teachers_expect(
     assert probabilities.sum(-1).numpy() == pytest.approx(1, abs=5e-3)
 
 
-def test_loss_is_cross_entropy_with_the_teachers_whose_rare_tokens_are_one_outcome() -> None:
+def test_loss_is_cross_entropy_with_what_the_teachers_expect() -> None:
     torch.manual_seed(0)
-    logits, teacher = torch.randn(2, 3, 10, requires_grad=True), torch.randn(2, 3, 10).softmax(-1)
+    logits, teacher = torch.randn(2, 3, 10), torch.randn(2, 3, 10).softmax(-1)
     targets = torch.tensor([[1, 2, 3], [4, IGNORED, 5]])
     probabilities, tokens = teacher.topk(10)
-    whole = distillation.nats(logits, targets, tokens, probabilities)
+    nats = distillation.nats(logits, targets, tokens, probabilities)
     each = F.cross_entropy(logits.flatten(0, 1), teacher.flatten(0, 1), reduction="none")
-    assert whole.item() == pytest.approx(each[[0, 1, 2, 3, 5]].sum().item(), rel=1e-5)
-    # A student that expects what its teacher does has nothing to learn, whatever is kept.
-    student = teacher.log().requires_grad_()
-    distillation.nats(student, targets, tokens[..., :4], probabilities[..., :4]).backward()
-    assert student.grad.abs().max() < 1e-6
+    assert nats.item() == pytest.approx(each[[0, 1, 2, 3, 5]].sum().item(), rel=1e-5)
 
 
 def test_a_taught_run_names_its_teachers_and_resumes_to_the_same_weights(
