@@ -32,7 +32,8 @@ def epoch_batches(
     least = (len(ids) - 1) % length + 1
     first = int(torch.randint(least, length + 1, (), generator=generator))
     rows = blocks(ids, length, end_of_text, first)
-    order = torch.randperm(len(rows), generator=generator)
-    for batch in order.split(options.batch_size)[done:]:
-        parts = *rows[batch.numpy()], rows.places(batch.numpy())
+    order = torch.randperm(len(rows), generator=generator).numpy()
+    for at in range(done * options.batch_size, len(order), options.batch_size):
+        batch = order[at : at + options.batch_size]
+        parts = *rows[batch], rows.places(batch)
         yield tuple(map(torch.from_numpy, parts))

@@ -5,21 +5,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import tokenizers
-from safetensors import safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from transformers import GPT2Tokenizer
 
-from compare.corpus import cache_folder, write_atomically
+from compare.corpus import cache_folder
 from compare.encoding import token_ids
 from scratch_lm.tokenizer import train_tokenizer
 
 
 def encoded(text: str, vocabulary: int, context_length: int) -> tuple[GPT2Tokenizer, np.ndarray]:
-    """A tokenizer trained on `text`, and the token ids of `text` (int32).
+    """A tokenizer trained on `text`, and the token ids of `text`.
 
     Raises ValueError as `train_tokenizer` does.
     """
@@ -33,8 +34,13 @@ def encoded(text: str, vocabulary: int, context_length: int) -> tuple[GPT2Tokeni
     bpe = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     metadata = {key: json.dumps(bpe[key]) for key in ("vocab", "merges")}
     metadata["sha256"] = _digest(metadata, ids)
-    with contextlib.suppress(OSError):  # a training can do without
-        write_atomically(path, save({"ids": ids}, metadata))
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    with contextlib.suppress(OSError, SafetensorError):  # a training can do without
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"ids": ids}, new, metadata)
+        new.replace(path)
+    with contextlib.suppress(OSError):
+        new.unlink(missing_ok=True)
     return tokenizer, ids
 
 

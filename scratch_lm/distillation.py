@@ -40,7 +40,10 @@ def folders(names: Sequence[str], corpus: Corpus, tokenizer: PreTrainedTokenizer
         try:
             run = finished.load(ROOT / "scratch_lm" / name)
         except Misuse as error:
-            raise Misuse(f"--teachers {name}: {error}; train the teachers first") from None
+            raise Misuse(
+                f"--teachers {name}: {error}; train the teachers first (for --preset record: "
+                "--preset tuned with --seed 1, 2 and 3)"
+            ) from None
         models.require_whole(run)
         if run["corpus"]["sha256"] != corpus.record()["sha256"]:
             raise Misuse(f"--teachers {name}: {run['path']} was trained on {run['corpus']['name']}")
@@ -74,7 +77,7 @@ def lessons(teachers: Sequence[Path], end_of_text: int, ids: np.ndarray) -> Less
     """
     loaded = [models.load(folder, own_code=True)[0] for folder in teachers]
     length = min(model.config.max_position_embeddings for model in loaded)
-    sequence = torch.from_numpy(np.concatenate(([end_of_text], ids)))
+    sequence = torch.from_numpy(np.concatenate(([end_of_text], ids)).astype(np.int64))
     kept = min(LIKELIEST, loaded[0].config.vocab_size)
     tokens = np.empty((len(ids), kept), np.int32)
     probabilities = np.empty((len(ids), kept), np.float16)

@@ -175,7 +175,7 @@ def step(
 
 
 def prepare(corpus: corpora.Corpus, options: ScratchOptions) -> tuple[GPT2Tokenizer, np.ndarray]:
-    """Tokenizer, and the token ids of the training split (int32).
+    """Tokenizer, and the token ids of the training split.
 
     Raises Misuse when the text is too short or too poor for the options.
     """
