@@ -22,18 +22,18 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __getitem__(self, rows: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets, (rows, length) int64 each; a target is the token after its input."""
         places = self.places(rows)
-        rows, columns = np.arange(len(self))[rows][:, None], np.arange(self.length)
+        rows, columns = rows[:, None], np.arange(self.length)
         inputs, targets = (self.sequence[at].astype(np.int64) for at in (places, places + 1))
         targets[(rows == 0) & (columns >= self.first)] = IGNORED
         targets[(rows == len(self) - 1) & (columns < self.repeated)] = IGNORED
         return inputs, targets
 
-    def places(self, rows: np.ndarray | slice) -> np.ndarray:
+    def places(self, rows: np.ndarray) -> np.ndarray:
         """Where in the text each target is, (rows, length) int64; its first token is at 0."""
-        return self.starts[np.arange(len(self))[rows]][:, None] + np.arange(self.length)
+        return self.starts[rows][:, None] + np.arange(self.length)
 
 
 def blocks(ids: np.ndarray, length: int, start: int, first: int | None = None) -> Blocks:

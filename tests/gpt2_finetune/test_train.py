@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import GPT2LMHeadModel, Trainer, TrainingArguments, default_data_collator
@@ -59,7 +60,8 @@ def test_every_token_of_a_block_counts_in_the_trainers_loss(
 ) -> None:
     """The Trainer's loss is the mean over all targets, first of each block included."""
     model = GPT2LMHeadModel.from_pretrained(tiny_base)
-    inputs, targets = map(torch.from_numpy, blocks(torch.randint(300, (150,)).numpy(), 64, 0)[:])
+    rows = blocks(torch.randint(300, (150,)).numpy(), 64, 0)
+    inputs, targets = map(torch.from_numpy, rows[np.arange(len(rows))])
     rows = [
         {"input_ids": x, "labels": y, "shift_labels": y}
         for x, y in zip(inputs, targets, strict=True)
