@@ -41,7 +41,8 @@ def test_large_text_needs_memory_of_a_few_times_its_size(
 ) -> None:
     large = (tiny_shakespeare * (SIZE // len(tiny_shakespeare) + 1))[:SIZE]
     (place.path / "large.txt").write_text(large)
-    (place.path / "small.txt").write_text(large[:200_000])
+    # Long enough to fill the batches that validation is scored in: those belong to the model.
+    (place.path / "small.txt").write_text(large[:4_000_000])
     del large
     command = {"scratch_lm": [*SCRATCH, "--epochs", 1],
                "gpt2_finetune": [*FINETUNE, "--epochs", 1, "--base", tiny_base]}[track]  # fmt: skip
