@@ -36,11 +36,12 @@ def encode(
     names a progress bar for long texts.
     Raises ValueError when the tokenizer has no token for some of the text.
     """
-    found, at = [], 0
-    for ids, ends in _encoded(tokenizer, text, label):
-        found.append((ids, ends + at))
+    ids, byte_ends, at = bytearray(), bytearray(), 0  # grow in place: parts would be held twice
+    for part, ends in _encoded(tokenizer, text, label):
+        ids += part.tobytes()
+        byte_ends += (ends + at).tobytes()
         at += int(ends[-1])
-    return tuple(map(np.concatenate, zip(*found, strict=True)))
+    return np.frombuffer(ids, np.int32), np.frombuffer(byte_ends, np.int64)
 
 
 def token_ids(
@@ -51,7 +52,10 @@ def token_ids(
     A long text's ids are then about as many bytes as the text.
     """
     kind = np.uint16 if len(tokenizer) <= 2**16 else np.int32
-    return np.concatenate([ids.astype(kind) for ids, _ in _encoded(tokenizer, text, label)])
+    found = bytearray()
+    for ids, _ in _encoded(tokenizer, text, label):
+        found += ids.astype(kind).tobytes()
+    return np.frombuffer(found, kind)
 
 
 def _encoded(
