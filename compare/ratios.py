@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 
 def ratios(nats: float, tokens: int, text: str) -> dict[str, float | int]:
@@ -12,7 +13,7 @@ def ratios(nats: float, tokens: int, text: str) -> dict[str, float | int]:
     space), as in EleutherAI's lm-evaluation-harness; `token_perplexity` = exp(nats / tokens) is of
     use only among models with the same tokenizer.
     """
-    size, words = len(text.encode()), len(text.split())
+    size, words = len(text.encode()), sum(1 for _ in re.finditer(r"\S+", text))
     return {
         "nats": nats,
         "bytes": size,

@@ -101,7 +101,7 @@ def score(
     if not 1 <= stride <= context_length:
         raise ValueError(f"stride {stride} is not between 1 and the context, {context_length}")
     ids, byte_ends = encode(tokenizer, text)
-    sequence = np.concatenate(([start_token(tokenizer)], ids)).astype(np.int64)
+    sequence = np.concatenate(([start_token(tokenizer)], ids)).astype(np.int64, copy=False)
     sequence = torch.from_numpy(sequence).to(model.device)
     plan = list(windows(len(ids), context_length, stride))
     per_batch = max(1, LOGITS_PER_BATCH // (context_length * model.config.vocab_size))
