@@ -1,36 +1,43 @@
-"""The training split as the Trainer wants it: rows of one length."""
+"""The training split as the Trainer wants it: a Dataset, and what makes a batch of its rows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import datasets
 import numpy as np
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from compare import encoding, scoring
 from compare.blocks import IGNORED, blocks
 from compare.corpus import Corpus
 
+Collator = Callable[[list[dict[str, int]]], dict[str, torch.Tensor]]
+
 
 def dataset(
     corpus: Corpus, tokenizer: PreTrainedTokenizerBase, context_length: int, multiple: int
-) -> tuple[datasets.Dataset, int]:
-    """Rows of `context_length` tokens and their targets, and how many tokens the split has.
+) -> tuple[datasets.Dataset, Collator, int]:
+    """Numbers of rows, what cuts a batch of them out of the text, and how many tokens that has.
 
-    Rows without targets fill up to a `multiple`: with the rows of a step, each step is whole, and
-    processes that share it have as many rows each.  Raises ValueError for a text too short, or of
-    characters that the tokenizer does not know.
+    A batch's `input_ids` and targets are (rows, `context_length`) int64.  Rows without targets fill
+    up to a `multiple`: with the rows of a step, each step is whole, and processes that share it
+    have as many rows each.  Raises ValueError for a text too short, or of characters that the
+    tokenizer does not know.
     """
     scoring.require_window(tokenizer, corpus.validation, context_length)
     ids = encoding.token_ids(tokenizer, corpus.train, "tokens")
     rows = blocks(ids, context_length, scoring.start_token(tokenizer))
 
-    def cut(batch: dict[str, list[int]]) -> dict[str, np.ndarray]:
-        places = np.array(batch["row"])
-        inputs, targets = rows[places % len(rows)]
+    # Not the Dataset's own transform: it would pickle the whole text for its fingerprint.
+    def cut(batch: list[dict[str, int]]) -> dict[str, torch.Tensor]:
+        places = np.array([row["row"] for row in batch])
+        inputs, targets = map(torch.from_numpy, rows[places % len(rows)])
         targets[places >= len(rows)] = IGNORED
         # `shift_labels` are taken as they are; `labels` alone would be shifted once more by the
         # model, which leaves out the first token of every block.
         return {"input_ids": inputs, "labels": targets, "shift_labels": targets}
 
-    places = range(len(rows) + -len(rows) % multiple)
-    return datasets.Dataset.from_dict({"row": places}).with_transform(cut), len(ids)
+    numbers = np.arange(len(rows) + -len(rows) % multiple)
+    return datasets.Dataset.from_dict({"row": numbers}), cut, len(ids)

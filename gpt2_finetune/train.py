@@ -21,12 +21,7 @@ from dataclasses import replace
 
 import torch
 from accelerate import PartialState
-from transformers import (
-    AutoModelForCausalLM,
-    PrinterCallback,
-    TrainingArguments,
-    default_data_collator,
-)
+from transformers import AutoModelForCausalLM, PrinterCallback, TrainingArguments
 from transformers.trainer_callback import TrainerState
 
 from compare import corpus as corpora
@@ -82,7 +77,7 @@ def train(options: FinetuneOptions) -> None:
             f"which {parts} parts (--accumulation, times processes) cannot share evenly"
         )
     try:
-        data, tokens = dataset(corpus, tokenizer, context_length, rows)
+        data, cut, tokens = dataset(corpus, tokenizer, context_length, rows)
     except ValueError as error:
         raise cli.Misuse(f"--corpus {options.corpus}: {error}") from None
 
@@ -108,7 +103,7 @@ def train(options: FinetuneOptions) -> None:
         precision=options.precision,
         processing_class=tokenizer,
         train_dataset=data,
-        data_collator=default_data_collator,  # rows are of one length: nothing to pad
+        data_collator=cut,
         eval_dataset=data,  # not looked at: ScoringTrainer scores the validation text
         args=TrainingArguments(
             output_dir=str(run.checkpoint),

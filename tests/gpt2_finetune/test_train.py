@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from transformers import GPT2LMHeadModel, Trainer, TrainingArguments, default_data_collator
+from transformers import AutoTokenizer, GPT2LMHeadModel, Trainer, TrainingArguments
 
-from compare.blocks import blocks
+from compare.blocks import IGNORED
+from compare.corpus import load
+from gpt2_finetune.dataset import dataset
 from gpt2_finetune.defaults import learning_rate
 from tests.conftest import FINETUNE, Place
 from tests.scratch_lm.test_train import lines, without_times
@@ -55,33 +56,34 @@ def test_both_tracks_log_the_same_keys(study: Place) -> None:
     assert keys[0] == keys[1]
 
 
-def test_every_token_of_a_block_counts_in_the_trainers_loss(
-    tmp_path: Path, tiny_base: Path
+def test_every_token_of_the_text_counts_once_in_the_trainers_loss(
+    tmp_path: Path, tiny_base: Path, mini_text: Path
 ) -> None:
     """The Trainer's loss is the mean over all targets, first of each block included."""
+    corpus = load(str(mini_text))
     model = GPT2LMHeadModel.from_pretrained(tiny_base)
-    rows = blocks(torch.randint(300, (150,)).numpy(), 64, 0)
-    inputs, targets = map(torch.from_numpy, rows[np.arange(len(rows))])
-    rows = [
-        {"input_ids": x, "labels": y, "shift_labels": y}
-        for x, y in zip(inputs, targets, strict=True)
-    ]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    data, cut, tokens = dataset(corpus, tokenizer, 64, 7)
+    assert len(data) % 7 == 0 and tokens == len(tokenizer(corpus.train)["input_ids"])
+    batch = cut(list(data))
+    inputs, targets = batch["input_ids"], batch["labels"]
+    counted = targets[targets != IGNORED]
+    assert tokenizer.decode(counted) == corpus.train
     trainer = Trainer(
         model,
         TrainingArguments(
             str(tmp_path), remove_unused_columns=False, use_cpu=True, report_to="none"
         ),
     )
-    batch = default_data_collator(rows)
-    counted, items = trainer.get_batch_samples(iter([batch]), 1, torch.device("cpu"))
+    batches, items = trainer.get_batch_samples(iter([batch]), 1, torch.device("cpu"))
     model.eval()
-    loss = trainer.compute_loss(model, dict(counted[0]), num_items_in_batch=items)
+    loss = trainer.compute_loss(model, dict(batches[0]), num_items_in_batch=items)
     logits = model(inputs).logits
     expected = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), reduction="sum"
     )
-    assert items == 150
-    torch.testing.assert_close(loss, expected / 150)
+    assert items == tokens
+    torch.testing.assert_close(loss, expected / tokens)
 
 
 def test_killed_run_resumes_to_the_same_weights_and_history(
