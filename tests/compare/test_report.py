@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from compare import finished
 from compare.render import cell, fenced
+from compare.requirements import requirements
 from tests.conftest import Place
+
+CHOSEN = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +157,19 @@ def test_report_has_figures_tables_and_honest_requirements(study: Place, report:
     # Tracked offline, pushed nowhere, and the base was not GPT-2: none of it may count as met.
     assert not met["tracking-scratch_lm"] and not met["published"] and not met["gpt2"]
     assert str(study.path) not in (study.path / "reports" / "report.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("losses", "falls"),
+    [([3, 2, 1], True), ([4, 2, 2.5, 1], True), ([3, 1, 2], False), ([2, 2, 2], False)],
+)
+def test_a_loss_falls_when_its_last_is_its_lowest(
+    study: Place, losses: list[float], falls: bool
+) -> None:
+    scratch, gpt2 = (finished.load(study.path / "runs" / run) for run in CHOSEN)
+    scratch["epochs"] = [{"eval": {"loss": loss}} for loss in losses]
+    (point,) = (one for one in requirements(scratch, gpt2) if one["id"] == "validation")
+    assert point["met"] == falls
 
 
 def test_samples_are_of_one_length_for_the_same_prompts(report: dict) -> None:
