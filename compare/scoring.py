@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from compare.encoding import encode, token_ids
 from compare.ratios import ratios
 
 LONGEST = 1024  # tokens of context: GPT-2's
-LOGITS_PER_BATCH = 2**25  # 128 MiB in fp32; GPT-2's 1024 x 50257 go one window at a time
+LOGITS_PER_BATCH = 2**22  # 16 MiB in fp32; GPT-2's 1024 x 50257 go one window at a time
 
 
 @dataclass(frozen=True)
@@ -101,19 +102,18 @@ def score(
     if not 1 <= stride <= context_length:
         raise ValueError(f"stride {stride} is not between 1 and the context, {context_length}")
     ids, byte_ends = encode(tokenizer, text)
-    sequence = np.concatenate(([start_token(tokenizer)], ids)).astype(np.int64, copy=False)
+    sequence = np.concatenate((np.array([start_token(tokenizer)], ids.dtype), ids))
     sequence = torch.from_numpy(sequence).to(model.device)
-    plan = list(windows(len(ids), context_length, stride))
+    plan = windows(len(ids), context_length, stride)
     per_batch = max(1, LOGITS_PER_BATCH // (context_length * model.config.vocab_size))
     nats = np.full(len(ids), np.nan)
     was_training = model.training
     model.eval()
     off = None if label else True  # None: off where there is no terminal
     with tqdm(total=len(ids), desc=label, unit="tok", disable=off, leave=False) as bar:
-        for at in range(0, len(plan), per_batch):
-            batch = plan[at : at + per_batch]
-            inputs = torch.stack([sequence[begin:end] for begin, _, end in batch])
-            targets = torch.stack([sequence[begin + 1 : end + 1] for begin, _, end in batch])
+        while batch := list(islice(plan, per_batch)):
+            inputs = torch.stack([sequence[begin:end] for begin, _, end in batch]).long()
+            targets = torch.stack([sequence[begin + 1 : end + 1] for begin, _, end in batch]).long()
             logits = model(input_ids=inputs).logits.float()
             losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
             losses = losses.view(targets.shape).double().cpu().numpy()

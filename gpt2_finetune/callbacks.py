@@ -126,7 +126,7 @@ class RecordCallback(TrainerCallback):
                 "train_loss": train_loss,
                 "eval": scores,
                 "characters_seen": self.characters(epoch),
-                "seconds": round(seconds, 1),
+                "seconds": round(seconds, 3),
             }
         )
 

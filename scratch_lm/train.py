@@ -119,7 +119,7 @@ def train(options: ScratchOptions) -> None:
 
         line = {"epoch": epoch, "train_loss": progress.nats / len(ids),
                 "characters_seen": progress.characters_seen,
-                "seconds": round(progress.seconds, 1)}  # fmt: skip
+                "seconds": round(progress.seconds, 3)}  # fmt: skip
         progress.epochs, progress.nats, progress.seconds = epoch, 0.0, 0.0
         if parallel.FIRST:
             score = scoring.score(model, tokenizer, corpus.validation, label="validation")
