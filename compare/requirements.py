@@ -43,8 +43,8 @@ def requirements(scratch: dict[str, Any], gpt2: dict[str, Any]) -> list[dict[str
         ("epochs", "At least 3 epochs", len(losses) >= LEAST_EPOCHS, f"{len(losses)} epochs"),
         ("validation", "Validation loss after each epoch, falling",
          losses[-1] == min(losses) < losses[0],
-         ", ".join(f"{loss:.3f}" for loss in losses) + " nats per token; above the epoch before "
-         f"{sum(later >= earlier for earlier, later in pairwise(losses))} times"),
+         ", ".join(f"{loss:.3f}" for loss in losses) + " nats per token; higher than the epoch "
+         f"before: {sum(later >= earlier for earlier, later in pairwise(losses))} of them"),
         *(
             (f"tracking-{run['track']}", f"W&B: losses and samples ({run['track']})",
              run["tracking"]["mode"] == "online", _tracking(run))

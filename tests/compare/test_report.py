@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from compare import finished
-from compare.render import cell, fenced
+from compare.render import cell, fenced, render
 from compare.requirements import requirements
 from tests.conftest import Place
 
@@ -196,6 +196,16 @@ def test_the_german_page_is_filled_from_the_records(study: Place, report: dict) 
     for epoch in run["epochs"]:
         assert f"| {epoch['eval']['loss']:.4f} |".replace(".", ",") in page
     assert "noch nicht veröffentlicht" in page and "None" not in page
+
+
+def test_the_german_page_says_who_else_taught_the_model(report: dict) -> None:
+    alone, taught = (
+        render("handin.de.md.jinja", **report | {"runs": [run | {"teachers": teachers}
+                                                          for run in report["runs"]]})
+        for teachers in (0, 3)
+    )  # fmt: skip
+    assert "Destillation" not in alone
+    assert "| Cross-Entropy, auch gegen das, was 3 zuvor" in taught
 
 
 def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> None:
