@@ -13,7 +13,8 @@ IGNORED = -100  # the target value that torch's and transformers' cross-entropy 
 class Blocks:
     """Rows of a long text, cut out when they are asked for: see `blocks`."""
 
-    sequence: np.ndarray
+    ids: np.ndarray
+    start: int  # the token before the text; put in front of `ids` it would copy them
     starts: np.ndarray
     length: int
     first: int  # targets of the first block that count
@@ -26,7 +27,8 @@ class Blocks:
         """Inputs and targets, (rows, length) int64 each; a target is the token after its input."""
         places = self.places(rows)
         rows, columns = rows[:, None], np.arange(self.length)
-        inputs, targets = (self.sequence[at].astype(np.int64) for at in (places, places + 1))
+        inputs, targets = (self.ids[at].astype(np.int64) for at in (places - 1, places))
+        inputs[places == 0] = self.start
         targets[(rows == 0) & (columns >= self.first)] = IGNORED
         targets[(rows == len(self) - 1) & (columns < self.repeated)] = IGNORED
         return inputs, targets
@@ -48,8 +50,7 @@ def blocks(ids: np.ndarray, length: int, start: int, first: int | None = None) -
     first = length if first is None else first
     if len(ids) < length:
         raise ValueError(f"{len(ids)} tokens do not fill one block of {length}")
-    sequence = np.concatenate((np.array([start], ids.dtype), ids))
     starts = np.concatenate(([0], np.arange(first, len(ids), length)))
     repeated = int(starts[-1]) + length - len(ids)
     starts[-1] -= repeated
-    return Blocks(sequence, starts, length, first, repeated)
+    return Blocks(ids, start, starts, length, first, repeated)
