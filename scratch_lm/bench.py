@@ -97,7 +97,7 @@ def bench(options: BenchOptions) -> None:
           f"tuned is {seconds['textbook'] / seconds['ours']:.2f} times as fast")  # fmt: skip
     for rows in TEXTS:
         cached, recomputed = seconds[rows, True], seconds[rows, False]
-        print(f"{NEW_TOKENS} new tokens of {rows:2} text{'s' * (rows > 1)}       "
+        print(f"{NEW_TOKENS} new tokens, {f'texts: {rows}':<18}"
               f"{cached:.2f} s cached, {recomputed:.2f} s recomputed; cached is "
               f"{recomputed / cached:.1f} times as fast")  # fmt: skip
 
