@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import netrc
 import os
+import secrets
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from tqdm.auto import tqdm
 
 from compare import network
 from compare.cli import StudyOptions
@@ -27,25 +31,35 @@ class Tracker:
     """A W&B run for a run directory; `run.record["tracking"]` says where it is to be seen."""
 
     def __init__(self, run: Run, options: StudyOptions) -> None:
-        self._wandb_run: Any = None
         self.mode = options.tracking if options.tracking != "auto" else _mode()
-        if self.mode != "disabled":
-            self._safely(lambda: self._init(run, options))
+        self._run, self._wandb_run = run, None
+        known = run.record.get("tracking", {}).get("id", secrets.token_hex(4))
         run.record["tracking"] = {"project": options.project, "mode": self.mode}
-        if self._wandb_run:
+        if self.mode != "disabled":
+            run.record["tracking"]["id"] = known
+            # W&B's service needs a second to come up: the first steps need not wait for it.
+            self._starting = ThreadPoolExecutor(1).submit(self._init, options)
+        run.save()
+
+    def _begun(self) -> Any:
+        """The W&B run; when it is asked for first, it goes to the record."""
+        if self._wandb_run is None:
+            self._wandb_run = self._starting.result()
             offline = self.mode == "offline"
             folder = os.path.relpath(Path(self._wandb_run.dir).parent)
             where = folder if offline else self._wandb_run.url
-            run.record["tracking"] |= {"id": self._wandb_run.id, "where": where}
+            self._run.record["tracking"]["where"] = where
+            self._run.save()
             how = f"offline; to upload: wandb sync {where}" if offline else f"online at {where}"
-            print(f"W&B: {how}")
-        run.save()
+            tqdm.write(f"W&B: {how}")
+        return self._wandb_run
 
-    def _init(self, run: Run, options: StudyOptions) -> None:
+    def _init(self, options: StudyOptions) -> Any:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
-        self._wandb_run = wandb.init(
+        run = self._run
+        begun = wandb.init(
             project=options.project,
             mode=self.mode,
             dir=run.path,
@@ -53,7 +67,7 @@ class Tracker:
             job_type=run.record["track"],
             name=f"{run.record['track']}/{run.path.name}",
             config=run.record["config"] | {"corpus_sha256": run.record["corpus"]["sha256"]},
-            id=run.record.get("tracking", {}).get("id"),
+            id=run.record["tracking"]["id"],
             resume="allow",
             settings=wandb.Settings(
                 silent=True,
@@ -63,20 +77,21 @@ class Tracker:
             ),
         )
         # One curve over the other: both tracks are drawn over the text they have read.
-        self._wandb_run.define_metric("epoch")
-        self._wandb_run.define_metric("characters_seen")
+        begun.define_metric("epoch")
+        begun.define_metric("characters_seen")
         for keys in ("train/*", "eval/*", "throughput/*"):
-            self._wandb_run.define_metric(keys, step_metric="characters_seen")
+            begun.define_metric(keys, step_metric="characters_seen")
+        return begun
 
     def log(self, values: dict[str, Any]) -> None:
-        self._safely(lambda: self._wandb_run.log(values))
+        self._safely(lambda: self._begun().log(values))
 
     def log_samples(self, samples: list[dict[str, Any]]) -> None:
         def send() -> None:
             import wandb
 
             rows = [[sample[column] for column in SAMPLE_COLUMNS] for sample in samples]
-            self._wandb_run.log({"samples": wandb.Table(columns=SAMPLE_COLUMNS, data=rows)})
+            self._begun().log({"samples": wandb.Table(columns=SAMPLE_COLUMNS, data=rows)})
 
         self._safely(send)
 
@@ -87,12 +102,13 @@ class Tracker:
             import wandb
 
             scores = [epoch["eval"]["bits_per_byte"] for epoch in record["epochs"]]
-            self._wandb_run.summary["best/bits_per_byte"] = min(scores)
-            self._wandb_run.summary["final/bits_per_byte"] = scores[-1]
+            begun = self._begun()
+            begun.summary["best/bits_per_byte"] = min(scores)
+            begun.summary["final/bits_per_byte"] = scores[-1]
             artifact = wandb.Artifact(f"{record['track']}-model", type="model")
             artifact.add_dir(str(model))
-            self._wandb_run.log_artifact(artifact)
-            self._wandb_run.finish()
+            begun.log_artifact(artifact)
+            begun.finish()
 
         self._safely(send)
 
@@ -103,6 +119,8 @@ class Tracker:
             action()
         except Exception as error:  # whatever it is, a lost copy must not cost the training
             self.mode = "disabled"
+            if self._wandb_run is None:
+                self._run.record["tracking"]["mode"] = self.mode
             reason = " ".join(str(error).split())[:200]
             print(f"W&B stopped ({type(error).__name__}: {reason}); the run goes on untracked, "
                   "history.jsonl has everything", file=sys.stderr)  # fmt: skip

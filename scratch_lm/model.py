@@ -69,7 +69,7 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
         )
         del self.multihead_attn, self.norm2, self.dropout2
         # Dropout acts on what a layer adds, and only there.
-        self.self_attn.dropout, self.dropout = 0.0, nn.Identity()
+        self.dropout = nn.Identity()
         self.distance_bias = None
         if config.distance_bias:
             heads, length = config.num_attention_heads, config.max_position_embeddings
@@ -81,15 +81,8 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
         `nn.TransformerDecoder` hands the memory through: where other decoders have an encoder's
         output, this one has its own past.
         """
-        x = self.norm1(tgt)
         mask = tgt_mask if self.distance_bias is None else self._biased(tgt_mask)
-        if memory is not None:
-            tgt = tgt + self._attend(x, mask, memory)
-        elif mask is tgt_mask:
-            # is_causal only tells the fused kernel what tgt_mask says anyway.
-            tgt = tgt + self._sa_block(x, mask, None, is_causal=True)
-        else:
-            tgt = tgt + self._sa_block(x, mask.repeat(len(x), 1, 1), None)
+        tgt = tgt + self.dropout1(self._attend(self.norm1(tgt), mask, memory))
         return tgt + self._ff_block(self.norm3(tgt))
 
     def _biased(self, mask: Tensor) -> Tensor:
@@ -99,13 +92,18 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
         distances = (places[time - rows :, None] - places).clamp(min=0)
         return mask + self.distance_bias[:, distances]
 
-    def _attend(self, x: Tensor, mask: Tensor, past: Cache) -> Tensor:
-        """Self-attention with the keys and values of the past, to which those of `x` are added."""
+    def _attend(self, x: Tensor, mask: Tensor, past: Cache | None) -> Tensor:
+        """`self.self_attn` of `x`, and of the past: its keys and values come first.
+
+        `nn.MultiheadAttention` has no place for a past, and wants a copy of the mask for each row.
+        """
         attention = self.self_attn
         projected = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
-        heads = projected.unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        keys, values = past.update(heads[1], heads[2], self.index)
-        found = F.scaled_dot_product_attention(heads[0], keys, values, attn_mask=mask)
+        parts = projected.unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        queries, keys, values = parts
+        if past is not None:
+            keys, values = past.update(keys, values, self.index)
+        found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
         return attention.out_proj(found.transpose(1, 2).flatten(2))
 
 

@@ -98,6 +98,16 @@ def test_a_loaded_model_has_all_that_it_needs(model: ScratchLM, tmp_path: Path) 
     torch.testing.assert_close(loaded(ids, past_key_values=past).logits, model(ids).logits)
 
 
+def test_dropout_acts_on_what_attention_and_feed_forward_add() -> None:
+    for silent in ("linear2", "self_attn.out_proj"):
+        config = ScratchConfig(hidden_size=64, dropout=0.5, initializer_range=0.5)
+        layer = ScratchLM(config).train().decoder.layers[0]
+        torch.nn.init.zeros_(layer.get_submodule(silent).weight)  # only the other one adds
+        x = torch.randn(4, 8, 64)
+        added = layer(x, None, torch.zeros(8, 8)) - x
+        assert 0.4 < (added == 0).float().mean() < 0.6
+
+
 def test_nothing_to_attend_to_but_itself(model: ScratchLM) -> None:
     assert isinstance(model.decoder, torch.nn.TransformerDecoder)
     assert all(isinstance(each, torch.nn.TransformerDecoderLayer) for each in model.decoder.layers)
