@@ -21,9 +21,7 @@ study study-full: install
 	  $(if $(CONTROL),$(BIN)/python -m gpt2_finetune.train --lora --resume --seed $$seed;) \
 	  $(BIN)/python -m gpt2_finetune.train --resume --seed $$seed; \
 	done
-	$(if $(CONTROL),set -e; for seed in 11 12; do \
-	  $(BIN)/python -m scratch_lm.train --preset teacher --resume --seed $$seed; \
-	done; for seed in $(SEEDS); do \
+	$(if $(CONTROL),set -e; for seed in $(SEEDS); do \
 	  $(BIN)/python -m scratch_lm.train --preset record --resume --seed $$seed; \
 	done)
 	$(BIN)/python -m compare.report

@@ -22,12 +22,11 @@ TUNED: dict[str, int | float | str | bool] = {
     "learning_rate": 3e-3,
     "muon_learning_rate": 0.03,
 }
-TEACHER: dict[str, int | float | str | bool] = TUNED | {"epochs": 20, "dropout": 0.1}
 PRESETS: dict[str, dict[str, int | float | str | bool | list[str]]] = {
     "course": {},  # the defaults below are the course's table
     "tuned": TUNED,
-    "teacher": TEACHER,
-    "record": TEACHER | {"teachers": ["teacher-seed11", "teacher-seed12"]},
+    "record": TUNED
+    | {"epochs": 20, "dropout": 0.1, "teachers": ["tuned-seed1", "tuned-seed2", "tuned-seed3"]},
 }
 
 
@@ -35,9 +34,8 @@ PRESETS: dict[str, dict[str, int | float | str | bool | list[str]]] = {
 class ScratchOptions(StudyOptions):
     """Train a decoder-only language model from scratch."""
 
-    preset: Literal["course", "tuned", "teacher", "record"] = "course"
-    """Defaults: the course's table, the best found for 5 minutes on 2 cores, the same for 25, and
-    the best for 45 with its two teachers."""
+    preset: Literal["course", "tuned", "record"] = "course"
+    """Defaults: the course's table, or the best found for 5 or for 45 minutes on 2 cores."""
     vocabulary: int = 4096
     """Tokens of the byte-level BPE tokenizer, trained on the training split."""
     context_length: int = 128

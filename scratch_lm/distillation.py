@@ -42,7 +42,7 @@ def folders(names: Sequence[str], corpus: Corpus, tokenizer: PreTrainedTokenizer
         except Misuse as error:
             raise Misuse(
                 f"--teachers {name}: {error}; train the teachers first (for --preset record: "
-                "--preset teacher with --seed 11 and 12)"
+                "--preset tuned with --seed 1, 2 and 3)"
             ) from None
         models.require_whole(run)
         if run["corpus"]["sha256"] != corpus.record()["sha256"]:
