@@ -87,6 +87,16 @@ def test_a_killed_run_loses_no_more_than_its_last_two_seconds(
     assert kept[: len(earlier)] == earlier and len(lines(run / "history.jsonl")) >= len(kept)
 
 
+def test_a_run_that_goes_on_is_the_same_wandb_run(place: Place, mini_text: Path) -> None:
+    run = place.path / "runs" / RUNS[0]
+    command = [*SCRATCH, "--corpus", mini_text, "--checkpoint-steps", 10]
+    place.kill_when((run / "checkpoint/state.safetensors").exists, *command)
+    place.run(*command, "--resume")
+    kept = [path.name.split("-")[-1] for path in run.glob("wandb/offline-run-*")]  # date-time-id
+    tracking = json.loads((run / "run.json").read_text())["tracking"]
+    assert kept == [tracking["id"]] * 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["auto", "online"])
 @pytest.mark.parametrize("server", ["absent", "silent"])
