@@ -89,8 +89,9 @@ def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[np.ndarray, 
     ids = np.array(encoding["input_ids"], dtype=np.int32)
     starts, ends = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2).T
     ends = np.maximum.accumulate(ends)
-    borders = zip([0, *ends], [*starts, len(text)], strict=True)
-    left_out = "".join(text[end:start] for end, start in borders if end < start)
+    ends_before, starts_after = np.append(0, ends), np.append(starts, len(text))
+    gaps = np.flatnonzero(ends_before < starts_after)
+    left_out = "".join(text[ends_before[at] : starts_after[at]] for at in gaps)
     if not len(ids) or left_out.strip() or np.any(ids == tokenizer.unk_token_id):
         raise ValueError("this tokenizer has no token for some characters of the text")
     codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
