@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
+from tokenizers import Encoding
 from tokenizers.pre_tokenizers import ByteLevel
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-PIECE = 2**16  # characters; the library needs some 1,000 bytes for each while it works on them
+PIECE = 2**14  # characters; the library needs some 1,000 bytes for each while it works on them
+ABREAST = 4  # pieces, which the library shares out among the cores
 BORDER = re.compile(r"(?<=\S)[ \n]")
 
 
@@ -61,12 +64,20 @@ def token_ids(
 def _encoded(
     tokenizer: PreTrainedTokenizerBase, text: str, label: str | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    parts = pieces(text) if _splits_as_gpt2(tokenizer) else [text]
+    parts = pieces(text) if _splits_as_gpt2(tokenizer) else iter([text])
     off = None if label and len(text) > PIECE else True  # None: off where there is no terminal
     with tqdm(total=len(text), desc=label, unit="char", unit_scale=True, disable=off) as bar:
-        for part in parts:
-            yield _encode(tokenizer, part)
-            bar.update(len(part))
+        while abreast := list(islice(parts, ABREAST)):
+            batch = tokenizer(
+                abreast,
+                add_special_tokens=False,
+                return_offsets_mapping=True,
+                split_special_tokens=True,
+                verbose=False,
+            )
+            for part, encoding in zip(abreast, batch.encodings, strict=True):
+                yield _tiled(part, encoding, tokenizer.unk_token_id)
+                bar.update(len(part))
 
 
 def _splits_as_gpt2(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -78,21 +89,14 @@ def _splits_as_gpt2(tokenizer: PreTrainedTokenizerBase) -> bool:
     )  # fmt: skip
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[np.ndarray, np.ndarray]:
-    encoding = tokenizer(
-        text,
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        split_special_tokens=True,
-        verbose=False,
-    )
-    ids = np.array(encoding["input_ids"], dtype=np.int32)
-    starts, ends = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2).T
+def _tiled(text: str, encoding: Encoding, unknown: int | None) -> tuple[np.ndarray, np.ndarray]:
+    ids = np.array(encoding.ids, dtype=np.int32)
+    starts, ends = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2).T
     ends = np.maximum.accumulate(ends)
     ends_before, starts_after = np.append(0, ends), np.append(starts, len(text))
     gaps = np.flatnonzero(ends_before < starts_after)
     left_out = "".join(text[ends_before[at] : starts_after[at]] for at in gaps)
-    if not len(ids) or left_out.strip() or np.any(ids == tokenizer.unk_token_id):
+    if not len(ids) or left_out.strip() or np.any(ids == unknown):
         raise ValueError("this tokenizer has no token for some characters of the text")
     codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
     sizes = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
