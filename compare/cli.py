@@ -128,8 +128,4 @@ def fail(message: str, code: int) -> NoReturn:
 
 def as_record(options: Any) -> dict[str, Any]:
     """The options that decide a run's outcome, ready for JSON."""
-    return {
-        name: value if isinstance(value, int | float | str | None) else str(value)
-        for name, value in asdict(options).items()
-        if name != "resume"
-    }
+    return {name: value for name, value in asdict(options).items() if name != "resume"}

@@ -124,7 +124,7 @@ def training(
     def train() -> None:
         model.train()
         for inputs, targets in batches:
-            step(model, made, inputs, targets)
+            step(model, made, inputs, targets, targets)
 
     return train
 

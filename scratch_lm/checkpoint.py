@@ -23,7 +23,8 @@ class Progress:
     step: int = 0
     epochs: int = 0  # finished ones
     characters_seen: int = 0
-    nats: float = 0.0  # of the running epoch's training loss, summed over its targets so far
+    nats: float = 0.0  # of the running epoch's training loss, summed over the text's targets so far
+    tokens: int = 0  # those targets
     seconds: float = 0.0  # spent on the running epoch's steps
 
 

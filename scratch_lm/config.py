@@ -16,8 +16,12 @@ TUNED: dict[str, int | float | str | bool] = {
     "layers": 4,
     "feed_forward": 512,
     "distance_bias": True,
+    "smeared_keys": True,
+    "drills": True,
+    "rename": 0.2,
+    "context_length": 256,
     "init_std": 0.05,
-    "batch_size": 8,
+    "batch_size": 4,
     "optimizer": "muon",
     "learning_rate": 3e-3,
     "muon_learning_rate": 0.03,
@@ -50,6 +54,8 @@ class ScratchOptions(StudyOptions):
     """Width of the feed-forward layers' inside."""
     distance_bias: bool = False
     """Let each head of each layer learn how much it looks at a token by its distance."""
+    smeared_keys: bool = False
+    """Let each head of each layer see in a token's key the token before it, too."""
     dropout: float = 0.0
     """Dropout of embeddings and of what each layer adds."""
     init_std: float = 0.02
@@ -58,6 +64,10 @@ class ScratchOptions(StudyOptions):
     """Passes over the training split."""
     batch_size: int = 4
     """Blocks of context-length tokens per step."""
+    drills: bool = False
+    """Add rows of random tokens that repeat, from which copying is learnt."""
+    rename: float = 0.0
+    """Share of the blocks whose speakers get invented names, in each block others."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """adamw for all, or muon for the layers' matrices and adamw for the rest."""
     learning_rate: float = 3e-4
@@ -84,6 +94,7 @@ class ScratchOptions(StudyOptions):
         check(self, "checkpoint_steps", 1, 1_000_000)
         check(self, "warmup_steps", 0, 1_000_000)
         check(self, "dropout", 0, 0.9)
+        check(self, "rename", 0, 1)
         check(self, "init_std", 1e-6, 1)
         check(self, "learning_rate", 1e-8, 1)
         check(self, "muon_learning_rate", 1e-8, 1)
@@ -109,5 +120,6 @@ class ScratchOptions(StudyOptions):
         attention = 4 * width * (width + 1)
         feed_forward = 2 * width * inside + inside + width
         distances = self.heads * self.context_length if self.distance_bias else 0
-        layer = attention + feed_forward + 2 * norm + distances
+        smear = self.heads if self.smeared_keys else 0
+        layer = attention + feed_forward + 2 * norm + distances + smear
         return self.embedding_parameters + self.layers * layer + norm

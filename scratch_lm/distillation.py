@@ -62,11 +62,18 @@ class Lessons:
     tokens: np.ndarray  # (text, LIKELIEST) int32
     probabilities: np.ndarray  # (text, LIKELIEST) float16
 
-    def at(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens and probabilities, (..., LIKELIEST) each, for `places` in the text."""
-        index = places.numpy()
+    def at(self, places: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens and probabilities, (..., LIKELIEST) each, for `places` in the text.
+
+        Of a place of -1, which is not in the text, nothing is known but the target.
+        """
+        index, own = places.numpy(), places < 0
         tokens = torch.from_numpy(self.tokens[index].astype(np.int64))
-        return tokens, torch.from_numpy(self.probabilities[index]).float()
+        probabilities = torch.from_numpy(self.probabilities[index]).float()
+        tokens[own, 0] = targets[own].clamp(min=0)  # IGNORED is no token, and does not count
+        probabilities[own] = 0
+        probabilities[own, 0] = 1
+        return tokens, probabilities
 
 
 @torch.inference_mode()

@@ -39,6 +39,7 @@ class ScratchConfig(PreTrainedConfig):
         intermediate_size: int = 256,
         dropout: float = 0.0,
         distance_bias: bool = False,
+        smeared_keys: bool = False,
         initializer_range: float = 0.02,
         **kwargs: Any,
     ) -> None:
@@ -50,6 +51,7 @@ class ScratchConfig(PreTrainedConfig):
         self.intermediate_size = intermediate_size
         self.dropout = dropout
         self.distance_bias = distance_bias
+        self.smeared_keys = smeared_keys
         self.initializer_range = initializer_range
         super().__init__(**{"tie_word_embeddings": True} | kwargs)
 
@@ -74,6 +76,9 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
         if config.distance_bias:
             heads, length = config.num_attention_heads, config.max_position_embeddings
             self.distance_bias = nn.Parameter(torch.zeros(heads, length))
+        self.smear = None
+        if config.smeared_keys:
+            self.smear = nn.Parameter(torch.zeros(config.num_attention_heads, 1, 1))
 
     def forward(self, tgt: Tensor, memory: Cache | None, tgt_mask: Tensor, **_: Any) -> Tensor:
         """(batch, time, width) to the same.
@@ -103,6 +108,9 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
         queries, keys, values = parts
         if past is not None:
             keys, values = past.update(keys, values, self.index)
+        if self.smear is not None:
+            before = F.pad(keys[..., :-1, :], (0, 0, 1, 0))
+            keys = torch.lerp(keys, before, self.smear.sigmoid())
         found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
         return attention.out_proj(found.transpose(1, 2).flatten(2))
 
@@ -111,7 +119,9 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
     """Token and position embeddings, pre-norm decoder layers, tied output weights.
 
     With `distance_bias` each head of each layer also learns how much it looks at a token by its
-    distance, as in T5 (Raffel et al. 2020), but with a number of its own for every distance.
+    distance, as in T5 (Raffel et al. 2020), but with a number of its own for every distance.  With
+    `smeared_keys` it mixes each token's key with that of the token before (Olsson et al. 2022), so
+    that one layer can find what came after the present token when it stood there before.
     """
 
     config_class = ScratchConfig

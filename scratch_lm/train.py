@@ -33,6 +33,7 @@ from scratch_lm import distillation, parallel
 from scratch_lm.batches import epoch_batches, steps_per_epoch
 from scratch_lm.cache import encoded
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
+from scratch_lm.copying import Speakers
 from scratch_lm.meter import Meter
 from scratch_lm.model import ScratchConfig, ScratchLM
 from scratch_lm.optimizer import optimizers, set_learning_rate
@@ -65,6 +66,7 @@ def train(options: ScratchOptions) -> None:
 
     end = tokenizer.eos_token_id
     learnt = distillation.lessons(teachers, end, ids) if teachers else None
+    speakers = Speakers(ids, tokenizer) if options.rename else None
     network = parallel.wrapped(model)
     if options.compile:
         network = torch.compile(network)
@@ -72,7 +74,7 @@ def train(options: ScratchOptions) -> None:
     per_epoch = steps_per_epoch(len(ids), options)
     for epoch in range(progress.epochs + 1, options.epochs + 1):
         done = progress.step - (epoch - 1) * per_epoch
-        batches = epoch_batches(ids, end, options, epoch, done)
+        batches = epoch_batches(ids, end, options, epoch, done, speakers)
         bar = tqdm(batches, f"epoch {epoch}/{options.epochs}", per_epoch, initial=done,
                    disable=None if parallel.FIRST else True)  # fmt: skip
         meter = Meter()
@@ -84,8 +86,9 @@ def train(options: ScratchOptions) -> None:
             # Dropout is drawn from a seed of each step's own, so that no state need be kept.
             seed = (options.seed << 40) + (progress.step << 10) + parallel.RANK
             torch.manual_seed(seed % 2**63)
-            lesson = learnt.at(places) if learnt else None
-            nats, tokens, norm = step(network, made, inputs, targets, options.precision, lesson)
+            lesson = learnt.at(places, targets) if learnt else None
+            batch = inputs, targets, places
+            nats, tokens, norm = step(network, made, *batch, options.precision, lesson)
             progress.step += 1
             if parallel.FIRST:
                 run.require_finite(nats, progress.step)
@@ -97,6 +100,7 @@ def train(options: ScratchOptions) -> None:
             if progress.step % LOG_STEPS == 0 or keep or last:
                 nats, tokens, seconds = meter.read()
                 progress.nats += nats
+                progress.tokens += tokens
                 progress.seconds += seconds
                 progress.characters_seen = round(progress.step / per_epoch * len(corpus.train))
                 values = {
@@ -117,10 +121,11 @@ def train(options: ScratchOptions) -> None:
             if stop and not last:
                 raise Interrupted(stop, run.record["command"])
 
-        line = {"epoch": epoch, "train_loss": progress.nats / len(ids),
+        line = {"epoch": epoch, "train_loss": progress.nats / progress.tokens,
                 "characters_seen": progress.characters_seen,
                 "seconds": round(progress.seconds, 3)}  # fmt: skip
-        progress.epochs, progress.nats, progress.seconds = epoch, 0.0, 0.0
+        progress.epochs = epoch
+        progress.nats, progress.tokens, progress.seconds = 0.0, 0, 0.0
         if parallel.FIRST:
             score = scoring.score(model, tokenizer, corpus.validation, label="validation")
             run.add_samples(sampling.samples(model, tokenizer, corpus, epoch, options.seed))
@@ -142,36 +147,39 @@ def step(
     made: list[torch.optim.Optimizer],
     inputs: torch.Tensor,
     targets: torch.Tensor,
+    places: torch.Tensor,
     precision: str = "fp32",
     lesson: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> tuple[float, int, float]:
-    """One update on a batch, (rows, context length) each; its nats, targets and gradient norm.
+    """One update on a batch, (rows, context length) each.
 
-    Where there is a `lesson`, it has its share of the loss; the nats are of the targets alone.
+    Returns the nats of the targets that are the text's own (`places` >= 0), their number, and the
+    gradient's norm.  All targets make the loss, and where there is a `lesson`, it has its share.
 
     Several processes share the rows.  Gradients are averaged over processes, and their mean is to
     be that of the whole batch's mean loss, so each process's part counts as often as there are
     processes.
     """
     counted = int((targets != IGNORED).sum())
+    own = int(((targets != IGNORED) & (places >= 0)).sum())
     device = next(network.parameters()).device
-    inputs, targets, *lesson = (
-        parallel.share(rows).to(device) for rows in (inputs, targets, *(lesson or ()))
+    inputs, targets, places, *lesson = (
+        parallel.share(rows).to(device) for rows in (inputs, targets, places, *(lesson or ()))
     )
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         logits = network(inputs).logits.float()
     nats = F.cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
     )
-    loss = nats
+    loss = nats.sum()
     if lesson:
-        loss = torch.lerp(nats, distillation.nats(logits, targets, *lesson), distillation.SHARE)
+        loss = torch.lerp(loss, distillation.nats(logits, targets, *lesson), distillation.SHARE)
     (loss * (parallel.PROCESSES / counted)).backward()
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP).item()
     for optimizer in made:
         optimizer.step()
         optimizer.zero_grad()
-    return parallel.total(nats.detach()), counted, norm
+    return parallel.total(nats.detach()[places.flatten() >= 0].sum()), own, norm
 
 
 def prepare(corpus: corpora.Corpus, options: ScratchOptions) -> tuple[GPT2Tokenizer, np.ndarray]:
@@ -222,6 +230,7 @@ def build(options: ScratchOptions, end_of_text: int) -> ScratchLM:
             intermediate_size=options.feed_forward,
             dropout=options.dropout,
             distance_bias=options.distance_bias,
+            smeared_keys=options.smeared_keys,
             initializer_range=options.init_std,
             bos_token_id=end_of_text,
             eos_token_id=end_of_text,
