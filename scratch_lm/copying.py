@@ -43,9 +43,10 @@ class Speakers:
     after an empty one."""
 
     def __init__(self, ids: np.ndarray, tokenizer: PreTrainedTokenizerBase) -> None:
-        tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-        capitals = np.array([token.lstrip("Ġ").isalpha() and token.isupper() for token in tokens])
-        line, colon = (tokenizer.convert_tokens_to_ids(token) for token in ("Ċ", ":"))
+        spelled = [tokenizer.decode(token) for token in range(len(tokenizer))]
+        capitals = np.array([each == " " or (each.strip(" ").isalpha() and each.isupper())
+                             for each in spelled])  # fmt: skip
+        line, colon = spelled.index("\n"), spelled.index(":")
         lines = np.flatnonzero((ids[:-1] == line) & (ids[1:] == line)) + 2
         self.ids, spans = ids, []
         for start in lines:
