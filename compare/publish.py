@@ -109,7 +109,8 @@ def stage(target: Path, repo: str, run: dict[str, Any], results: dict[str, Any])
     context_length = config.get("n_positions") or config.get("max_position_embeddings", 200)
     shape = ("n_layer", "n_head", "n_embd", "n_inner", "n_positions", "num_hidden_layers",
              "num_attention_heads", "hidden_size", "intermediate_size", "max_position_embeddings",
-             "vocab_size", "activation_function", "distance_bias", "dropout")  # fmt: skip
+             "vocab_size", "activation_function", "distance_bias", "smeared_keys",
+             "dropout")  # fmt: skip
     card = render(
         "card.md.jinja",
         repo=repo,

@@ -95,14 +95,22 @@ def report(options: ReportOptions) -> None:
 
 
 def taught(rows: list[models.Row]) -> list[str]:
-    """A sentence for each row whose runs learnt from other runs' models too."""
-    return [
-        f"{row.name} learnt from the training split and from what {len(sha256)} models of "
-        "this track, trained on the same split, expect there: their own training is not in its "
-        "cost."
-        for row in rows
-        if row.trained and (sha256 := row.runs[0].get("teachers_sha256"))
-    ]
+    """Sentences on the rows whose runs learnt from more than the training split's text."""
+    notes = []
+    for row in rows:
+        run = row.runs[0]
+        if row.trained and (teachers := run.get("teachers_sha256")):
+            notes.append(
+                f"{row.name} learnt from the training split and from what {len(teachers)} models "
+                "of this track, trained on the same split, expect there: their own training is not "
+                "in its cost."
+            )
+        if row.trained and run["config"].get("drills"):
+            notes.append(
+                f"{row.name} learnt to copy from rows of random tokens, too: they are in its "
+                "seconds, not in its operations."
+            )
+    return notes
 
 
 def _recital(measured: Mapping[str, Measured], corpus: Corpus) -> list[dict[str, Any]]:

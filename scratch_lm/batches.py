@@ -12,7 +12,7 @@ import torch
 
 from compare.blocks import IGNORED, blocks
 from scratch_lm.config import ScratchOptions
-from scratch_lm.copying import Speakers, drill, drills
+from scratch_lm.copying import EVERY, Speakers, drill
 
 
 def steps_per_epoch(tokens: int, options: ScratchOptions) -> int:
@@ -31,7 +31,7 @@ def epoch_batches(
     """Inputs, targets and the targets' places in `ids`, for each step after the first `done`.
 
     (rows, context length) int64 each.  A target that is not the text's own has place -1: an
-    invented name of one of the `speakers`, or a drill, whose rows come after the batch's.
+    invented name of one of the `speakers`, or a drill, whose row comes after the batch's.
 
     Borders between blocks and the order of blocks are drawn anew for each epoch, from the seed and
     the epoch alone, so a resumed epoch is the same as an unbroken one.
@@ -43,7 +43,6 @@ def epoch_batches(
     first = int(torch.randint(least, length + 1, (), generator=generator))
     rows = blocks(ids, length, end_of_text, first)
     order = torch.randperm(len(rows), generator=generator).numpy()
-    before = (epoch - 1) * steps_per_epoch(len(ids), options)
     for number in range(done, steps_per_epoch(len(ids), options)):
         batch = order[number * options.batch_size : (number + 1) * options.batch_size]
         parts = *rows[batch], rows.places(batch)
@@ -51,10 +50,9 @@ def epoch_batches(
         if speakers:
             for row in np.flatnonzero(rng.random(len(batch)) < options.rename):
                 _rename(*(part[row] for part in parts), speakers, rng)
-        if options.drills and (more := drills(before + number, len(batch))):
-            exercise = drill(more, length, options.vocabulary, rng)
-            nowhere = np.full((more, length), -1)
-            parts = map(np.concatenate, zip(parts, (*exercise, nowhere), strict=True))
+        if options.drills and number % EVERY == 0:
+            exercise = drill(1, length, options.vocabulary, rng)
+            parts = map(np.concatenate, zip(parts, exercise, strict=True))
         yield tuple(map(torch.from_numpy, parts))
 
 

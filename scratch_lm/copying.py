@@ -7,27 +7,28 @@ name comes back a hundred times, and a play with other names is then read withou
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from compare.blocks import IGNORED
+from scratch_lm.config import ScratchOptions
 
-FIRST_STEPS = 200  # with as many drills as blocks of text: enough to learn copying
-EVERY = 3  # steps; one drill at each such step afterwards, so that it is not unlearnt
+FIRST_STEPS = 200  # of drills alone, before the text: enough to learn copying
+EVERY = 3  # steps; one drill among the text's rows at each such step, so that it is not unlearnt
 SHORTEST = 8  # tokens in a drill before they repeat
-
-
-def drills(step: int, rows: int) -> int:
-    """How many rows of drill go with `rows` blocks of text at a step of the training."""
-    return rows if step < FIRST_STEPS else int(step % EVERY == 0)
 
 
 def drill(
     rows: int, length: int, vocabulary: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets, (rows, length) int64 each: random tokens, over and over.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs, targets and places, (rows, length) int64 each: random tokens, over and over.
 
-    The targets of their first round, which nobody could know, are IGNORED.
+    The targets of their first round, which nobody could know, are IGNORED.  All places are -1:
+    these tokens are not the text's.
     """
     tokens = np.empty((rows, length + 1), np.int64)
     periods = rng.integers(SHORTEST, max(SHORTEST + 1, length * 3 // 4), rows)
@@ -35,7 +36,15 @@ def drill(
         row[:] = np.resize(rng.integers(0, vocabulary, period), length + 1)
     targets = tokens[:, 1:].copy()
     targets[np.arange(length) < periods[:, None] - 1] = IGNORED
-    return tokens[:, :-1], targets
+    return tokens[:, :-1], targets, np.full_like(targets, -1)
+
+
+def first_drills(options: ScratchOptions) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Batches of drills, one for each of the FIRST_STEPS."""
+    rng = np.random.default_rng([options.seed, 0])
+    for _ in range(FIRST_STEPS):
+        parts = drill(options.batch_size, options.context_length, options.vocabulary, rng)
+        yield tuple(map(torch.from_numpy, parts))
 
 
 class Speakers:

@@ -16,6 +16,7 @@ if __name__ == "__main__":  # before torch is imported, so that --help answers a
     options = cli.parse(ScratchOptions, PRESETS)
 
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from scratch_lm import distillation, parallel
 from scratch_lm.batches import epoch_batches, steps_per_epoch
 from scratch_lm.cache import encoded
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
-from scratch_lm.copying import Speakers
+from scratch_lm.copying import FIRST_STEPS, Speakers, first_drills
 from scratch_lm.meter import Meter
 from scratch_lm.model import ScratchConfig, ScratchLM
 from scratch_lm.optimizer import optimizers, set_learning_rate
@@ -72,6 +73,16 @@ def train(options: ScratchOptions) -> None:
         network = torch.compile(network)
     interruption = Interruption()
     per_epoch = steps_per_epoch(len(ids), options)
+    if options.drills and not progress.step:
+        began = time.perf_counter()
+        bar = tqdm(first_drills(options), "drills", FIRST_STEPS, leave=False,
+                   disable=None if parallel.FIRST else True)  # fmt: skip
+        for number, batch in enumerate(bar):
+            set_learning_rate(made, number, options.epochs * per_epoch, options.warmup_steps)
+            step(network, made, *batch, options.precision)
+            if stop := interruption.anywhere():  # before the first checkpoint: all begins anew
+                raise Interrupted(stop, run.record["command"])
+        progress.seconds = time.perf_counter() - began
     for epoch in range(progress.epochs + 1, options.epochs + 1):
         done = progress.step - (epoch - 1) * per_epoch
         batches = epoch_batches(ids, end, options, epoch, done, speakers)

@@ -13,7 +13,7 @@ from compare.blocks import IGNORED
 from compare.encoding import token_ids
 from scratch_lm.batches import epoch_batches
 from scratch_lm.config import ScratchOptions
-from scratch_lm.copying import FIRST_STEPS, SHORTEST, Speakers, drill
+from scratch_lm.copying import FIRST_STEPS, SHORTEST, Speakers, drill, first_drills
 from scratch_lm.optimizer import optimizers, set_learning_rate
 from scratch_lm.tokenizer import train_tokenizer
 from scratch_lm.train import build, step
@@ -64,7 +64,8 @@ def play() -> tuple[np.ndarray, Speakers]:
 
 
 def test_every_counted_target_of_a_drill_stood_one_round_before() -> None:
-    inputs, targets = drill(200, 40, 1000, np.random.default_rng(1))
+    inputs, targets, places = drill(200, 40, 1000, np.random.default_rng(1))
+    assert (places == -1).all()
     for row in range(200):
         first = int(np.flatnonzero(targets[row] != IGNORED)[0])
         assert SHORTEST - 1 <= first <= 30
@@ -127,18 +128,18 @@ def test_batches_keep_apart_what_is_not_the_text(mini_text: Path) -> None:
 
 def test_a_model_with_smeared_keys_learns_to_copy_from_drills() -> None:
     options = ScratchOptions(
-        vocabulary=300, context_length=48, layers=2, width=64, heads=4, feed_forward=64,
-        init_std=0.05, smeared_keys=True, optimizer="muon", learning_rate=3e-3,
+        batch_size=16, vocabulary=300, context_length=48, layers=2, width=64, heads=4,
+        feed_forward=64, init_std=0.05, smeared_keys=True, optimizer="muon", learning_rate=3e-3,
         muon_learning_rate=0.03,
     )  # fmt: skip
     torch.manual_seed(1)
     model = build(options, 0)
-    made, rng = optimizers(model, options), np.random.default_rng(1)
-    for at in range(FIRST_STEPS):
+    made = optimizers(model, options)
+    for at, batch in enumerate(first_drills(options)):
         set_learning_rate(made, at, 2 * FIRST_STEPS, 20)
-        rows = [torch.from_numpy(part) for part in drill(16, 48, 300, rng)]
-        step(model, made, *rows, torch.zeros(16, 48))
-    inputs, targets = (torch.from_numpy(part) for part in drill(64, 48, 300, rng))
+        step(model, made, *batch)
+    fresh = drill(64, 48, 300, np.random.default_rng(7))
+    inputs, targets, _ = map(torch.from_numpy, fresh)
     with torch.inference_mode():
         logits = model(inputs).logits
     nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)

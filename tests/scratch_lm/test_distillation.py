@@ -36,11 +36,22 @@ def test_lessons_are_the_mean_of_what_the_teachers_expect(
     text, tokenizer = mini_text.read_text()[:5000], loaded[0][1]
     ids = token_ids(tokenizer, text).astype(np.int64)
     lessons = distillation.lessons(folders, tokenizer.eos_token_id, ids)
-    tokens, probabilities = lessons.at(torch.arange(len(ids)))
+    tokens, probabilities = lessons.at(torch.arange(len(ids)), torch.from_numpy(ids))
     found = probabilities[tokens == torch.from_numpy(ids)[:, None]]
     expected = np.mean([np.exp(-scoring.score(*pair, text).nats) for pair in loaded], axis=0)
     assert found.numpy() == pytest.approx(expected, rel=2e-3, abs=1e-6)  # kept in float16
     assert probabilities.sum(-1).numpy() == pytest.approx(1, abs=5e-3)
+
+
+def test_of_what_is_not_in_the_text_only_the_target_is_known() -> None:
+    lessons = distillation.Lessons(
+        np.array([[3, 4], [5, 6]], np.int32), np.array([[0.75, 0.25], [0.5, 0.25]], np.float16)
+    )
+    tokens, probabilities = lessons.at(
+        torch.tensor([[1, -1], [-1, 0]]), torch.tensor([[5, 9], [IGNORED, 3]])
+    )
+    assert probabilities.tolist() == [[[0.5, 0.25], [1, 0]], [[1, 0], [0.75, 0.25]]]
+    assert tokens[0, 0].tolist() == [5, 6] and tokens[0, 1, 0] == 9 and tokens.min() >= 0
 
 
 def test_loss_is_cross_entropy_with_what_the_teachers_expect() -> None:
@@ -57,7 +68,8 @@ def test_a_taught_run_names_its_teachers_and_resumes_to_the_same_weights(
     school: Place, mini_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled", "--seed", "3",
-               "--teachers", *TEACHERS, "--checkpoint-steps", "20"]  # fmt: skip
+               "--teachers", *TEACHERS, "--checkpoint-steps", "20", "--drills",
+               "--rename", "0.5"]  # fmt: skip
     run = school.path / "runs/scratch_lm/course-seed3"
     school.kill_when((run / "checkpoint/state.safetensors").exists, *command)
     school.run(*command, "--resume")
@@ -70,8 +82,9 @@ def test_a_taught_run_names_its_teachers_and_resumes_to_the_same_weights(
     assert len(json.loads((run / "run.json").read_text())["teachers_sha256"]) == 2
     monkeypatch.chdir(school.path)
     notes = report.taught(models.rows(*finished.study()))
-    assert len(notes) == 1 and notes[0].startswith("Scratch (course) learnt from")
-    assert "what 2 models of this track" in notes[0]
+    taught = [note for note in notes if "what 2 models of this track" in note]
+    assert len(taught) == 1 and taught[0].startswith("Scratch (course) learnt from")
+    assert sum("learnt to copy from rows of random tokens" in note for note in notes) == 2
 
 
 def test_teachers_that_cannot_teach_are_refused(school: Place, mini_text: Path) -> None:

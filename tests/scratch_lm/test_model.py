@@ -15,18 +15,19 @@ from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.model import ScratchConfig, ScratchLM
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["places", "distances"])
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "tuned"])
 def model(request: pytest.FixtureRequest) -> ScratchLM:
     set_seed(0)
     config = ScratchConfig(
         vocab_size=50, max_position_embeddings=12, num_hidden_layers=3, hidden_size=16,
         num_attention_heads=4, intermediate_size=32, initializer_range=0.5,
-        distance_bias=request.param,
+        distance_bias=request.param, smeared_keys=request.param,
     )  # fmt: skip
     model = ScratchLM(config).eval()
     for layer in model.decoder.layers:
         if layer.distance_bias is not None:
             torch.nn.init.normal_(layer.distance_bias)  # zeros at first
+            torch.nn.init.normal_(layer.smear)
     return model
 
 
@@ -122,7 +123,7 @@ def test_parameters_are_counted_before_the_model_is_built(preset: str) -> None:
         vocab_size=options.vocabulary, max_position_embeddings=options.context_length,
         num_hidden_layers=options.layers, hidden_size=options.width,
         num_attention_heads=options.heads, intermediate_size=options.feed_forward,
-        distance_bias=options.distance_bias,
+        distance_bias=options.distance_bias, smeared_keys=options.smeared_keys,
     )  # fmt: skip
     assert options.parameters == ScratchLM(config).num_parameters() < 1_000_000
 

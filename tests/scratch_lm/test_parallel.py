@@ -14,7 +14,7 @@ from tests.conftest import SCRATCH, Place
 
 RUN = Path("runs/scratch_lm/course-seed1")
 # Batches of 7 rows for 2 processes: never the same share, and of the last batch one may get none.
-COMMAND = [*SCRATCH, "--batch-size", "7", "--tracking", "disabled"]
+COMMAND = [*SCRATCH, "--batch-size", "7", "--drills", "--rename", "0.5", "--tracking", "disabled"]
 
 
 def losses(run: Path) -> list[float]:
