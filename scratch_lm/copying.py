@@ -19,7 +19,7 @@ from scratch_lm.config import ScratchOptions
 
 FIRST_STEPS = 200  # of drills alone, before the text: enough to learn copying
 EVERY = 3  # steps; one drill among the text's rows at each such step, so that it is not unlearnt
-SHORTEST = 8  # tokens in a drill before they repeat
+SHORTEST = 8  # tokens in a drill before they repeat, where a context has room for two rounds
 
 
 def drill(
@@ -31,7 +31,8 @@ def drill(
     these tokens are not the text's.
     """
     tokens = np.empty((rows, length + 1), np.int64)
-    periods = rng.integers(SHORTEST, max(SHORTEST + 1, length * 3 // 4), rows)
+    shortest = min(SHORTEST, length // 2)
+    periods = rng.integers(shortest, max(shortest + 1, length * 3 // 4), rows)
     for row, period in zip(tokens, periods, strict=True):
         row[:] = np.resize(rng.integers(0, vocabulary, period), length + 1)
     targets = tokens[:, 1:].copy()

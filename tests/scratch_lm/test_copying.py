@@ -63,13 +63,14 @@ def play() -> tuple[np.ndarray, Speakers]:
     return ids, speakers
 
 
-def test_every_counted_target_of_a_drill_stood_one_round_before() -> None:
-    inputs, targets, places = drill(200, 40, 1000, np.random.default_rng(1))
+@pytest.mark.parametrize("length", [2, 9, 40])
+def test_every_counted_target_of_a_drill_stood_one_round_before(length: int) -> None:
+    inputs, targets, places = drill(200, length, 1000, np.random.default_rng(1))
     assert (places == -1).all()
     for row in range(200):
         first = int(np.flatnonzero(targets[row] != IGNORED)[0])
-        assert SHORTEST - 1 <= first <= 30
-        assert (targets[row, first:] == inputs[row, : 40 - first]).all()
+        assert min(SHORTEST, length // 2) - 1 <= first < length * 3 / 4
+        assert (targets[row, first:] == inputs[row, : length - first]).all()
         assert len(set(inputs[row, : first + 1])) > first * 0.8  # random, before it repeats
 
 
