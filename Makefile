@@ -1,4 +1,4 @@
-# make study        both tracks, report and staged publication, from a bare clone (about 10 minutes)
+# make study        both tracks, report and staged publication, from a bare clone
 # make study-full   three seeds, preset record, LoRA and the control as well: what made reports/
 # make test         the fast test suite
 # make bench        speed of both tracks, as ratios
