@@ -91,16 +91,20 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
         return tgt + self._ff_block(self.norm3(tgt))
 
     def _biased(self, mask: Tensor) -> Tensor:
-        """(heads, rows, time): the mask (rows, time) plus what each head makes of each distance."""
+        """The mask (rows, time) with what each head makes of each distance: (heads, rows, time).
+
+        Each row is the one after it, shifted: no gather, whose gradient is slow on a CPU.
+        """
         rows, time = mask.shape
-        places = torch.arange(time, device=mask.device)
-        distances = (places[time - rows :, None] - places).clamp(min=0)
-        return mask + self.distance_bias[:, distances]
+        nearest_last = self.distance_bias[:, :time].flip(-1)
+        line = F.pad(nearest_last, (0, rows - 1), value=-torch.inf)  # and then what is to come
+        return line.unfold(-1, time, 1).flip(1)
 
     def _attend(self, x: Tensor, mask: Tensor, past: Cache | None) -> Tensor:
         """`self.self_attn` of `x`, and of the past: its keys and values come first.
 
-        `nn.MultiheadAttention` has no place for a past, and wants a copy of the mask for each row.
+        `nn.MultiheadAttention` has no place for a past, and wants a copy of the mask for each row;
+        `scaled_dot_product_attention` is slower on a CPU where the mask is learned.
         """
         attention = self.self_attn
         projected = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
@@ -111,7 +115,8 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
         if self.smear is not None:
             before = F.pad(keys[..., :-1, :], (0, 0, 1, 0))
             keys = torch.lerp(keys, before, self.smear.sigmoid())
-        found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        scores = queries * queries.shape[-1] ** -0.5 @ keys.transpose(-1, -2) + mask
+        found = scores.softmax(-1) @ values
         return attention.out_proj(found.transpose(1, 2).flatten(2))
 
 
