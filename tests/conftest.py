@@ -28,6 +28,13 @@ SCRATCH = ["scratch_lm.train", "--vocabulary", "400", "--context-length", "32", 
 FINETUNE = ["gpt2_finetune.train", "--epochs", "3", "--batch-tokens", "256"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests stay in one process, and so do all that need the study: it is made once."""
+    for item in items:
+        group = "study" if "study" in item.fixturenames else "/".join(item.path.parts[-2:])
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 class Place:
     """A working directory, and an environment without network, accounts or a warm cache."""
 

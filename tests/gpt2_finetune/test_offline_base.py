@@ -46,6 +46,7 @@ def test_stand_in_knows_shakespeare_it_has_not_read(tiny_shakespeare: str) -> No
     assert scoring.score(model, tokenizer, text).summary()["bits_per_byte"] < 2.1
 
 
+@pytest.mark.slow
 def test_the_builder_leaves_a_checkpoint_and_says_how_it_was_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

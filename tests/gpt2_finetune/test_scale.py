@@ -53,7 +53,7 @@ def test_less_memory_same_losses(
 @pytest.mark.parametrize(
     "launcher",
     [
-        TORCHRUN,
+        pytest.param(TORCHRUN, marks=pytest.mark.slow),
         pytest.param(ACCELERATE, marks=pytest.mark.slow),
         pytest.param(FSDP, marks=pytest.mark.slow),
     ],

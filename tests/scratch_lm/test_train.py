@@ -57,7 +57,7 @@ def test_history_and_samples_follow_the_contract(study: Place) -> None:
     assert all(len(sample["text"]) == 300 for sample in samples)
 
 
-@pytest.mark.parametrize("lines_before", [1, 7])
+@pytest.mark.parametrize("lines_before", [7, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_run_resumes_to_the_same_weights_and_history(
     place: Place, mini_text: Path, lines_before: int
 ) -> None:
