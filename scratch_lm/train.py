@@ -35,7 +35,7 @@ from scratch_lm.batches import epoch_batches, steps_per_epoch
 from scratch_lm.cache import encoded
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.copying import FIRST_STEPS, Speakers, first_drills
-from scratch_lm.memory import keep_freed_memory
+from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.meter import Meter
 from scratch_lm.model import ScratchConfig, ScratchLM
 from scratch_lm.optimizer import optimizers, set_learning_rate
