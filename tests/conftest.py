@@ -19,6 +19,7 @@ from compare import plays
 settings.register_profile("study", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("study")
 
+KILLED_AT = Path(__file__).parent / "killed_at.py"
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there: the network, cut
 
 # A miniature configuration: seconds instead of minutes.
@@ -69,7 +70,11 @@ class Place:
         return lines[-1]
 
     def kill_when(self, ready: Callable[[], bool], *arguments: object) -> None:
-        """Start `python -m <arguments>` and SIGKILL it as soon as `ready()`."""
+        """Start `python -m <arguments>` and SIGKILL it as soon as `ready()`.
+
+        The command must take so long that it cannot end before `ready` is asked again; where a
+        file event tells the moment, `kill_at` needs no such margin.
+        """
         process = subprocess.Popen(
             self._command(arguments), cwd=self.path, env=self.environment,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -79,6 +84,14 @@ class Place:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+    def kill_at(self, event: str, name: str, count: int, *arguments: object) -> None:
+        """Run `python -m <arguments>` up to an event of a file; see `tests/killed_at.py`."""
+        done = subprocess.run(
+            [sys.executable, KILLED_AT, event, name, str(count), *map(str, arguments)],
+            cwd=self.path, env=self.environment, capture_output=True, text=True, timeout=240,
+        )  # fmt: skip
+        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
     @staticmethod
     def _command(arguments: tuple[object, ...]) -> list[str]:

@@ -71,7 +71,7 @@ def test_a_taught_run_names_its_teachers_and_resumes_to_the_same_weights(
                "--teachers", *TEACHERS, "--checkpoint-steps", "20", "--drills",
                "--rename", "0.5"]  # fmt: skip
     run = school.path / "runs/scratch_lm/course-seed3"
-    school.kill_when((run / "checkpoint/state.safetensors").exists, *command)
+    school.kill_at("os.rename", "state.safetensors", 2, *command)
     school.run(*command, "--resume")
     school.run(*command)
     resumed, straight = (

@@ -63,11 +63,8 @@ def test_killed_run_resumes_to_the_same_weights_and_history(
 ) -> None:
     command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled"]
     command += ["--checkpoint-steps", "20"]
-    history = place.path / RUN / "history.jsonl"
-    place.kill_when(
-        lambda: history.exists() and len(history.read_text().splitlines()) >= lines_before,
-        *command,
-    )
+    place.kill_at("open", "history.jsonl", lines_before + 1, *command)
+    assert len(lines(place.path / RUN / "history.jsonl")) == lines_before
     assert json.loads((place.path / RUN / "run.json").read_text())["status"] == "running"
     assert "resumed" in place.run(*command, "--resume").stdout
     place.run(*command)
@@ -88,8 +85,7 @@ def test_resume_of_a_complete_run_does_nothing(study: Place, mini_text: Path) ->
 
 def test_resume_under_another_configuration_is_refused(place: Place, mini_text: Path) -> None:
     command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled"]
-    history = place.path / RUN / "history.jsonl"
-    place.kill_when(history.exists, *command)
+    place.kill_at("open", "history.jsonl", 2, *command)
     line = place.refused(*command, "--dropout", "0.1", "--resume")
     assert "dropout was 0.0 and is now 0.1" in line
 
