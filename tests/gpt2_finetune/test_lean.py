@@ -10,7 +10,7 @@ import torch
 
 from compare import models
 from gpt2_finetune import lean as lean_module
-from gpt2_finetune.lean import lean
+from gpt2_finetune.lean import chunked_loss, lean
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def batch() -> dict[str, torch.Tensor]:
 def test_loss_and_gradients_are_those_of_the_library(
     tiny_base: Path, batch: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lean_module, "PIECE", 50)  # 192 tokens: three pieces and a rest
+    monkeypatch.setattr(lean_module, "CHUNK_TOKENS", 50)  # 192 tokens: three chunks and a rest
     plain, _ = models.load(tiny_base)
     changed = copy.deepcopy(plain)
     lean(changed)
@@ -55,3 +55,21 @@ def test_logits_come_in_evaluation_but_not_in_training(
     torch.testing.assert_close(changed(ids).logits, plain(ids).logits)
     changed.train()
     assert changed(**batch).logits.shape == (3, 64, 32)  # the width: nothing of 300 columns
+
+
+def test_the_loss_in_bf16_is_the_fp32_sum_over_the_same_logits_but_for_rounding() -> None:
+    """The mean of 1,280 values, each rounded to 1 in 256; their sum in bf16 is off by 32 of 8,000.
+
+    The standard error is 2**-8 / sqrt(12) / sqrt(1280) = 3e-5 of the loss.
+    """
+    torch.manual_seed(0)
+    hidden, head = torch.randn(2, 640, 16), torch.nn.Linear(16, 300, bias=False)
+    targets = torch.randint(300, (2, 640))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = chunked_loss(head, hidden, targets, targets, torch.tensor(1))
+        logits = torch.nn.functional.linear(hidden, head.weight).float()
+    expected = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), reduction="sum"
+    )
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected, rtol=2e-4, atol=0)
