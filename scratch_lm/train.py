@@ -35,6 +35,7 @@ from scratch_lm.batches import epoch_batches, steps_per_epoch
 from scratch_lm.cache import encoded
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.copying import FIRST_STEPS, Speakers, first_drills
+from scratch_lm.dropout import dropout_seed
 from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.meter import Meter
 from scratch_lm.model import ScratchConfig, ScratchLM
@@ -96,9 +97,7 @@ def train(options: ScratchOptions) -> None:
             learning_rate = set_learning_rate(
                 made, progress.step, options.epochs * per_epoch, options.warmup_steps
             )
-            # Dropout is drawn from a seed of each step's own, so that no state need be kept.
-            seed = (options.seed << 40) + (progress.step << 10) + parallel.RANK
-            torch.manual_seed(seed % 2**63)
+            torch.manual_seed(dropout_seed(options.seed, progress.step, parallel.RANK))
             lesson = learnt.at(places, targets) if learnt else None
             batch = inputs, targets, places
             nats, tokens, norm = step(network, made, *batch, options.precision, lesson)

@@ -62,7 +62,7 @@ def test_killed_run_resumes_to_the_same_weights_and_history(
     place: Place, mini_text: Path, lines_before: int
 ) -> None:
     command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled"]
-    command += ["--checkpoint-steps", "20"]
+    command += ["--checkpoint-steps", "20", "--dropout", "0.1"]
     place.kill_at("open", "history.jsonl", lines_before + 1, *command)
     assert len(lines(place.path / RUN / "history.jsonl")) == lines_before
     assert json.loads((place.path / RUN / "run.json").read_text())["status"] == "running"
