@@ -47,6 +47,8 @@ class StudyOptions:
     """W&B project; give both tracks the same one."""
     tracking: Literal["auto", "online", "offline", "disabled"] = "auto"
     """W&B mode; auto is online when logged in and reachable, else offline."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; auto is an NVIDIA or AMD GPU (cuda), an Apple GPU (mps), or else the CPU."""
     resume: bool = False
     """Continue this command's unfinished run; do nothing if its newest run is complete."""
 

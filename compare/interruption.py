@@ -30,7 +30,8 @@ class Interruption:
 
         if not distributed.is_initialized():
             return self.signal
-        box = torch.tensor(self.signal, device="cuda" if torch.cuda.is_available() else "cpu")
+        on_gpu = distributed.get_backend() == "nccl"
+        box = torch.tensor(self.signal, device="cuda" if on_gpu else "cpu")
         distributed.all_reduce(box, distributed.ReduceOp.MAX)
         return int(box)
 

@@ -73,7 +73,8 @@ def sample(
     device = model.device
     was_training = model.training
     model.eval()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    forked = {} if device.type == "cpu" else {"device_type": device.type}
+    with torch.random.fork_rng([] if device.type == "cpu" else [device], **forked):
         torch.manual_seed(settings.seed)
         while len(text := tokenizer.decode(ids[start:])) < settings.characters:
             keep = ids if len(ids) < context_length else ids[-(context_length // 2) :]

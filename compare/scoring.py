@@ -116,7 +116,7 @@ def score(
             targets = torch.stack([sequence[begin + 1 : end + 1] for begin, _, end in batch]).long()
             logits = model(input_ids=inputs).logits.float()
             losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-            losses = losses.view(targets.shape).double().cpu().numpy()
+            losses = losses.view(targets.shape).cpu().double().numpy()  # mps has no float64
             for row, (begin, first, end) in zip(losses, batch, strict=True):
                 nats[first - 1 : end] = row[first - 1 - begin :]
                 bar.update(end - first + 1)

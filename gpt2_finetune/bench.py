@@ -45,6 +45,7 @@ from transformers import (
 from transformers.utils import logging
 
 from compare.cost import training_flops
+from compare.device import choose_device
 from gpt2_finetune import defaults
 from gpt2_finetune.base import with_dropout
 from gpt2_finetune.lean import lean
@@ -65,7 +66,8 @@ class _Clock(TrainerCallback):
 
 def bench(options: BenchOptions) -> None:
     logging.set_verbosity_error()
-    precision = defaults.precision()
+    device = choose_device()
+    precision = defaults.precision(device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     config = GPT2Config()
     model = AutoModelForCausalLM.from_config(with_dropout(GPT2Config(), 0.1))
@@ -75,8 +77,7 @@ def bench(options: BenchOptions) -> None:
     ours = _fastest_step(model, options.steps, bf16=precision == "bf16")
     plain = _fastest_step(AutoModelForCausalLM.from_config(config), options.steps)
     peak = _product_speed(dtype)
-    print(f"device                        {'GPU' if torch.cuda.is_available() else 'CPU'}, "
-          f"{torch.get_num_threads()} threads")  # fmt: skip
+    print(f"device                        {device.type}, {torch.get_num_threads()} threads")
     print(f"matrix product, {precision}          {peak / 1e9:.0f} GFLOP/s (2048 x 2048)")
     print(f"this track, {precision}              {tokens / ours:.0f} tokens/s, "
           f"{flops / ours / 1e9:.0f} GFLOP/s = {flops / ours / peak:.0%} of it")  # fmt: skip
@@ -97,7 +98,7 @@ def _fastest_step(model: Any, steps: int, **settings: Any) -> float:
                 folder,
                 per_device_train_batch_size=ROWS,
                 max_steps=steps,
-                use_cpu=not torch.cuda.is_available(),
+                use_cpu=choose_device().type == "cpu",
                 save_strategy="no",
                 remove_unused_columns=False,
                 report_to="none",
@@ -115,9 +116,7 @@ def _fastest_step(model: Any, steps: int, **settings: Any) -> float:
 def _product_speed(dtype: torch.dtype) -> float:
     """Floating-point operations a second of a matrix product."""
     size, seconds = 2048, []
-    matrix = torch.randn(
-        size, size, dtype=dtype, device="cuda" if torch.cuda.is_available() else "cpu"
-    )
+    matrix = torch.randn(size, size, dtype=dtype, device=choose_device())
     for _ in range(20):
         began = time.perf_counter()
         (matrix @ matrix)[0, 0].item()

@@ -26,6 +26,7 @@ from transformers.trainer_callback import TrainerState
 
 from compare import corpus as corpora
 from compare import runs, scoring, started, tracking
+from compare.device import choose_device
 from gpt2_finetune import defaults, low_rank
 from gpt2_finetune.base import load_base
 from gpt2_finetune.callbacks import (
@@ -42,8 +43,9 @@ from gpt2_finetune.trainer import ScoringTrainer
 def train(options: FinetuneOptions) -> None:
     """Fine-tune, evaluate after every epoch, and save the best epoch's model."""
     # One, or those of torchrun and accelerate launch.
-    processes = PartialState(cpu=not torch.cuda.is_available())
-    if torch.cuda.device_count() > 1 and processes.num_processes == 1:
+    device = choose_device(options.device)
+    processes = PartialState(cpu=device.type == "cpu")
+    if device.type == "cuda" and torch.cuda.device_count() > 1 and processes.num_processes == 1:
         raise cli.Misuse(
             f"there are {torch.cuda.device_count()} GPUs and one process: start it with "
             "torchrun --nproc-per-node N -m gpt2_finetune.train, or set CUDA_VISIBLE_DEVICES=0"
@@ -66,7 +68,7 @@ def train(options: FinetuneOptions) -> None:
     options = replace(
         options,
         learning_rate=options.learning_rate or rate,
-        precision=defaults.precision() if options.precision == "auto" else options.precision,
+        precision=defaults.precision(device) if options.precision == "auto" else options.precision,
     )
     context_length = scoring.context_of(model)
     parts = options.accumulation * processes.num_processes
@@ -111,7 +113,7 @@ def train(options: FinetuneOptions) -> None:
             per_device_train_batch_size=rows // parts,
             gradient_accumulation_steps=options.accumulation,
             activation_checkpointing=options.gradient_checkpointing,
-            use_cpu=not torch.cuda.is_available(),
+            use_cpu=device.type == "cpu",
             ddp_find_unused_parameters=False,
             learning_rate=options.learning_rate,
             lr_scheduler_type="cosine",
@@ -127,7 +129,7 @@ def train(options: FinetuneOptions) -> None:
             logging_steps=20,
             logging_nan_inf_filter=False,
             remove_unused_columns=False,
-            dataloader_pin_memory=torch.cuda.is_available(),
+            dataloader_pin_memory=device.type == "cuda",
             report_to="none",
             disable_tqdm=True,  # RecordCallback shows the same as the scratch track
             log_level="error",

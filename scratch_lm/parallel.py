@@ -19,14 +19,13 @@ PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
 FIRST = RANK == 0  # the process that keeps the record
 
 
-def join() -> torch.device:
-    """This process's device, after it has found the others."""
-    if torch.cuda.is_available():
+def join(device: torch.device) -> None:
+    """Find the other processes, if there are any, and take a GPU of this process's own."""
+    if device.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     if PROCESSES > 1:
-        distributed.init_process_group()  # gloo for what is on the CPU, nccl for GPUs
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(distributed.destroy_process_group)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def wrapped(model: nn.Module) -> nn.Module:

@@ -29,6 +29,7 @@ from transformers import GPT2Tokenizer
 from compare import corpus as corpora
 from compare import models, runs, sampling, scoring, started, tracking
 from compare.blocks import IGNORED
+from compare.device import choose_device
 from compare.interruption import Interrupted, Interruption
 from scratch_lm import distillation, parallel
 from scratch_lm.batches import epoch_batches, steps_per_epoch
@@ -50,7 +51,8 @@ def train(options: ScratchOptions) -> None:
     corpus = corpora.load(options.corpus)
     tokenizer, ids = prepare(corpus, options)
     teachers = distillation.folders(options.teachers, corpus, tokenizer)
-    device = parallel.join()
+    device = choose_device(options.device)
+    parallel.join(device)
     torch.manual_seed(options.seed)
     model = build(options, tokenizer.eos_token_id).to(device)
     made = optimizers(model, options)
