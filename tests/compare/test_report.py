@@ -216,12 +216,19 @@ def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> N
         assert {"README.md", "model.safetensors", "config.json", "tokenizer.json",
                 "samples.jsonl"} <= {path.name for path in folder.iterdir()}  # fmt: skip
         card = ModelCard.load(folder / "README.md")
-        assert card.data.library_name == "transformers" and card.data.license == "mit"
+        assert card.data.library_name == "transformers"
+        assert card.data.license is None  # of a user's own text
+        assert f"license left out of the card of {repo}: the terms of mini.txt" in shown
         metrics = {each.metric_type: each.metric_value for each in card.data.eval_results}
         values = {round(run["test"]["bits_per_byte"], 4) for run in report["runs"]}
         assert metrics["bits_per_byte"] in values
         assert "More information needed" not in card.text
     assert (study.path / "runs/publish/mini-scratch/model.py").exists()
+    shown = study.run("compare.publish", "--prefix", "mini", "--license", "cc-by-4.0").stdout
+    for repo in ("mini-scratch", "mini-gpt2"):
+        card = ModelCard.load(study.path / "runs" / "publish" / repo / "README.md")
+        assert card.data.license == "cc-by-4.0"
+    assert "left out" not in shown
 
 
 def test_generation_shows_both_models_side_by_side(study: Place) -> None:
