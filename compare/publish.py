@@ -75,8 +75,11 @@ def publish(options: PublishOptions) -> None:
     if options.push:
         logged_in = push.namespace()
         namespace = namespace or logged_in
-    for suffix, run in zip(("scratch", "gpt2"), finished.chosen(scratch, gpt2), strict=True):
-        name = f"{options.prefix}-{suffix}"
+    names = [f"{options.prefix}-{suffix}" for suffix in ("scratch", "gpt2")]
+    if options.push:  # both, before anything is sent to either
+        for name in names:
+            push.head_of_own(f"{namespace}/{name}")
+    for name, run in zip(names, finished.chosen(scratch, gpt2), strict=True):
         repo = f"{namespace}/{name}" if namespace else name
         folder = stage(STAGED / name, repo, run, results, options.license)
         print(f"staged {folder}")
@@ -185,7 +188,12 @@ def metadata(
         pipeline_tag="text-generation",
         base_model=run["base"]["resolved"] if on_hub else None,
         datasets=[dataset] if dataset else None,
-        tags=["from-scratch" if scratch else "fine-tuned", "causal-lm", "model-comparison"],
+        tags=[
+            "from-scratch" if scratch else "fine-tuned",
+            "causal-lm",
+            "model-comparison",
+            cards.MARK,
+        ],
         eval_results=[
             EvalResult(
                 task_type="text-generation",
