@@ -48,7 +48,9 @@ def folder(tmp_path: Path) -> Path:
     return staged
 
 
-def exists(hub: Hub, files: dict[str, bytes], repo: str = REPO, private: bool = False) -> Repository:
+def exists(
+    hub: Hub, files: dict[str, bytes], repo: str = REPO, private: bool = False
+) -> Repository:
     """A repository with `files`, after one commit."""
     hub.repositories[repo] = Repository(private, {".gitattributes": b""} | files)
     hub.commit(repo, [])
