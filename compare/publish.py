@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from compare import cli
+from compare import cards, cli
 
 NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
 
@@ -29,12 +29,18 @@ class PublishOptions:
     """Upload; without it the models are only staged."""
     private: bool = False
     """Make new repositories private."""
+    license: str | None = None
+    """License of the models whose license is not known here, as the Hub writes it: cc-by-4.0."""
 
     def __post_init__(self) -> None:
         if self.namespace is not None and not re.fullmatch(NAME, self.namespace):
             raise ValueError(f"--namespace {self.namespace!r} is no name of a user on the Hub")
         if not re.fullmatch(NAME, self.prefix):
             raise ValueError(f"--prefix {self.prefix!r}: use letters, digits, '-', '_' and '.'")
+        if self.license is not None and not re.fullmatch(cards.LICENSE, self.license):
+            raise ValueError(
+                f"--license {self.license!r}: give an identifier of the Hub, such as cc-by-4.0"
+            )
 
 
 if __name__ == "__main__":
@@ -48,7 +54,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from compare import corpus as corpora
-from compare import finished, models, push, receipt, runs
+from compare import finished, licenses, models, push, receipt, runs
 from compare.lock import hold
 from compare.render import render
 
@@ -69,10 +75,13 @@ def publish(options: PublishOptions) -> None:
     if options.push:
         logged_in = push.namespace()
         namespace = namespace or logged_in
-    for suffix, run in zip(("scratch", "gpt2"), finished.chosen(scratch, gpt2), strict=True):
-        name = f"{options.prefix}-{suffix}"
+    names = [f"{options.prefix}-{suffix}" for suffix in ("scratch", "gpt2")]
+    if options.push:  # both, before anything is sent to either
+        for name in names:
+            push.head_of_own(f"{namespace}/{name}")
+    for name, run in zip(names, finished.chosen(scratch, gpt2), strict=True):
         repo = f"{namespace}/{name}" if namespace else name
-        folder = stage(STAGED / name, repo, run, results)
+        folder = stage(STAGED / name, repo, run, results, options.license)
         print(f"staged {folder}")
         if options.push:
             _upload(run, repo, folder, options.private, results)
@@ -101,9 +110,26 @@ def _record_of(run: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
     return next(each for each in results["runs"] if (each["track"], each["run"]) == of)
 
 
-def stage(target: Path, repo: str, run: dict[str, Any], results: dict[str, Any]) -> Path:
-    """`target`, new or replaced as a whole: model, card and samples, for the repository `repo`."""
+def stage(
+    target: Path,
+    repo: str,
+    run: dict[str, Any],
+    results: dict[str, Any],
+    license: str | None = None,
+) -> Path:
+    """`target`, new or replaced as a whole: model, card and samples, for the repository `repo`.
+
+    Its card states the license that is known, else `license`, else none, with a line that says so.
+    """
     models.require_whole(run)
+    terms, missing = licenses.known(run)
+    if not terms and license:
+        terms = {"license": license}
+    elif not terms:
+        print(
+            f"license left out of the card of {target.name}: {missing}; if you may pass the model "
+            "on, name its license, for instance --license cc-by-4.0"
+        )
     record = _record_of(run, results)
     config = json.loads((run["path"] / "model" / "config.json").read_text("utf-8"))
     context_length = config.get("n_positions") or config.get("max_position_embeddings", 200)
@@ -119,7 +145,7 @@ def stage(target: Path, repo: str, run: dict[str, Any], results: dict[str, Any])
         run=run,
         name=models.name(run),
         test=record["test"],
-        metadata=metadata(repo, run, record["test"]).to_yaml(),
+        metadata=metadata(repo, run, record["test"], terms).to_yaml(),
         stand_in=run["track"] == "gpt2_finetune" and run["base"]["resolved"].startswith("stand-in"),
         architecture={"class": config["architectures"][0]}
         | {key.replace("_", " "): config[key] for key in shape if config.get(key) is not None},
@@ -147,20 +173,27 @@ def stage(target: Path, repo: str, run: dict[str, Any], results: dict[str, Any])
     return target
 
 
-def metadata(repo: str, run: dict[str, Any], test: dict[str, Any]) -> ModelCardData:
+def metadata(
+    repo: str, run: dict[str, Any], test: dict[str, Any], terms: dict[str, str]
+) -> ModelCardData:
     """The card's front matter, with every metric of the test split in its model index."""
-    dataset = HUB_DATASETS.get(run["corpus"]["name"])
+    dataset = HUB_DATASETS.get(run["config"]["corpus"])  # a file of that name is another text
     scratch = run["track"] == "scratch_lm"
     on_hub = not scratch and run["base"]["revision"] is not None
     return ModelCardData(
         model_name=repo.rpartition("/")[2],
-        license="mit",
+        **terms,
         language="en" if dataset else None,
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=run["base"]["resolved"] if on_hub else None,
         datasets=[dataset] if dataset else None,
-        tags=["from-scratch" if scratch else "fine-tuned", "causal-lm", "model-comparison"],
+        tags=[
+            "from-scratch" if scratch else "fine-tuned",
+            "causal-lm",
+            "model-comparison",
+            cards.MARK,
+        ],
         eval_results=[
             EvalResult(
                 task_type="text-generation",

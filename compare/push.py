@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from huggingface_hub import HfApi, get_token, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub import HfApi, get_token, hf_hub_download, snapshot_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
 
-from compare import models, network
-from compare.cli import Failure
+from compare import cards, models, network
+from compare.cli import Failure, Misuse
 from compare.scoring import score
 
 TOLERANCE = 1e-4  # bits per byte: another machine may sum in another order
@@ -30,20 +30,58 @@ def namespace() -> str:
         _fail("the Hub", error)
 
 
+def head_of_own(repo: str) -> str | None:
+    """The newest commit of repository `repo`; None where there is no such repository.
+
+    Raises Misuse when it holds files, and its card does not say that they are of this study: a push
+    would delete them.  A repository that an interrupted push has left is empty.
+    """
+    try:
+        info = HfApi().model_info(repo)
+        if {file.rfilename for file in info.siblings or []} <= {".gitattributes"}:
+            return info.sha
+        own = _card_is_of_the_study(repo, info.sha)
+    except RepositoryNotFoundError:
+        return None
+    except Exception as error:
+        _fail(repo, error)
+    if not own:
+        raise Misuse(
+            f"{repo} is on the Hub already, and its card does not say that this study made it "
+            f"(tag {cards.MARK}): give another --prefix, so that its files are not replaced"
+        )
+    return info.sha
+
+
+def _card_is_of_the_study(repo: str, commit: str | None) -> bool:
+    with tempfile.TemporaryDirectory() as cache:
+        try:
+            card = hf_hub_download(repo, cards.NAME, revision=commit, cache_dir=cache)
+        except EntryNotFoundError:
+            return False
+        return cards.is_of_the_study(Path(card))
+
+
 def push(folder: Path, repo: str, private: bool) -> dict[str, str]:
     """Make repository `repo` what `folder` is, in one commit, or none where nothing changed.
 
-    Returns its url and commit.  Raises Failure, after which a second push completes the work: what
-    has arrived of the weights is not sent again, and no commit holds half of a model.
+    Returns its url and commit.  Raises Misuse when the repository is not of this study, and
+    Failure, after which a second push completes the work: what has arrived of the weights is not
+    sent again, and no commit holds half of a model.
     """
     api = HfApi()
     try:
         url = api.create_repo(repo, private=private, exist_ok=True)
+    except Exception as error:
+        _fail(repo, error)
+    head = head_of_own(repo)
+    try:
         commit = api.upload_folder(
             repo_id=repo,
             folder_path=folder,
             commit_message="Model, tokenizer, card and samples of the study",
             delete_patterns="*",  # of files that are not in `folder`
+            parent_commit=head,  # the Hub refuses when somebody has written there since
         )
     except Exception as error:
         _fail(repo, error)
@@ -85,6 +123,10 @@ def _fail(repo: str, error: Exception) -> NoReturn:
     if status == 403:
         raise Failure(
             f"no right to write to {repo}: log in as someone who has, or give another --namespace"
+        ) from None
+    if status == 412:
+        raise Failure(
+            f"{repo} has changed during the upload: the same command looks at it again"
         ) from None
     reason = f"answered {status}" if status else f"could not be used ({error})"
     raise Failure(f"{repo}: the Hub {reason}; the same command completes the work") from None

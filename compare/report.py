@@ -147,6 +147,7 @@ def _run(run: dict[str, Any], name: str, test: Score, slice_: Score) -> dict[str
             "git_commit", "started", "epochs", "best_epoch", "wall_seconds",
             "characters_per_second", "peak_memory_mb", "tracking")  # fmt: skip
     record = {key: run[key] for key in kept}
+    record["git_dirty"] = run.get("git_dirty")  # unknown of runs from before it was noted
     record["teachers"] = len(run.get("teachers_sha256", []))
     base = {key: value for key, value in run.get("base", {}).items() if key != "folder"}
     record |= {"base": base, "zero_shot": run["zero_shot"]} if base else {}

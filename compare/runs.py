@@ -149,14 +149,17 @@ class Run:
         self.record["trainer_loaded"] = "transformers.trainer" in sys.modules
         if self.tracker:
             self.tracker.finish(self.record, self.path / "model")
-        latest = self.path.parent / "latest"
-        new = latest.with_name(".latest")
+        # Made in this run's own directory, which only this process writes to: other trainings may
+        # end at the same moment.
+        new = self.path / ".latest"
         new.unlink(missing_ok=True)
-        new.symlink_to(self.path.name)
-        new.replace(latest)
+        new.symlink_to(self.path.name)  # read from where it will be
+        new.replace(self.path.parent / "latest")
         self.record["status"] = "complete"  # after all that a kill could leave undone
         self.save()
         shutil.rmtree(self.checkpoint, ignore_errors=True)
+        if self.lock:
+            self.lock.release()
         self._print_summary()
 
     def _print_summary(self) -> None:

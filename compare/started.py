@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import platform
 import shlex
 import subprocess
@@ -26,6 +27,8 @@ COMMANDS = {
 MATERIAL = ("corpus sha256", "base weights sha256")  # what a run is made from
 ELSEWHERE = ("tracking", "project", "checkpoint_steps")  # what does not change the outcome
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "wandb", "numpy")
+OWN_FILES = ("compare", "scratch_lm", "gpt2_finetune", "pyproject.toml")
+GIT_PLACES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
 
 
 def start(
@@ -34,13 +37,14 @@ def start(
     """A run directory `runs/<track>/<name>[-N]`, and "new", "resumed" or "complete".
 
     With `options.resume` the newest directory of that name is continued; raises Misuse when its
-    configuration or corpus differ from those given now.
+    configuration or corpus differ from those given now, or another process is writing to it.
     """
     config = as_record(options)
     command = [argument for argument in sys.argv[1:] if argument != "--resume"]
     folder = ROOT / track
     path, number = _newest(folder, name)
     if options.resume and (path / "run.json").exists():
+        lock = hold(path / ".lock", str(path))  # before a look: nobody may be finishing it
         record = json.loads((path / "run.json").read_text("utf-8"))
         now = identity({"config": config, "corpus": corpus.record(), **fields})
         then = identity(record)
@@ -51,12 +55,14 @@ def start(
         ]
         if not differences:
             if record["status"] == "complete":
+                lock.release()
                 return Run(path, record), "complete"
             record["status"] = "running"
             record.pop("failure", None)
             run = Run(path, record)
-            run.lock = hold(path / ".lock", str(path))
+            run.lock = lock
             return run, "resumed"
+        lock.release()
         if record["status"] != "complete":
             raise Misuse(
                 f"cannot resume {path}: {'; '.join(differences)} "
@@ -80,7 +86,7 @@ def start(
         "seed": options.seed,
         "device": _device(),
         "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
-        "git_commit": _git_commit(),
+        **_git(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "epochs": [],
     }
@@ -124,10 +130,28 @@ def _device() -> str:
     return f"CPU, {threads} thread{'s' * (threads > 1)}, {platform.machine()}"
 
 
-def _git_commit() -> str | None:
-    here = Path(__file__).parent
+def _git() -> dict[str, Any]:
+    """The commit that this code is of, and whether it has been changed since.
+
+    Of this project's own repository: where it is installed, another one may lie around it.
+    """
+    top = Path(__file__).resolve().parent.parent
+    found = _ask_git(top, "rev-parse", "--show-toplevel", "HEAD")
+    changes = _ask_git(top, "status", "--porcelain", "--", *OWN_FILES)
+    if found is None or changes is None:
+        return {"git_commit": None, "git_dirty": None}
+    repository, commit = found.rsplit("\n", 1)
+    if Path(repository).resolve() != top:
+        return {"git_commit": None, "git_dirty": None}
+    return {"git_commit": commit, "git_dirty": bool(changes)}
+
+
+def _ask_git(folder: Path, *arguments: str) -> str | None:
+    # A hook's environment names the repository that the hook is of.
+    environment = {key: os.environ[key] for key in os.environ.keys() - GIT_PLACES}
+    command = ["git", "--no-optional-locks", *arguments]
     try:
-        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
-    except FileNotFoundError:
+        git = subprocess.run(command, cwd=folder, env=environment, capture_output=True)
+    except OSError:  # no git
         return None
-    return git.stdout.strip() if git.returncode == 0 else None
+    return os.fsdecode(git.stdout).strip() if git.returncode == 0 else None

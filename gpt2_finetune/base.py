@@ -54,10 +54,13 @@ def _from_cache_or_hub(name: str) -> tuple[Path, str]:
         pass
     except HFValidationError:
         raise Misuse(f"--base {name} is neither a directory nor a Hub name") from None
+    except RuntimeError as error:  # no home directory to keep it in
+        raise Failure(f"{name} cannot be cached ({error}): set HOME or HF_HOME") from None
     if not network.hub_reachable():
         raise Failure(f"{name} is not in the local cache, and the Hub is out of reach")
     try:
-        return Path(snapshot_download(name, allow_patterns=FILES)), "Hub"
+        files = [*FILES, "README.md"]  # which says what license compare.publish may state
+        return Path(snapshot_download(name, allow_patterns=files)), "Hub"
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise Failure(f"{name} cannot be had from the Hub: {error}") from None
 

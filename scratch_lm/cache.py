@@ -26,11 +26,18 @@ def encoded(text: str, vocabulary: int, context_length: int) -> tuple[GPT2Tokeni
     """
     name = hashlib.sha256(f"{vocabulary} tokens by tokenizers {tokenizers.__version__}\n".encode())
     name.update(text.encode())
-    path = cache_folder() / "scratch_lm" / f"{name.hexdigest()}.safetensors"
-    if found := _read(path, context_length):
+    folder = cache_folder()
+    path = folder / "scratch_lm" / f"{name.hexdigest()}.safetensors" if folder else None
+    if path and (found := _read(path, context_length)):
         return found
     tokenizer = train_tokenizer(text, vocabulary, context_length)
     ids = token_ids(tokenizer, text, "tokens")
+    if path:
+        _write(path, tokenizer, ids)
+    return tokenizer, ids
+
+
+def _write(path: Path, tokenizer: GPT2Tokenizer, ids: np.ndarray) -> None:
     bpe = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     metadata = {key: json.dumps(bpe[key]) for key in ("vocab", "merges")}
     metadata["sha256"] = _digest(metadata, ids)
@@ -41,7 +48,6 @@ def encoded(text: str, vocabulary: int, context_length: int) -> tuple[GPT2Tokeni
         new.replace(path)
     with contextlib.suppress(OSError):
         new.unlink(missing_ok=True)
-    return tokenizer, ids
 
 
 def _digest(metadata: dict[str, str], ids: np.ndarray) -> str:

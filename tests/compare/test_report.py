@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from compare import finished
+from compare import finished, publish
 from compare.render import cell, fenced, render
 from compare.requirements import requirements
 from tests.conftest import Place
@@ -216,12 +216,32 @@ def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> N
         assert {"README.md", "model.safetensors", "config.json", "tokenizer.json",
                 "samples.jsonl"} <= {path.name for path in folder.iterdir()}  # fmt: skip
         card = ModelCard.load(folder / "README.md")
-        assert card.data.library_name == "transformers" and card.data.license == "mit"
+        assert card.data.library_name == "transformers"
+        assert card.data.license is None  # of a user's own text
+        assert f"license left out of the card of {repo}: the terms of mini.txt" in shown
         metrics = {each.metric_type: each.metric_value for each in card.data.eval_results}
         values = {round(run["test"]["bits_per_byte"], 4) for run in report["runs"]}
         assert metrics["bits_per_byte"] in values
         assert "More information needed" not in card.text
     assert (study.path / "runs/publish/mini-scratch/model.py").exists()
+    shown = study.run("compare.publish", "--prefix", "mini", "--license", "cc-by-4.0").stdout
+    for repo in ("mini-scratch", "mini-gpt2"):
+        card = ModelCard.load(study.path / "runs" / "publish" / repo / "README.md")
+        assert card.data.license == "cc-by-4.0"
+    assert "left out" not in shown
+
+
+def test_a_changed_checkout_is_said_beside_the_commit(
+    study: Place, report: dict, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    noted = {"git_commit": "0123456789abcdef", "git_dirty": True}
+    changed = report | {"runs": [run | noted for run in report["runs"]]}
+    assert "| 012345678 and changes |" in render("report.md.jinja", **changed)
+    monkeypatch.chdir(study.path)
+    run = finished.latest("scratch_lm") | noted
+    folder = publish.stage(tmp_path / "repository", "a/repository", run, report)
+    card = (folder / "README.md").read_text()
+    assert "at commit `012345678` with uncommitted changes, with torch" in card
 
 
 def test_generation_shows_both_models_side_by_side(study: Place) -> None:

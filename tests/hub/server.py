@@ -47,6 +47,7 @@ class Hub:
         self.xorbs: dict[str, list[bytes]] = {}  # chunks by xorb
         self.requests: list[str] = []
         self.faults: list[tuple[str, int]] = []
+        self.namespaces = {"student"}  # where the owner of TOKEN may write
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -159,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
     def create(self, body: bytes) -> None:
         asked = json.loads(body)
         namespace = asked.get("organization") or "student"
-        if namespace != "student":
+        if namespace not in self.hub.namespaces:
             return self._answer(403, {"error": f"You don't have the rights under {namespace}"})
         repo = f"{namespace}/{asked['name']}"
         url = {"url": f"{self.hub.url}/{repo}"}
@@ -193,8 +194,14 @@ class _Handler(BaseHTTPRequestHandler):
             ]})  # fmt: skip
 
     def commit(self, body: bytes, repo: str) -> None:
-        if self._repository(repo):
-            commit = self.hub.commit(repo, [json.loads(line) for line in body.splitlines()])
+        if repository := self._repository(repo):
+            lines = [json.loads(line) for line in body.splitlines()]
+            parent = lines[0]["value"].get("parentCommit")
+            if repo.split("/")[0] not in self.hub.namespaces:
+                return self._answer(403, {"error": "You don't have the rights"})
+            if parent and parent != repository.head:
+                return self._answer(412, {"error": "A commit has happened since. Please refresh"})
+            commit = self.hub.commit(repo, lines)
             url = f"{self.hub.url}/{repo}/commit/{commit}"
             self._answer(200, {"success": True, "commitOid": commit, "commitUrl": url})
 
@@ -202,6 +209,8 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self._repository(repo)
         if not repository:
             return
+        if repository.private and self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self._answer(401, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
         if path not in repository.files:
             return self._answer(404, X_Error_Code="EntryNotFound", X_Repo_Commit=repository.head)
         data = repository.files[path]

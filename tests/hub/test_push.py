@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from tests.conftest import Place
-from tests.hub.server import CUT, TOKEN, Hub
+from tests.hub.server import CUT, TOKEN, Hub, Repository
 
 pytestmark = pytest.mark.slow
 REPOS = ("student/tiny-shakespeare-scratch", "student/tiny-shakespeare-gpt2")
@@ -140,6 +140,20 @@ def test_who_may_not_is_told_so_in_one_line(place: Place, hub: Hub) -> None:
     place.environment |= {"HF_TOKEN": TOKEN, "HF_ENDPOINT": "http://127.0.0.1:9"}
     assert "out of reach" in place.refused(*PUSH, code=1)
     assert not hub.repositories and not receipt(place)
+
+
+def test_nothing_is_sent_while_one_of_both_repositories_is_of_others(
+    place: Place, hub: Hub
+) -> None:
+    theirs = {".gitattributes": b"", "novel.txt": b"ten years of work"}
+    hub.repositories[REPOS[1]] = Repository(False, dict(theirs))
+    hub.commit(REPOS[1], [])
+    line = place.refused(*PUSH)
+    assert REPOS[1] in line and "--prefix" in line
+    assert list(hub.repositories) == [REPOS[1]] and hub.repositories[REPOS[1]].files == theirs
+    assert not receipt(place)
+    place.run(*PUSH, "--prefix", "other")
+    assert len(receipt(place)) == 2 and hub.repositories[REPOS[1]].files == theirs
 
 
 def test_a_copy_that_is_not_what_was_sent_is_refused(place: Place, hub: Hub) -> None:

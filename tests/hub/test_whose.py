@@ -1,0 +1,130 @@
+"""A push replaces what this study has put on the Hub, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard, constants
+
+from compare import push
+from compare.cards import MARK
+from compare.cli import Failure, Misuse
+from tests.compare.test_licenses import METRICS
+from tests.compare.test_licenses import tuned as run_of
+from tests.hub.server import TOKEN, Hub, Repository
+
+REPO = "student/tiny-shakespeare-gpt2"
+OTHERS = {"README.md": b"---\ntags: [model-comparison]\n---\n# Mine\n", "weights.bin": b"1"}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with Hub() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE",
+            hub.url + "/{repo_id}/resolve/{revision}/{filename}",
+        )  # fmt: skip
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield hub
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A staged model: its card, as `compare.publish` writes it, stands for all files."""
+    from compare.publish import metadata
+
+    base = tmp_path / "base"
+    base.mkdir()
+    staged = tmp_path / "staged"
+    staged.mkdir()
+    data = metadata(REPO, run_of(base), METRICS, {})
+    ModelCard(f"---\n{data.to_yaml()}\n---\n").save(staged / "README.md")
+    (staged / "config.json").write_text("{}")
+    return staged
+
+
+def exists(
+    hub: Hub, files: dict[str, bytes], repo: str = REPO, private: bool = False
+) -> Repository:
+    """A repository with `files`, after one commit."""
+    hub.repositories[repo] = Repository(private, {".gitattributes": b""} | files)
+    hub.commit(repo, [])
+    return hub.repositories[repo]
+
+
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("repo", [REPO, "class/tiny-shakespeare-gpt2"])
+@pytest.mark.parametrize(
+    "files",
+    [
+        OTHERS,
+        {"weights.bin": b"1"},  # no card at all
+        {"README.md": b"no front matter, but the words tiny-shakespeare-study"},
+        {"README.md": b"---\ntags: [tiny-shakespeare-study\n---\n"},  # damaged
+        {"README.md": b"---\ntags: tiny-shakespeare-study-of-mine\n---\n"},
+        {"README.md": b"\xff\xfe"},
+    ],
+    ids=["another card", "no card", "no front matter", "damaged", "no list", "no text"],
+)
+def test_a_repository_of_others_is_refused_and_stays_as_it_is(
+    hub: Hub, folder: Path, repo: str, private: bool, files: dict[str, bytes]
+) -> None:
+    hub.namespaces.add("class")
+    there = exists(hub, files, repo, private)
+    before = dict(there.files), list(there.commits)
+    with pytest.raises(Misuse, match=rf"{repo} .*--prefix"):
+        push.push(folder, repo, private)
+    assert (there.files, there.commits) == before
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_what_this_study_has_pushed_is_replaced(hub: Hub, folder: Path, private: bool) -> None:
+    push.push(folder, REPO, private)
+    there = hub.repositories[REPO]
+    assert there.private == private and len(there.commits) == 2
+    exists(hub, there.files | {"old.txt": b"from an older push"}, private=private)
+    push.push(folder, REPO, private)
+    sent = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert hub.repositories[REPO].files == sent | {".gitattributes": b""}
+
+
+def test_the_empty_repository_of_an_interrupted_push_is_filled(hub: Hub, folder: Path) -> None:
+    hub.faults = [("commit/main", 400)]
+    with pytest.raises(Failure, match="completes the work"):
+        push.push(folder, REPO, False)
+    assert list(hub.repositories[REPO].files) == [".gitattributes"]
+    push.push(folder, REPO, False)
+    assert "config.json" in hub.repositories[REPO].files
+
+
+def test_a_file_that_comes_between_look_and_push_is_not_deleted(hub: Hub, folder: Path) -> None:
+    push.push(folder, REPO, False)
+    (folder / "config.json").write_text('{"new": true}')
+    original = hub.fault
+
+    def meanwhile(path: str) -> None:
+        if path.endswith("preupload/main"):  # the push has looked, and sends
+            hub.repositories[REPO].files["of-a-colleague.txt"] = b"1"
+            hub.commit(REPO, [])
+        return original(path)
+
+    hub.fault = meanwhile
+    with pytest.raises(Failure, match="has changed during the upload"):
+        push.push(folder, REPO, False)
+    assert "of-a-colleague.txt" in hub.repositories[REPO].files
+
+
+def test_looking_creates_nothing(hub: Hub) -> None:
+    assert push.head_of_own(REPO) is None and not hub.repositories
+
+
+def test_where_one_may_only_read_the_right_to_write_is_what_lacks(hub: Hub, folder: Path) -> None:
+    repo = "teacher/tiny-shakespeare-gpt2"
+    exists(hub, {"README.md": f"---\ntags: [{MARK}]\n---\n".encode()}, repo)
+    with pytest.raises(Failure, match="no right to write to teacher"):
+        push.push(folder, repo, False)
