@@ -171,7 +171,9 @@ def metadata(repo: str, run: dict[str, Any], test: dict[str, Any]) -> ModelCardD
                 metric_type=metric,
                 metric_name=metric.replace("_", " "),
                 metric_value=round(test[metric], 4),
-                metric_args={"ci95": test["ci95"]} if metric == "bits_per_byte" else None,
+                metric_args={"ci95": test["ci95"]}
+                if metric == "bits_per_byte" and test["ci95"]
+                else None,
             )
             for metric in METRICS
         ],
