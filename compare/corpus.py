@@ -6,6 +6,10 @@
 
 Splits are by characters: the first 90 % train, the next 5 % validation, the last 5 % test, as in
 the Hub's `tiny_shakespeare`.  Validation chooses; test is read once, by `compare.report`.
+
+Line ends of Windows (CRLF) and of old Macs (CR) are read as LF, so that speeches and lines are
+found whatever system a file comes from.  Splits, sha256 and --export are of the text after that:
+the same text is the same corpus, and a record's sha256 is of what was trained on.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +37,11 @@ WIKITEXT = ("Salesforce/wikitext", "wikitext-2-raw-v1")
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text in three splits; `source` says where it came from, `sha256` is of all its bytes."""
+    """A text in three splits.
+
+    `source` says where it came from, `sha256` is of all its bytes, with LF as line ends, and
+    `line_ends` says how many others there were.
+    """
 
     name: str
     source: str
@@ -41,14 +49,16 @@ class Corpus:
     train: str
     validation: str
     test: str
+    line_ends: dict[str, int] = field(default_factory=lambda: {"CRLF": 0, "CR": 0})
 
     def record(self) -> dict[str, Any]:
-        """Name, source, sha256 and sizes, as run records and reports carry them."""
+        """Name, source, sha256, line ends and sizes, as run records and reports carry them."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {
             "name": self.name,
             "source": self.source,
             "sha256": self.sha256,
+            "line_ends": self.line_ends,
             "splits": {
                 split: {"chars": len(text), "bytes": len(text.encode())}
                 for split, text in splits.items()
@@ -101,6 +111,9 @@ def of(run: dict[str, Any]) -> Corpus:
 
 def _split(name: str, data: bytes, source: str) -> Corpus:
     text = data.decode("utf-8")
+    text, line_ends = _with_lf(text)
+    if any(line_ends.values()):
+        data = text.encode()
     train_end = int(len(text) * 0.9)
     validation_end = train_end + (len(text) - train_end) // 2
     return Corpus(
@@ -110,7 +123,15 @@ def _split(name: str, data: bytes, source: str) -> Corpus:
         text[:train_end],
         text[train_end:validation_end],
         text[validation_end:],
+        line_ends,
     )
+
+
+def _with_lf(text: str) -> tuple[str, dict[str, int]]:
+    """`text` with LF as its only line end, and how many there were of the others."""
+    crlf = text.count("\r\n")
+    line_ends = {"CRLF": crlf, "CR": text.count("\r") - crlf}
+    return text.replace("\r\n", "\n").replace("\r", "\n"), line_ends
 
 
 def _tiny_shakespeare() -> tuple[bytes, str]:
@@ -159,9 +180,11 @@ def _wikitext() -> Corpus:
     except Exception as error:  # the client raises many kinds, none of which a user can act on
         reason = f"{type(error).__name__}: {error}" if reachable else "the Hub is out of reach"
         raise Failure(f"wikitext-2 cannot be had: {reason}, and it is not cached") from None
-    texts = ["".join(splits[split]["text"]) for split in ("train", "validation", "test")]
+    read = [_with_lf("".join(splits[split]["text"])) for split in ("train", "validation", "test")]
+    texts = [text for text, _ in read]
+    line_ends = {kind: sum(counts[kind] for _, counts in read) for kind in ("CRLF", "CR")}
     digest = hashlib.sha256("".join(texts).encode()).hexdigest()
-    return Corpus("wikitext-2", "/".join(WIKITEXT), digest, *texts)
+    return Corpus("wikitext-2", "/".join(WIKITEXT), digest, *texts, line_ends)
 
 
 def cache_folder() -> Path | None:
@@ -199,12 +222,12 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @dataclass(frozen=True)
 class CorpusOptions:
-    """Show a corpus: name, source, sha256 and split sizes."""
+    """Show a corpus: name, source, sha256, line ends and split sizes."""
 
     corpus: str = "tiny-shakespeare"
     """tiny-shakespeare, wikitext-2, or the path of a UTF-8 text file."""
     export: Path | None = None
-    """Write the whole text to this file."""
+    """Write the whole text to this file, as it is trained on: with LF as line ends."""
 
 
 def main(options: CorpusOptions) -> None:
@@ -212,6 +235,8 @@ def main(options: CorpusOptions) -> None:
     record = corpus.record()
     for key in ("name", "source", "sha256"):
         print(f"{key:<11}{record[key]}")
+    if changed := [f"{number:,} {kind}" for kind, number in corpus.line_ends.items() if number]:
+        print(f"{'line ends':<11}{' and '.join(changed)}, read as LF")
     for split, size in record["splits"].items():
         print(f"{split:<11}{size['chars']:,} characters, {size['bytes']:,} bytes")
     if options.export:

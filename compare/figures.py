@@ -91,7 +91,8 @@ def row_plot(rows: list[dict[str, Any]]) -> bytes:
         axes.margins(x=0.08)
         axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
         axes.set_ylim(-0.6, len(rows) - 0.3)
-        axes.set_xlabel("bits per byte, with 95 % interval")
+        intervals = any(row["ci95"] for row in rows)
+        axes.set_xlabel("bits per byte" + ", with 95 % interval" * intervals)
         return _svg(figure)
 
 

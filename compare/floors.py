@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from compare.compressors import COMPRESSORS, bits_per_byte
 from compare.corpus import Corpus
-from compare.measure import COSTS
+from compare.cost import COSTS
 from compare.ngram import best_kneser_ney
 from compare.ratios import ratios
 from compare.scoring import Score

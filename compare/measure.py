@@ -14,8 +14,6 @@ from compare.corpus import Corpus
 from compare.encoding import token_ids
 from compare.scoring import Score
 
-COSTS = ("trained_characters", "training_flops", "wall_seconds", "characters_per_second",
-         "peak_memory_mb")  # fmt: skip
 METRIC = Path(__file__).parent / "bits_per_byte"
 SLICE = 4000  # characters
 # Long enough for 10-word sequences to be counted; the report shows the beginning.
@@ -54,7 +52,7 @@ def measure(row: models.Row, corpus: Corpus) -> Measured:
         "bits_per_byte_sd": float(np.std(bits, ddof=1)) if len(bits) > 1 else None,
         # nanoGPT's `val` is the last 10 %: our validation and test together.
         "nanogpt_val_nats_per_char": statistics.mean(nanogpt).summary()["nats_per_char"],
-        **_cost(row, cost.training_flops(model, _trained_tokens(row, tokenizer, corpus))),
+        **_costs(row, [model for model, _ in loaded], len(token_ids(tokenizer, corpus.train))),
     }
     prompts = sampling.prompts(corpus)
     return Measured(
@@ -73,16 +71,8 @@ def _metric(score: Score) -> dict[str, float | int]:
     return metric.compute(nats=score.nats.tolist(), bytes=spans.tolist(), text=score.text)
 
 
-def _trained_tokens(row: models.Row, tokenizer: Any, corpus: Corpus) -> int:
-    epochs = row.runs[0]["epochs"][-1]["epoch"] if row.trained else 0
-    return epochs * len(token_ids(tokenizer, corpus.train))
-
-
-def _cost(row: models.Row, flops: float) -> dict[str, float | int]:
-    """Of the study's own training: means over the row's runs, and their highest peak of memory."""
+def _costs(row: models.Row, loaded: list[Any], epoch_tokens: int) -> dict[str, float | int]:
+    """Of the study's own training, which for an untouched base is none."""
     if not row.trained:
-        return dict.fromkeys(COSTS, 0)
-    trained = row.runs[0]["epochs"][-1]["characters_seen"]
-    seconds, speed, memory = ([run[key] for run in row.runs] for key in COSTS[2:])
-    values = trained, flops, float(np.mean(seconds)), float(np.mean(speed)), max(memory)
-    return dict(zip(COSTS, values, strict=True))
+        return dict.fromkeys(cost.COSTS, 0)
+    return cost.costs(row.runs, loaded, epoch_tokens)

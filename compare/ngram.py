@@ -7,13 +7,18 @@ uniform distribution over 256 bytes at the bottom.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 
 import numpy as np
 
+from compare.cli import Failure
 from compare.scoring import Score
 
 ORDERS = range(4, 9)  # tried on the validation split
+# Not 0: where every count after a context is discounted by 0, nothing is left for the bytes that
+# were never seen there, and the first of them in a text would cost infinitely many nats.
+LEAST_DISCOUNT = 0.01
 
 
 class KneserNey:
@@ -67,15 +72,35 @@ class KneserNey:
 
 
 def best_kneser_ney(train: str, validation: str) -> KneserNey:
-    """The order of ORDERS that needs fewest nats for the validation split."""
-    models = (KneserNey(train.encode(), order) for order in ORDERS)
-    return min(models, key=lambda model: model.score(validation).nats.sum())
+    """The order of ORDERS that needs fewest nats for the validation split.
+
+    Raises Failure when an order's nats are no finite number, which could not be compared.
+    """
+    best, fewest = None, math.inf
+    for order in ORDERS:
+        model = KneserNey(train.encode(), order)
+        nats = float(model.score(validation).nats.sum())
+        if not math.isfinite(nats):
+            raise Failure(
+                f"the {order}-gram needs {nats} nats for the validation split: this is a fault in "
+                "compare/ngram.py, please report it with the text"
+            )
+        if nats < fewest:
+            best, fewest = model, nats
+    return best
 
 
 def _discounts(counts: Counter[bytes]) -> tuple[float, float, float, float]:
-    """Discounts of counts 0, 1, 2 and above, from the numbers of grams seen 1 to 4 times."""
+    """Discounts of counts 0, 1, 2 and above, from the numbers of grams seen 1 to 4 times.
+
+    Chen and Goodman's formula estimates them from those numbers alone, and gives negative ones for
+    texts in which grams seen 3 or 4 times are more than those seen twice or 3 times (a text three
+    times over has hardly any others).  Each is held between LEAST_DISCOUNT and its count.
+    """
     n1, n2, n3, n4 = (sum(count == times for count in counts.values()) for times in (1, 2, 3, 4))
     if not (n1 and n2 and n3 and n4):  # an order with a handful of grams: absolute discounting
         return 0.0, 0.5, 0.5, 0.5
     y = n1 / (n1 + 2 * n2)
-    return 0.0, 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
+    found = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
+    bounded = (min(max(LEAST_DISCOUNT, each), count) for count, each in enumerate(found, 1))
+    return 0.0, *bounded

@@ -204,7 +204,9 @@ def metadata(
                 metric_type=metric,
                 metric_name=metric.replace("_", " "),
                 metric_value=round(test[metric], 4),
-                metric_args={"ci95": test["ci95"]} if metric == "bits_per_byte" else None,
+                metric_args={"ci95": test["ci95"]}
+                if metric == "bits_per_byte" and test["ci95"]
+                else None,
             )
             for metric in METRICS
         ],

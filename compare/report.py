@@ -55,19 +55,19 @@ def report(options: ReportOptions) -> None:
     table += [each.entry for each in measured.values()]
     scores = {name: [score] for name, score in scores.items()}
     scores |= {name: each.scores for name, each in measured.items()}
-    draws = statistics.bootstrap(scores)
+    blocks, draws = statistics.cut(corpus.test), statistics.bootstrap(scores)
     for entry in table:
-        known = entry["name"] in draws
-        entry["ci95"] = statistics.interval(draws[entry["name"]]) if known else None
+        entry["ci95"] = statistics.interval(draws.get(entry["name"]))
     means = {name: statistics.mean(each) for name, each in scores.items()}
     by_kind = kinds.by_kind(means, corpus.test, corpus.train)
     table.sort(key=lambda entry: entry["bits_per_byte"])
     result = {
         "written": time.strftime("%Y-%m-%d", time.gmtime()),
         "corpus": corpus.record(),
+        "blocks": blocks.record(),
         "rows": table,
-        "differences": differences(table, draws, by_kind, chosen[0]["preset"]),
-        "notes": expected.notes(table, corpus.name) + taught(rows),
+        "differences": differences(table, draws, by_kind, chosen[0]["preset"], blocks),
+        "notes": statistics.notes(blocks) + expected.notes(table, corpus.name) + taught(rows),
         "kinds": by_kind,
         "closer": [
             {"name": name, "stride": each.strides, "context": each.contexts}
@@ -151,7 +151,7 @@ def _run(run: dict[str, Any], name: str, test: Score, slice_: Score) -> dict[str
     record["teachers"] = len(run.get("teachers_sha256", []))
     base = {key: value for key, value in run.get("base", {}).items() if key != "folder"}
     record |= {"base": base, "zero_shot": run["zero_shot"]} if base else {}
-    interval = statistics.interval(statistics.bootstrap({name: [test]})[name])
+    interval = statistics.interval(statistics.bootstrap({name: [test]}).get(name))
     scores = test.summary() | {"ci95": interval}
     record |= {"test": scores, "test_slice": slice_.summary()}
     return {"name": name, "run": run["path"].name, **record}

@@ -37,7 +37,7 @@ class FinetuneOptions(StudyOptions):
     """Numbers in training's matrix products; auto is bf16 where the device computes in it."""
     learning_rate: float | None = None
     """Peak learning rate of AdamW; by default 5e-5 x sqrt(124 M / parameters), ten times that with
-    --lora, and from random weights 0.003239 - 0.0001395 ln(parameters)."""
+    --lora, and from random weights 0.003239 - 0.0001395 ln(non-embedding parameters)."""
     weight_decay: float = 0.1
     """Weight decay of AdamW."""
     dropout: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 
@@ -24,12 +25,13 @@ def precision(device: torch.device) -> str:
     return "bf16" if can.get("avx512_bf16") or can.get("amx_bf16") else "fp32"
 
 
-def learning_rate(parameters: int, random_weights: bool, lora: bool = False) -> float:
+def learning_rate(parameters: Mapping[str, int], random_weights: bool, lora: bool = False) -> float:
     """5e-5 for fine-tuning GPT-2, more for a smaller base; from random weights as one pretrains.
 
-    The latter is Kaplan et al. 2020, "Scaling Laws for Neural Language Models", equation D.1.
+    The latter is Kaplan et al. 2020, "Scaling Laws for Neural Language Models", equation D.1, of
+    the parameters that are no embeddings.  `parameters` are those of `compare.cost.parameters`.
     """
     if random_weights:
-        return 0.003239 - 0.0001395 * math.log(parameters)
-    full = GPT2_LEARNING_RATE * (GPT2_PARAMETERS / parameters) ** 0.5
+        return 0.003239 - 0.0001395 * math.log(parameters["non_embedding"])
+    full = GPT2_LEARNING_RATE * (GPT2_PARAMETERS / parameters["total"]) ** 0.5
     return full * (LORA_FACTOR if lora else 1)

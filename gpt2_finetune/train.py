@@ -25,7 +25,7 @@ from transformers import AutoModelForCausalLM, PrinterCallback, TrainingArgument
 from transformers.trainer_callback import TrainerState
 
 from compare import corpus as corpora
-from compare import runs, scoring, started, tracking
+from compare import cost, runs, scoring, started, tracking
 from compare.device import choose_device
 from gpt2_finetune import defaults, low_rank
 from gpt2_finetune.base import load_base
@@ -59,12 +59,10 @@ def train(options: FinetuneOptions) -> None:
         config = model.config
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).to(model.device)
     lean(model)
-    total = model.num_parameters()
-    embeddings = model.get_input_embeddings().weight.numel()
-    parameters = {"total": total, "non_embedding": total - embeddings}
+    parameters = cost.parameters(model)
+    rate = defaults.learning_rate(parameters, options.random_weights, options.lora)
     if options.lora:
         model, parameters["trained"] = low_rank.added(model, options)
-    rate = defaults.learning_rate(total, options.random_weights, options.lora)
     options = replace(
         options,
         learning_rate=options.learning_rate or rate,
@@ -92,8 +90,9 @@ def train(options: FinetuneOptions) -> None:
             else started.newest("gpt2_finetune", name)
         )  # fmt: skip
     processes.print(
-        f"{run.path}: {state}; base {base['resolved']} ({base['source']}), {total:,} parameters, "
-        f"{tokens:,} tokens from {corpus.source}, {options.precision}"
+        f"{run.path}: {state}; base {base['resolved']} ({base['source']}), "
+        f"{parameters['total']:,} parameters, {tokens:,} tokens from {corpus.source}, "
+        f"{options.precision}"
     )
     if state == "complete":
         return

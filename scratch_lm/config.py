@@ -65,7 +65,8 @@ class ScratchOptions(StudyOptions):
     batch_size: int = 4
     """Blocks of context-length tokens per step."""
     drills: bool = False
-    """Add rows of random tokens that repeat, from which copying is learnt."""
+    """Learn copying from rows of random tokens that repeat: 200 steps of nothing else before the
+    text, with a warm-up of their own, then one such row at every third step of the text."""
     rename: float = 0.0
     """Share of the blocks whose speakers get invented names, in each block others."""
     optimizer: Literal["adamw", "muon"] = "adamw"
@@ -75,7 +76,8 @@ class ScratchOptions(StudyOptions):
     muon_learning_rate: float = 0.02
     """Peak learning rate of Muon."""
     warmup_steps: int = 100
-    """Steps of linear warm-up; then cosine decay to 0.05 of the peak."""
+    """Steps of linear warm-up; then cosine decay to 0.05 of the peak.  With --drills, the steps
+    before the text go through the beginning of this, warm-up included, and the text starts anew."""
     teachers: list[str] = field(default_factory=list)
     """Runs of this track on the same text, whose models' predictions this one learns too."""
     precision: Literal["fp32", "bf16"] = "fp32"

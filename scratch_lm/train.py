@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from transformers import GPT2Tokenizer
 
 from compare import corpus as corpora
-from compare import models, runs, sampling, scoring, started, tracking
+from compare import cost, models, runs, sampling, scoring, started, tracking
 from compare.blocks import IGNORED
 from compare.device import choose_device
 from compare.interruption import Interrupted, Interruption
@@ -218,7 +218,7 @@ def start(
     model: ScratchLM, corpus: corpora.Corpus, options: ScratchOptions, teachers: list[Path]
 ) -> tuple[runs.Run, str]:
     """The run's record, and whether it is new, resumed or complete."""
-    total = model.num_parameters()
+    parameters = cost.parameters(model)
     run, state = started.start(
         "scratch_lm",
         run_name(options),
@@ -226,9 +226,9 @@ def start(
         corpus,
         preset=options.preset,
         teachers_sha256=[models.weights_sha256(folder) for folder in teachers],
-        parameters={"total": total, "non_embedding": total - options.embedding_parameters},
+        parameters=parameters,
     )
-    print(f"{run.path}: {state}; {total:,} parameters, from {corpus.source}")
+    print(f"{run.path}: {state}; {parameters['total']:,} parameters, from {corpus.source}")
     return run, state
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from compare import corpus, network, plays
+from compare import corpus, network, plays, statistics
 from compare.cli import Failure
 from tests.conftest import NOWHERE, Place
 
@@ -138,9 +138,61 @@ def test_wikitext_out_of_reach_says_so(place: Place) -> None:
 
 
 def test_command_shows_and_exports_a_users_text(place: Place) -> None:
-    text = "zw\u00f6lf Boxk\u00e4mpfer\r\n" * 10
+    text = "zw\u00f6lf Boxk\u00e4mpfer\n" * 10
     (place.path / "own.txt").write_bytes(text.encode())
     shown = place.run("compare.corpus", "--corpus", "own.txt", "--export", "copy.txt").stdout
     assert hashlib.sha256(text.encode()).hexdigest() in shown
-    assert "train      162 characters, 180 bytes" in shown
+    assert "train      153 characters, 171 bytes" in shown and "line ends" not in shown
     assert (place.path / "copy.txt").read_bytes() == text.encode()
+
+
+def test_other_systems_line_ends_are_read_as_lf_and_said(place: Place) -> None:
+    """The same text is the same corpus, whatever system it was written on."""
+    text = "KING:\nzw\u00f6lf Boxk\u00e4mpfer\n\n" * 40
+    windows = text.replace("\n", "\r\n")
+    (place.path / "unix.txt").write_bytes(text.encode())
+    (place.path / "windows.txt").write_bytes(windows.encode())
+    shown = place.run("compare.corpus", "--corpus", "windows.txt", "--export", "copy.txt").stdout
+    assert "line ends  120 CRLF, read as LF" in shown
+    assert hashlib.sha256(text.encode()).hexdigest() in shown  # of what is trained on
+    assert (place.path / "copy.txt").read_bytes() == text.encode()
+    unix, read = (corpus.load(str(place.path / f"{name}.txt")) for name in ("unix", "windows"))
+    assert (read.train, read.validation, read.test) == (unix.train, unix.validation, unix.test)
+    assert read.record()["line_ends"] == {"CRLF": 120, "CR": 0}
+    assert unix.record()["line_ends"] == {"CRLF": 0, "CR": 0}
+    assert read.sha256 == unix.sha256
+
+
+def test_a_lone_carriage_return_ends_a_line_too(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.txt"
+    path.write_bytes(b"one\rtwo\r\r\nthree\r\nfour\n" * 5)
+    read = corpus.load(str(path))
+    assert read.train + read.validation + read.test == "one\ntwo\n\nthree\nfour\n" * 5
+    assert read.record()["line_ends"] == {"CRLF": 10, "CR": 10}
+
+
+@pytest.mark.parametrize("blank", ["", "\n", " \n"])
+def test_wikitext_has_blocks_enough_for_intervals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank: str
+) -> None:
+    """A data set on disk in its shape; rows between paragraphs are empty in some releases."""
+    import datasets
+
+    rows = [" = Robert <unk> = \n", blank, *[" A paragraph of one line . \n", blank] * 40]
+    splits = ("train", "validation", "test")
+    made = datasets.DatasetDict(
+        {split: datasets.Dataset.from_dict({"text": rows}) for split in splits}
+    )
+    made.save_to_disk(tmp_path / "wikitext")
+
+    def from_disk(name: str, configuration: str) -> datasets.DatasetDict:
+        assert (name, configuration) == corpus.WIKITEXT
+        return datasets.load_from_disk(tmp_path / "wikitext")
+
+    monkeypatch.setattr(datasets, "load_dataset", from_disk)
+    monkeypatch.setattr(network, "hub_reachable", lambda: False)
+    text = corpus.load("wikitext-2")
+    assert text.test == "".join(rows)
+    blocks = statistics.cut(text.test)
+    assert blocks.enough and len(blocks.ends) == 41
+    assert blocks.kind == ("speeches or paragraphs" if blank else "lines")

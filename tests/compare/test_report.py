@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard
 from compare import finished, publish
 from compare.render import cell, fenced, render
 from compare.requirements import requirements
-from tests.conftest import Place
+from tests.conftest import FINETUNE, SCRATCH, Place
 
 CHOSEN = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
 
@@ -43,6 +43,71 @@ def test_every_row_is_scored_on_the_same_bytes_of_the_test_split(report: dict) -
     assert rows["tiny-gpt2 zero-shot"]["trained_characters"] == 0
     best = [row["bits_per_byte"] for row in report["rows"]]
     assert best == sorted(best)
+
+
+def test_the_kind_of_blocks_is_in_the_record_and_on_the_pages(study: Place, report: dict) -> None:
+    blocks = report["blocks"]
+    assert blocks["kind"] == "lines" and blocks["number"] >= blocks["needed"] == 30
+    for page in ("report.md", "report.html"):
+        text = (study.path / "reports" / page).read_text()
+        assert f"bootstrap over the test split's {blocks['number']} lines," in text
+        assert "too short" not in text
+
+
+@pytest.fixture(scope="module")
+def short_study(
+    tmp_path_factory: pytest.TempPathFactory, caches: Path, tiny_base: Path, tiny_shakespeare: str
+) -> Place:
+    """Both tracks on a text of Windows's line ends, whose test split has a handful of lines."""
+    place = Place(tmp_path_factory.mktemp("short"), caches)
+    text = tiny_shakespeare[:6000].replace("\n", "\r\n")
+    (place.path / "short.txt").write_bytes(text.encode())
+    once = ["--corpus", "short.txt", "--epochs", 1, "--tracking", "disabled"]
+    place.run(*SCRATCH, *once, "--vocabulary", 300)
+    place.run(*FINETUNE, *once, "--base", tiny_base)
+    place.run("compare.report")
+    return place
+
+
+def test_a_short_text_gets_no_interval_and_no_claim_on_any_page(short_study: Place) -> None:
+    """Its differences would have had intervals of nearly no width, and all of them counted."""
+    reports = short_study.path / "reports"
+    report = json.loads((reports / "report.json").read_text())
+    assert report["blocks"]["number"] < report["blocks"]["needed"]
+    assert all(row["ci95"] is None for row in report["rows"])
+    assert all(run["test"]["ci95"] is None for run in report["runs"])
+    assert any("too short for intervals" in note for note in report["notes"])
+    for difference in report["differences"]:
+        assert difference["ci95"] is None and "needs" not in difference["sentence"]
+        assert "too short a text for an interval" in difference["sentence"]
+    for page in ("report.md", "report.html"):
+        text = (reports / page).read_text()
+        assert report["notes"][0] in text.replace("\\", "") and "None" not in text
+        assert "95 %" not in text
+    assert "ohne Intervall" in (reports / "handin.de.md").read_text()
+    for figure in ("rows", "kinds"):
+        assert (reports / "figures" / f"{figure}.svg").stat().st_size > 100
+    tables = (reports / "tables" / "differences.csv").read_text()
+    assert tables.splitlines()[0] == "a,b,delta_bits_per_byte,ci95"
+
+
+def test_windows_line_ends_are_noted_by_run_and_report(short_study: Place) -> None:
+    run = json.loads((short_study.path / "runs/scratch_lm/course-seed1/run.json").read_text())
+    report = json.loads((short_study.path / "reports" / "report.json").read_text())
+    count = run["corpus"]["line_ends"]["CRLF"]
+    assert count > 100 and report["corpus"]["line_ends"] == {"CRLF": count, "CR": 0}
+    for page in ("report.md", "report.html"):
+        text = (short_study.path / "reports" / page).read_text()
+        assert f"{count} CRLF line ends read as LF" in text
+
+
+def test_cards_of_a_short_text_have_their_score_without_interval(short_study: Place) -> None:
+    short_study.run("compare.publish", "--prefix", "short")
+    for repo in ("short-scratch", "short-gpt2"):
+        card = ModelCard.load(short_study.path / "runs" / "publish" / repo / "README.md")
+        (bits,) = (each for each in card.data.eval_results if each.metric_type == "bits_per_byte")
+        assert bits.metric_value > 0 and bits.metric_args is None
+        assert "too short for an interval" in card.text and "None" not in card.text
 
 
 def test_differences_are_paired_and_worded_by_their_interval(report: dict) -> None:
