@@ -71,7 +71,9 @@ def _load(
     source: str,
 ) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        if models.needs_code(folder):
+            raise Failure(f"transformers has no class for it, and code in {folder} is not run")
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         model, tokenizer = models.load(folder, config=with_dropout(config, dropout))
     except (Failure, OSError, ValueError) as error:
         raise Misuse(f"--base {requested} is no causal language model: {error}") from None

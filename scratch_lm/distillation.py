@@ -48,7 +48,7 @@ def folders(names: Sequence[str], corpus: Corpus, tokenizer: PreTrainedTokenizer
         if run["corpus"]["sha256"] != corpus.record()["sha256"]:
             raise Misuse(f"--teachers {name}: {run['path']} was trained on {run['corpus']['name']}")
         folder = run["path"] / "model"
-        _, own = models.load(folder, own_code=True)
+        _, own = models.load(folder)
         if own.get_vocab() != tokenizer.get_vocab():
             raise Misuse(f"--teachers {name}: another tokenizer; train it with this --vocabulary")
         found.append(folder)
@@ -82,7 +82,7 @@ def lessons(teachers: Sequence[Path], end_of_text: int, ids: np.ndarray) -> Less
 
     They read in the windows of `compare.scoring`, from the token `end_of_text` on.
     """
-    loaded = [models.load(folder, own_code=True)[0] for folder in teachers]
+    loaded = [models.load(folder)[0] for folder in teachers]
     length = min(model.config.max_position_embeddings for model in loaded)
     sequence = torch.from_numpy(np.concatenate(([end_of_text], ids)).astype(np.int64))
     kept = min(LIKELIEST, loaded[0].config.vocab_size)

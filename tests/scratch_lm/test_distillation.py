@@ -32,7 +32,7 @@ def test_lessons_are_the_mean_of_what_the_teachers_expect(
 ) -> None:
     monkeypatch.setattr(distillation, "LIKELIEST", 400)  # the whole vocabulary
     folders = [study.path / "runs/scratch_lm" / name / "model" for name in TEACHERS]
-    loaded = [models.load(folder, own_code=True) for folder in folders]
+    loaded = [models.load(folder) for folder in folders]
     text, tokenizer = mini_text.read_text()[:5000], loaded[0][1]
     ids = token_ids(tokenizer, text).astype(np.int64)
     lessons = distillation.lessons(folders, tokenizer.eos_token_id, ids)
