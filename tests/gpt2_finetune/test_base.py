@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tokenizers import normalizers
+from transformers import GPT2Tokenizer, PreTrainedTokenizerFast
 
 from compare import network
 from compare.cli import Failure
@@ -139,3 +141,18 @@ def test_a_directory_without_a_model_is_refused(place: Place) -> None:
 def test_a_name_that_can_be_none_is_refused(place: Place) -> None:
     line = place.refused(*FINETUNE, "--base", "no/such/directory")
     assert "neither a directory nor a Hub name" in line
+
+
+def test_a_base_whose_tokenizer_loses_bytes_is_refused_by_name(
+    place: Place, mini_text: Path, tiny_base: Path
+) -> None:
+    shutil.copytree(tiny_base, place.path / "base")
+    inner = GPT2Tokenizer.from_pretrained(tiny_base).backend_tokenizer
+    inner.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace("\n", " ")]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>")
+    tokenizer.save_pretrained(place.path / "base")
+    line = place.refused(*FINETUNE, "--base", "base", "--corpus", mini_text)
+    assert "--base base: the tokenizer in base does not give the text back" in line
+    assert not (place.path / "runs").exists()
