@@ -12,9 +12,16 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from compare.cli import Failure
+
 PIECE = 2**14  # characters; the library needs some 1,000 bytes for each while it works on them
 ABREAST = 4  # pieces, which the library shares out among the cores
 BORDER = re.compile(r"(?<=\S)[ \n]")
+SHOWN = 20  # characters of a text that is not given back
+
+
+class LossyTokenizer(Failure, ValueError):
+    """Its tokens do not say which text they are of, so that their bits per byte mean nothing."""
 
 
 def pieces(text: str, size: int = PIECE) -> Iterator[str]:
@@ -37,7 +44,8 @@ def encode(
     split over several tokens belongs to the first of them; white space that the tokenizer's
     offsets leave out belongs to the token after it, so the spans always tile the text.  `label`
     names a progress bar for long texts.
-    Raises ValueError when the tokenizer has no token for some of the text.
+    Raises LossyTokenizer unless the tokens, decoded, are the text again, byte for byte: all but
+    the one space that SentencePiece puts in front of a text, or takes from there.
     """
     ids, byte_ends, at = bytearray(), bytearray(), 0  # grow in place: parts would be held twice
     for part, ends in _encoded(tokenizer, text, label):
@@ -64,7 +72,8 @@ def token_ids(
 def _encoded(
     tokenizer: PreTrainedTokenizerBase, text: str, label: str | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    parts = pieces(text) if _splits_as_gpt2(tokenizer) else iter([text])
+    in_pieces = _splits_as_gpt2(tokenizer)
+    parts = pieces(text) if in_pieces else iter([text])
     off = None if label and len(text) > PIECE else True  # None: off where there is no terminal
     with tqdm(total=len(text), desc=label, unit="char", unit_scale=True, disable=off) as bar:
         while abreast := list(islice(parts, ABREAST)):
@@ -75,9 +84,33 @@ def _encoded(
                 split_special_tokens=True,
                 verbose=False,
             )
-            for part, encoding in zip(abreast, batch.encodings, strict=True):
-                yield _tiled(part, encoding, tokenizer.unk_token_id)
+            decoded = tokenizer.backend_tokenizer.decode_batch(
+                [encoding.ids for encoding in batch.encodings], skip_special_tokens=False
+            )
+            for part, encoding, again in zip(abreast, batch.encodings, decoded, strict=True):
+                if again != part and (in_pieces or not _but_for_a_space(part, again, encoding)):
+                    raise LossyTokenizer(_loss(part, again, tokenizer.name_or_path))
+                yield _tiled(part, encoding)
                 bar.update(len(part))
+
+
+def _but_for_a_space(text: str, again: str, encoding: Encoding) -> bool:
+    """Whether a whole text and its tokens, decoded, differ by a space in front alone.
+
+    Some tokenizers put one in front of each text and leave it there when they decode.  Others put
+    it only where there is none, so that a text's own is gone when they take it away again.
+    """
+    taken = " " + again == text and "".join(encoding.tokens[:1]).startswith("▁")
+    return taken or again == " " + text
+
+
+def _loss(text: str, again: str, folder: str) -> str:
+    shorter = min(len(text), len(again))
+    at = next((at for at in range(shorter) if text[at] != again[at]), shorter)
+    return (
+        f"the tokenizer{' in ' * bool(folder)}{folder} does not give the text back: "
+        f"{text[at : at + SHOWN]!r} comes back as {again[at : at + SHOWN]!r}"
+    )
 
 
 def _splits_as_gpt2(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -89,15 +122,9 @@ def _splits_as_gpt2(tokenizer: PreTrainedTokenizerBase) -> bool:
     )  # fmt: skip
 
 
-def _tiled(text: str, encoding: Encoding, unknown: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _tiled(text: str, encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
     ids = np.array(encoding.ids, dtype=np.int32)
-    starts, ends = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2).T
-    ends = np.maximum.accumulate(ends)
-    ends_before, starts_after = np.append(0, ends), np.append(starts, len(text))
-    gaps = np.flatnonzero(ends_before < starts_after)
-    left_out = "".join(text[ends_before[at] : starts_after[at]] for at in gaps)
-    if not len(ids) or left_out.strip() or np.any(ids == unknown):
-        raise ValueError("this tokenizer has no token for some characters of the text")
+    ends = np.maximum.accumulate([end for _, end in encoding.offsets])
     codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
     sizes = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
     byte_ends = np.concatenate(([0], np.cumsum(sizes)))[ends]

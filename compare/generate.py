@@ -63,7 +63,7 @@ def generate(options: GenerateOptions) -> None:
         name, folder = models.name(run), run["path"] / "model"
         best = min(epoch["eval"]["bits_per_byte"] for epoch in run["epochs"])
         print(f"{name}: {folder}, {best:.4f} bits/byte on validation")
-        loaded[name] = models.load(folder, own_code=run["track"] == "scratch_lm")
+        loaded[name] = models.load(folder)
     for seed in range(options.seed, options.seed + options.count):
         print(f"\nseed {seed}" if options.count > 1 else "")
         settings = Settings(

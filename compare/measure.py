@@ -34,7 +34,7 @@ class Measured:
 
 def measure(row: models.Row, corpus: Corpus) -> Measured:
     """Score every run of `row` on the test split; look closer at the one best on validation."""
-    loaded = [models.load(folder, row.own_code) for folder in row.folders]
+    loaded = [models.load(folder) for folder in row.folders]
     last_tenth = corpus.validation + corpus.test
     scores = [scoring.score(*pair, corpus.test, label=row.name) for pair in loaded]
     nanogpt = [scoring.score(*pair, last_tenth, label=f"{row.name}, val") for pair in loaded]

@@ -99,8 +99,7 @@ def _upload(
     expected = _record_of(run, results)["test_slice"]
     text = corpora.of(run).test[: expected["chars"]]
     pushed = push.push(folder, repo, private)
-    own_code = run["track"] == "scratch_lm"
-    bits = push.read_back(repo, pushed["commit"], folder, own_code, text, expected["bits_per_byte"])
+    bits = push.read_back(repo, pushed["commit"], folder, text, expected["bits_per_byte"])
     receipt.note(run, {"repo": repo, **pushed, "slice_bits_per_byte": bits})
     print(f"published {pushed['url']} (commit {pushed['commit'][:9]}), read back and scored")
 

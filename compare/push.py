@@ -88,9 +88,7 @@ def push(folder: Path, repo: str, private: bool) -> dict[str, str]:
     return {"url": str(url), "commit": commit.oid}
 
 
-def read_back(
-    repo: str, commit: str, folder: Path, own_code: bool, text: str, expected: float
-) -> float:
+def read_back(repo: str, commit: str, folder: Path, text: str, expected: float) -> float:
     """Bits per byte that a fresh download of `commit` needs for `text`.
 
     Raises Failure unless it holds the very files of `folder`, and scores what the report says.
@@ -105,7 +103,7 @@ def read_back(
                 (found / path.name).read_bytes() != path.read_bytes()
             ):
                 raise Failure(f"{repo} does not hold the {path.name} that was sent: push again")
-        model, tokenizer = models.load(found, own_code)
+        model, tokenizer = models.load(found)
         bits = score(model, tokenizer, text).summary()["bits_per_byte"]
     if abs(bits - expected) > TOLERANCE:
         raise Failure(

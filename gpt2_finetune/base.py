@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    IncompleteSnapshotError,
+    LocalEntryNotFoundError,
+)
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
@@ -23,44 +28,79 @@ FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 def load_base(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
     """Model in fp32, tokenizer, and {requested, resolved, revision, source} for the run record.
 
-    "auto" is GPT-2, or the stand-in under its own name, with a warning.  Raises Failure when any
-    other name cannot be had, Misuse when a directory holds no causal language model.
+    A name is looked for in the local cache, then on the Hub.  "auto" is GPT-2, or the stand-in
+    under its own name.  A warning says what could not be used.  Raises Failure when any other name
+    cannot be had, Misuse when it, or a directory, is no causal language model.
     """
     if Path(requested).is_dir():
         name = Path(requested).resolve().name
-        return _load(requested, dropout, name, Path(requested), None, "directory")
+        try:
+            return _load(requested, dropout, name, Path(requested), None, "directory")
+        except Failure as error:
+            raise Misuse(f"--base {requested} is no causal language model: {error}") from None
     name = GPT2 if requested == "auto" else requested
     try:
-        folder, source = _from_cache_or_hub(name)
-        return _load(requested, dropout, name, folder, folder.name, source)
-    except Failure as reason:
+        return _named(requested, dropout, name)
+    except (Failure, Misuse) as reason:
         if requested != "auto":
             raise
-        print(
-            f"WARNING: {reason}. Fine-tuning the stand-in {STAND_IN_NAME} instead: it shares "
-            "GPT-2's architecture, not its size or its training.",
-            file=sys.stderr,
+        _warn(
+            f"{reason}. Fine-tuning the stand-in {STAND_IN_NAME} instead: it shares GPT-2's "
+            "architecture, not its size or its training."
         )
     return _load(requested, dropout, STAND_IN_NAME, STAND_IN, None, "shipped with gpt2_finetune")
 
 
-def _from_cache_or_hub(name: str) -> tuple[Path, str]:
-    """Snapshot folder, named after its commit, and "cache" or "Hub"."""
+def _named(
+    requested: str, dropout: float, name: str
+) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
+    """What `load_base` returns, for a `name` on the Hub."""
+    missed = f"{name} is not in the local cache"
+    if cached := _cached(name):
+        try:
+            return _load(requested, dropout, name, cached, cached.name, "cache")
+        except Failure as error:
+            missed = f"the copy of {name} in the local cache cannot be used ({error})"
+    if not network.hub_reachable():
+        raise Failure(f"{missed}, and the Hub is out of reach")
+    if cached:
+        _warn(f"{missed}: asking the Hub for it.")
+    folder = _downloaded(name)
     try:
-        folder = Path(snapshot_download(name, allow_patterns=FILES, local_files_only=True))
-        if any(folder.glob("*.safetensors")):
-            return folder, "cache"
+        return _load(requested, dropout, name, folder, folder.name, "Hub")
+    except Failure as error:
+        raise Misuse(
+            f"--base {name} is no causal language model: {error}; if its files are damaged, "
+            f"delete {folder.parents[1]}"
+        ) from None
+
+
+def _warn(message: str) -> None:
+    print("WARNING: " + " ".join(message.split()), file=sys.stderr)
+
+
+def _cached(name: str) -> Path | None:
+    """The snapshot of `name` in the local cache, named after its commit; files may be missing.
+
+    Raises Misuse for what cannot be a name on the Hub.
+    """
+    try:
+        return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=True))
+    except IncompleteSnapshotError as error:  # what is missing may not be needed
+        return Path(error.snapshot_path)
     except LocalEntryNotFoundError:
-        pass
+        return None
     except HFValidationError:
         raise Misuse(f"--base {name} is neither a directory nor a Hub name") from None
     except RuntimeError as error:  # no home directory to keep it in
         raise Failure(f"{name} cannot be cached ({error}): set HOME or HF_HOME") from None
-    if not network.hub_reachable():
-        raise Failure(f"{name} is not in the local cache, and the Hub is out of reach")
+
+
+def _downloaded(name: str) -> Path:
+    """The same from the Hub.  Raises Failure when it is not available there."""
+    files = [*FILES, "README.md"]  # which says what license compare.publish may state
     try:
-        files = [*FILES, "README.md"]  # which says what license compare.publish may state
-        return Path(snapshot_download(name, allow_patterns=files)), "Hub"
+        return Path(snapshot_download(name, allow_patterns=files))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise Failure(f"{name} cannot be had from the Hub: {error}") from None
 
@@ -73,11 +113,14 @@ def _load(
     revision: str | None,
     source: str,
 ) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
+    """Raises Failure when `folder` holds no causal language model, or not all of it."""
+    if models.needs_code(folder):
+        raise Failure(f"transformers has no class for it, and code in {folder} is not run")
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        model, tokenizer = models.load(folder, config=with_dropout(config, dropout))
-    except (Failure, OSError, ValueError) as error:
-        raise Misuse(f"--base {requested} is no causal language model: {error}") from None
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise Failure(f"{folder} has no config.json of a known model: {error}") from None
+    model, tokenizer = models.load(folder, config=with_dropout(config, dropout))
     record = {"requested": requested, "resolved": resolved, "revision": revision, "source": source}
     # Where compare.report finds the untouched base, and how it knows that it is untouched.
     record |= {"folder": str(folder), "weights_sha256": models.weights_sha256(folder)}

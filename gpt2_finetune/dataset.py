@@ -23,8 +23,8 @@ def dataset(
 
     A batch's `input_ids` and targets are (rows, `context_length`) int64.  Rows without targets fill
     up to a `multiple`: with the rows of a step, each step is whole, and processes that share it
-    have as many rows each.  Raises ValueError for a text too short, or of characters that the
-    tokenizer does not know.
+    have as many rows each.  Raises ValueError for a text too short, LossyTokenizer for one that
+    the tokenizer does not give back.
     """
     scoring.require_window(tokenizer, corpus.validation, context_length)
     ids = encoding.token_ids(tokenizer, corpus.train, "tokens")

@@ -27,6 +27,7 @@ from transformers.trainer_callback import TrainerState
 from compare import corpus as corpora
 from compare import cost, runs, scoring, started, tracking
 from compare.device import choose_device
+from compare.encoding import LossyTokenizer
 from gpt2_finetune import defaults, low_rank
 from gpt2_finetune.base import load_base
 from gpt2_finetune.callbacks import (
@@ -78,6 +79,8 @@ def train(options: FinetuneOptions) -> None:
         )
     try:
         data, cut, tokens = dataset(corpus, tokenizer, context_length, rows)
+    except LossyTokenizer as error:
+        raise cli.Misuse(f"--base {options.base}: {error}") from None
     except ValueError as error:
         raise cli.Misuse(f"--corpus {options.corpus}: {error}") from None
 

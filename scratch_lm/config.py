@@ -79,7 +79,8 @@ class ScratchOptions(StudyOptions):
     """Steps of linear warm-up; then cosine decay to 0.05 of the peak.  With --drills, the steps
     before the text go through the beginning of this, warm-up included, and the text starts anew."""
     teachers: list[str] = field(default_factory=list)
-    """Runs of this track on the same text, whose models' predictions this one learns too."""
+    """Runs of this track on the same text, whose models' predictions this one learns too: names,
+    of which the newest complete run is meant, or directories."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of matrix products; bf16 is for GPUs, and no faster on the CPUs tried."""
     compile: bool = False

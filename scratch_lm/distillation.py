@@ -6,9 +6,12 @@ every place in the text what else could have stood there.  `--teachers` names th
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,40 +22,102 @@ from transformers import PreTrainedTokenizerBase
 
 from compare import finished, models
 from compare.blocks import IGNORED
-from compare.cli import Misuse
+from compare.cli import Misuse, as_record
 from compare.corpus import Corpus
 from compare.runs import ROOT
 from compare.scoring import windows
+from compare.started import COMMANDS, identity
+from scratch_lm.config import PRESETS, ScratchOptions
 
 SHARE = 0.5  # of the loss is the teachers', where there are any
 LIKELIEST = 64  # tokens kept of a prediction: 4 + 2 bytes each are 384 for a token of the text
 WINDOWS = 16  # at once
 
 
-def folders(names: Sequence[str], corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> list[Path]:
-    """Where the models of the runs called `names` are.
+def folders(
+    options: ScratchOptions, corpus: Corpus, tokenizer: PreTrainedTokenizerBase
+) -> list[Path]:
+    """Where the models of `options.teachers` are.
 
-    Raises Misuse for a run that is missing, unfinished, of another tokenizer, or of another text,
-    whose training split could hold what this one's validation and test splits do.
+    Raises Misuse for a run that is missing, unfinished, of an earlier recipe, of another tokenizer,
+    or of another text, whose training split could hold what this one's validation and test splits
+    do.
     """
     found = []
-    for name in names:
-        try:
-            run = finished.load(ROOT / "scratch_lm" / name)
-        except Misuse as error:
-            raise Misuse(
-                f"--teachers {name}: {error}; train the teachers first (for --preset record: "
-                "--preset tuned with --seed 1, 2 and 3)"
-            ) from None
+    for name in options.teachers:
+        run = _teacher(name, options, corpus)
         models.require_whole(run)
-        if run["corpus"]["sha256"] != corpus.record()["sha256"]:
-            raise Misuse(f"--teachers {name}: {run['path']} was trained on {run['corpus']['name']}")
         folder = run["path"] / "model"
-        _, own = models.load(folder, own_code=True)
+        _, own = models.load(folder)
         if own.get_vocab() != tokenizer.get_vocab():
-            raise Misuse(f"--teachers {name}: another tokenizer; train it with this --vocabulary")
+            raise Misuse(
+                f"--teachers {name}: {run['path']} has another tokenizer; train a run with this "
+                "--vocabulary, and give its directory"
+            )
         found.append(folder)
     return found
+
+
+def _teacher(name: str, options: ScratchOptions, corpus: Corpus) -> dict[str, Any]:
+    """The record of the run that `name` means: that directory where it is a path, else the newest
+    complete one on this text of name, name-2, name-3 ...
+
+    A preset's own teachers are of their preset's present recipe: a run that was made before the
+    recipe changed is not taken for one.
+    """
+    complete, reasons = [], []
+    for path in [Path(name)] if len(Path(name).parts) > 1 else _newest_first(name):
+        try:
+            complete.append(finished.load(path))
+        except Misuse as error:
+            reasons.append(str(error))
+    if not complete:
+        raise Misuse(
+            f"--teachers {name}: {reasons[0]}; train the teachers first (for --preset record: "
+            "--preset tuned with --seed 1, 2 and 3)"
+        )
+    here = [run for run in complete if run["corpus"]["sha256"] == corpus.record()["sha256"]]
+    if not here:
+        run = complete[0]
+        raise Misuse(f"--teachers {name}: {run['path']} was trained on {run['corpus']['name']}")
+    own = re.fullmatch(r"(\w+)-seed(\d+)", name)
+    if own is None or name not in PRESETS[options.preset].get("teachers", []):
+        return here[0]
+    preset, seed = own[1], int(own[2])
+    recipe = ScratchOptions(preset=preset, seed=seed, corpus=options.corpus, **PRESETS[preset])
+    changes = [_changes(run, recipe, corpus) for run in here]
+    for run, changed in zip(here, changes, strict=True):
+        if not changed:
+            return run
+    text = [] if options.corpus == ScratchOptions.corpus else ["--corpus", options.corpus]
+    command = shlex.join(["--preset", preset, "--seed", str(seed), *text, "--resume"])
+    raise Misuse(
+        f"--teachers {name}: {here[0]['path']} is not of the present --preset {preset}: "
+        f"{'; '.join(changes[0])}; train it with {COMMANDS['scratch_lm']} {command}, or "
+        f"name {here[0]['path']} in --teachers to learn from it all the same"
+    )
+
+
+def _newest_first(name: str) -> list[Path]:
+    """The directories ... name-3, name-2, name, the last whether it is there or not."""
+    track = ROOT / "scratch_lm"
+    numbers = [
+        int(found[1])
+        for path in track.glob("*")
+        if (found := re.fullmatch(rf"{re.escape(name)}-(\d+)", path.name))
+    ]
+    return [*(track / f"{name}-{number}" for number in sorted(numbers, reverse=True)), track / name]
+
+
+def _changes(run: dict[str, Any], recipe: ScratchOptions, corpus: Corpus) -> list[str]:
+    """What is different in `recipe` from what the run was made by; the text's name is nothing."""
+    then = identity(run) | {"corpus": None}
+    now = identity({"config": as_record(recipe), "corpus": corpus.record()}) | {"corpus": None}
+    return [
+        f"{key} was {then.get(key)} and is now {now.get(key)}"
+        for key in sorted(then.keys() | now.keys())
+        if then.get(key) != now.get(key)
+    ]
 
 
 @dataclass(frozen=True)
@@ -82,7 +147,7 @@ def lessons(teachers: Sequence[Path], end_of_text: int, ids: np.ndarray) -> Less
 
     They read in the windows of `compare.scoring`, from the token `end_of_text` on.
     """
-    loaded = [models.load(folder, own_code=True)[0] for folder in teachers]
+    loaded = [models.load(folder)[0] for folder in teachers]
     length = min(model.config.max_position_embeddings for model in loaded)
     sequence = torch.from_numpy(np.concatenate(([end_of_text], ids)).astype(np.int64))
     kept = min(LIKELIEST, loaded[0].config.vocab_size)

@@ -50,7 +50,7 @@ def train(options: ScratchOptions) -> None:
     """Train, evaluate after every epoch, and save the best epoch's model."""
     corpus = corpora.load(options.corpus)
     tokenizer, ids = prepare(corpus, options)
-    teachers = distillation.folders(options.teachers, corpus, tokenizer)
+    teachers = distillation.folders(options, corpus, tokenizer)
     device = choose_device(options.device)
     parallel.join(device)
     torch.manual_seed(options.seed)

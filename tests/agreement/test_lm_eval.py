@@ -36,8 +36,8 @@ def bits_per_byte_of_lm_eval(folder: Path, text: str, work: Path, own_code: bool
     return found["results"]["one_text"]["bits_per_byte,none"]
 
 
-def ours(folder: Path, text: str, own_code: bool) -> float:
-    model, tokenizer = models.load(folder, own_code)
+def ours(folder: Path, text: str) -> float:
+    model, tokenizer = models.load(folder)
     stride = model.config.max_position_embeddings
     return scoring.score(model, tokenizer, text, stride).summary()["bits_per_byte"]
 
@@ -45,10 +45,10 @@ def ours(folder: Path, text: str, own_code: bool) -> float:
 def test_the_stand_in_on_the_test_split(tmp_path: Path, tiny_shakespeare: str) -> None:
     text = tiny_shakespeare[-55_770:]
     theirs = bits_per_byte_of_lm_eval(STAND_IN, text, tmp_path, own_code=False)
-    assert ours(STAND_IN, text, own_code=False) == pytest.approx(theirs, abs=1e-5)
+    assert ours(STAND_IN, text) == pytest.approx(theirs, abs=1e-5)
 
 
 def test_a_scratch_model(tmp_path: Path, study: Place, tiny_shakespeare: str) -> None:
     folder, text = study.path / "runs/scratch_lm/course-seed1/model", tiny_shakespeare[-5_000:]
     theirs = bits_per_byte_of_lm_eval(folder, text, tmp_path, own_code=True)
-    assert ours(folder, text, own_code=True) == pytest.approx(theirs, abs=1e-5)
+    assert ours(folder, text) == pytest.approx(theirs, abs=1e-5)

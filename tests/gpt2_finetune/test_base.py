@@ -6,16 +6,25 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+from tokenizers import normalizers
+from transformers import GPT2Tokenizer, PreTrainedTokenizerFast
+
+from compare import network
+from compare.cli import Failure
+from gpt2_finetune import base as bases
 from tests.conftest import FINETUNE, Place
 
 
-def put_in_cache(place: Place, base: Path, name: str) -> None:
+def put_in_cache(place: Place, base: Path, name: str) -> Path:
     """Lay `base` into the Hub's cache as if `name` had been downloaded."""
     folder = Path(place.environment["HF_HOME"]) / "hub" / f"models--{name.replace('/', '--')}"
     commit = "0123456789abcdef0123456789abcdef01234567"
-    shutil.copytree(base, folder / "snapshots" / commit)
+    snapshot = folder / "snapshots" / commit
+    shutil.copytree(base, snapshot)
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text(commit)
+    return snapshot
 
 
 def record(place: Place) -> dict:
@@ -44,6 +53,81 @@ def test_auto_takes_gpt2_from_the_cache(
     assert base["revision"] == "0123456789abcdef0123456789abcdef01234567"
 
 
+MISSING = {
+    "tokenizer": ("tokenizer*", "has no tokenizer"),
+    "weights": ("model.safetensors", "model.safetensors"),
+    "config": ("config.json", "config.json"),
+}
+
+
+@pytest.mark.parametrize(("pattern", "words"), MISSING.values(), ids=MISSING)
+def test_auto_with_an_incomplete_cache_is_the_stand_in_and_says_what_is_missing(
+    place: Place, tmp_path: Path, mini_text: Path, tiny_base: Path, pattern: str, words: str
+) -> None:
+    place.environment["HF_HOME"] = str(tmp_path / "hf")
+    snapshot = put_in_cache(place, tiny_base, "openai-community/gpt2")
+    for file in snapshot.glob(pattern):
+        file.unlink()
+    # A text too short for the stand-in's context stops the command after the base is chosen.
+    short = place.path / "short.txt"
+    short.write_text(mini_text.read_text()[:2000])
+    done = place.run("gpt2_finetune.train", "--corpus", short, code=2)
+    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("WARNING")]
+    assert "the copy of openai-community/gpt2 in the local cache cannot be used" in warning
+    assert words in warning and "the Hub is out of reach" in warning and "stand-in-3.7m" in warning
+
+
+def test_a_named_base_with_an_incomplete_cache_fails_and_says_what_is_missing(
+    place: Place, tmp_path: Path, tiny_base: Path
+) -> None:
+    place.environment["HF_HOME"] = str(tmp_path / "hf")
+    for file in put_in_cache(place, tiny_base, "distilgpt2").glob("tokenizer*"):
+        file.unlink()
+    line = place.refused(*FINETUNE, "--base", "distilgpt2", code=1)
+    assert "the copy of distilgpt2 in the local cache cannot be used" in line
+    assert "has no tokenizer" in line and "the Hub is out of reach" in line
+
+
+@pytest.mark.parametrize("requested", ["auto", "distilgpt2"])
+def test_what_the_cache_lacks_comes_from_the_hub(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture, requested: str,
+) -> None:  # fmt: skip
+    def download(name: str, local_files_only: bool = False, **_: object) -> str:
+        """As the Hub's client does: the same folder, which is whole afterwards."""
+        if not local_files_only:
+            for file in tiny_base.glob("tokenizer*"):
+                shutil.copy(file, snapshot)
+        return str(snapshot)
+
+    snapshot = tmp_path / "models--x" / "snapshots" / "0123456789abcdef"
+    shutil.copytree(tiny_base, snapshot, ignore=shutil.ignore_patterns("tokenizer*"))
+    monkeypatch.setattr(bases, "snapshot_download", download)
+    monkeypatch.setattr(network, "hub_reachable", lambda: True)
+    _, tokenizer, found = bases.load_base(requested, 0.0)
+    assert len(tokenizer) == 300
+    assert (found["source"], found["revision"]) == ("Hub", "0123456789abcdef")
+    assert found["resolved"] == (bases.GPT2 if requested == "auto" else requested)
+    assert "has no tokenizer): asking the Hub for it" in capsys.readouterr().err
+
+
+def test_a_named_base_that_the_hub_cannot_give_either_fails(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(name: str, local_files_only: bool = False, **_: object) -> str:
+        if not local_files_only:
+            raise OSError("no such repository")
+        return str(snapshot)
+
+    snapshot = tmp_path / "models--x" / "snapshots" / "0123456789abcdef"
+    shutil.copytree(tiny_base, snapshot, ignore=shutil.ignore_patterns("tokenizer*"))
+    monkeypatch.setattr(bases, "snapshot_download", download)
+    monkeypatch.setattr(network, "hub_reachable", lambda: True)
+    with pytest.raises(Failure, match="distilgpt2 cannot be had from the Hub: no such repository"):
+        bases.load_base("distilgpt2", 0.0)
+    assert bases.load_base("auto", 0.0)[2]["resolved"] == "stand-in-3.7m"
+
+
 def test_a_named_base_that_cannot_be_had_fails(place: Place) -> None:
     line = place.refused(*FINETUNE, "--base", "distilgpt2", code=1)
     assert "distilgpt2 is not in the local cache, and the Hub is out of reach" in line
@@ -57,3 +141,18 @@ def test_a_directory_without_a_model_is_refused(place: Place) -> None:
 def test_a_name_that_can_be_none_is_refused(place: Place) -> None:
     line = place.refused(*FINETUNE, "--base", "no/such/directory")
     assert "neither a directory nor a Hub name" in line
+
+
+def test_a_base_whose_tokenizer_loses_bytes_is_refused_by_name(
+    place: Place, mini_text: Path, tiny_base: Path
+) -> None:
+    shutil.copytree(tiny_base, place.path / "base")
+    inner = GPT2Tokenizer.from_pretrained(tiny_base).backend_tokenizer
+    inner.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace("\n", " ")]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>")
+    tokenizer.save_pretrained(place.path / "base")
+    line = place.refused(*FINETUNE, "--base", "base", "--corpus", mini_text)
+    assert "--base base: the tokenizer in base does not give the text back" in line
+    assert not (place.path / "runs").exists()

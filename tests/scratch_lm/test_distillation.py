@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from compare import corpus as corpora
 from compare import finished, models, report, scoring
 from compare.blocks import IGNORED
+from compare.cli import Misuse
 from compare.encoding import token_ids
 from scratch_lm import distillation
+from scratch_lm.config import PRESETS, ScratchOptions
 from tests.conftest import SCRATCH, Place
 
 TEACHERS = ["course-seed1", "course-seed2"]
@@ -32,7 +36,7 @@ def test_lessons_are_the_mean_of_what_the_teachers_expect(
 ) -> None:
     monkeypatch.setattr(distillation, "LIKELIEST", 400)  # the whole vocabulary
     folders = [study.path / "runs/scratch_lm" / name / "model" for name in TEACHERS]
-    loaded = [models.load(folder, own_code=True) for folder in folders]
+    loaded = [models.load(folder) for folder in folders]
     text, tokenizer = mini_text.read_text()[:5000], loaded[0][1]
     ids = token_ids(tokenizer, text).astype(np.int64)
     lessons = distillation.lessons(folders, tokenizer.eos_token_id, ids)
@@ -85,6 +89,90 @@ def test_a_taught_run_names_its_teachers_and_resumes_to_the_same_weights(
     taught = [note for note in notes if "what 2 models of this track" in note]
     assert len(taught) == 1 and taught[0].startswith("Scratch (course) learnt from")
     assert sum("learnt to copy from rows of random tokens" in note for note in notes) == 2
+
+
+MINIATURE = {"vocabulary": 400, "context_length": 32, "layers": 1, "width": 32, "heads": 2,
+             "feed_forward": 64, "epochs": 3, "learning_rate": 0.003, "batch_size": 8}  # fmt: skip
+
+
+@pytest.fixture
+def chosen(
+    school: Place, mini_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[str]]:
+    """The names of the runs that teachers are found in, where `tuned` is now a miniature."""
+    monkeypatch.chdir(school.path)
+    monkeypatch.setitem(PRESETS, "tuned", PRESETS["tuned"] | MINIATURE)
+    corpus = corpora.load(str(mini_text))
+    _, tokenizer = models.load(Path("runs/scratch_lm/tuned-seed1/model"))
+
+    def find(*teachers: str, preset: str = "record") -> list[str]:
+        options = {"corpus": str(mini_text), "preset": preset, "teachers": list(teachers)}
+        found = distillation.folders(ScratchOptions(**options | MINIATURE), corpus, tokenizer)
+        assert all(folder.name == "model" for folder in found)
+        return [folder.parent.name for folder in found]
+
+    return find
+
+
+def another(school: Place, name: str, status: str = "complete", **options: object) -> None:
+    """A further run of `tuned`, made with other options."""
+    runs = school.path / "runs/scratch_lm"
+    if not (runs / name).exists():
+        shutil.copytree(runs / "tuned-seed1", runs / name)
+    run = json.loads((runs / name / "run.json").read_text())
+    run |= {"status": status, "config": run["config"] | options}
+    (runs / name / "run.json").write_text(json.dumps(run))
+
+
+def test_a_name_means_the_newest_complete_run(school: Place, chosen: Callable) -> None:
+    assert chosen("tuned-seed1") == ["tuned-seed1"]
+    another(school, "tuned-seed1-2")
+    another(school, "tuned-seed1-10")
+    another(school, "tuned-seed1-11", status="running")
+    another(school, "tuned-seed12")
+    assert chosen("tuned-seed1") == ["tuned-seed1-10"]
+    assert chosen("tuned-seed1-2") == ["tuned-seed1-2"]
+    assert chosen("course-seed1", "tuned-seed1", preset="course") == [
+        "course-seed1", "tuned-seed1-10"
+    ]  # fmt: skip
+
+
+def test_a_presets_own_teachers_are_of_the_present_recipe(school: Place, chosen: Callable) -> None:
+    another(school, "tuned-seed1-2")
+    another(school, "tuned-seed1", dropout=0.3)
+    assert chosen("tuned-seed1") == ["tuned-seed1-2"]
+    another(school, "tuned-seed1-3", rename=0.5)
+    assert chosen("tuned-seed1") == ["tuned-seed1-2"]
+    assert chosen("tuned-seed1", preset="course") == ["tuned-seed1-3"]  # whose own it is not
+
+
+def test_stale_teachers_are_refused_with_what_differs_and_the_command(
+    school: Place, chosen: Callable, mini_text: Path
+) -> None:
+    another(school, "tuned-seed1", dropout=0.3)
+    another(school, "tuned-seed1-2", status="failed")
+    with pytest.raises(Misuse) as error:
+        chosen("tuned-seed1")
+    line = str(error.value)
+    assert "runs/scratch_lm/tuned-seed1 is not of the present --preset tuned" in line
+    assert "dropout was 0.3 and is now 0.0; train it with" in line
+    command = f"scratch_lm.train --preset tuned --seed 1 --corpus {mini_text} --resume"
+    assert f"python -m {command}" in line
+    assert chosen("runs/scratch_lm/tuned-seed1") == ["tuned-seed1"]  # as the line offers
+
+
+def test_a_newer_run_on_another_text_is_passed_over(school: Place, chosen: Callable) -> None:
+    another(school, "tuned-seed1-2")
+    file = school.path / "runs/scratch_lm/tuned-seed1-2/run.json"
+    file.write_text(file.read_text().replace('"sha256": "', '"sha256": "0', 1))
+    assert chosen("tuned-seed1") == ["tuned-seed1"]
+
+
+def test_record_refuses_teachers_that_are_no_tuned_of_today(school: Place, mini_text: Path) -> None:
+    line = school.refused(*SCRATCH, "--corpus", mini_text, "--preset", "record")
+    assert "tuned-seed1 is not of the present --preset tuned" in line
+    assert "vocabulary was 400 and is now 1024" in line
+    assert not list((school.path / "runs/scratch_lm").glob("record*"))
 
 
 def test_teachers_that_cannot_teach_are_refused(school: Place, mini_text: Path) -> None:

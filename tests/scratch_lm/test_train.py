@@ -95,7 +95,7 @@ def test_the_best_epoch_is_what_is_saved(study: Place) -> None:
     from compare import models, scoring
 
     run = json.loads((study.path / RUN / "run.json").read_text())
-    model, tokenizer = models.load(study.path / RUN / "model", own_code=True)
+    model, tokenizer = models.load(study.path / RUN / "model")
     text = Path(run["config"]["corpus"]).read_text()[27_000:28_500]
     again = scoring.score(model, tokenizer, text).summary()
     recorded = run["epochs"][run["best_epoch"] - 1]["eval"]
