@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING, Literal
 
 from compare.cli import Misuse
@@ -25,3 +26,15 @@ def choose_device(requested: DeviceName = "auto") -> torch.device:
     elif requested != "cpu" and not available[requested]():
         raise Misuse(f"--device {requested}: PyTorch finds no such device; use --device auto")
     return torch.device(requested)
+
+
+def describe(device: torch.device) -> str:
+    """What a run record says of the device: a GPU's name, or the CPU's threads."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"Apple GPU (mps), {platform.machine()}"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}, {platform.machine()}"

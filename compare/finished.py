@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from compare.cli import Misuse
+from compare.latest import latest_run, resolve
 from compare.runs import ROOT, read_lines
 from compare.started import COMMANDS, MATERIAL, SCHEMA, identity
 
@@ -21,7 +22,7 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises Misuse when there is no run, or it is not complete.
     """
-    path = path.parent / path.readlink() if path.is_symlink() else path
+    path = resolve(path)
     record = _record(path)
     if record["status"] != "complete":
         raise Misuse(
@@ -37,14 +38,14 @@ def load(path: Path) -> dict[str, Any]:
 
 def latest(track: str) -> dict[str, Any]:
     """The newest complete run of `track`.  Raises Misuse, with the command that makes one."""
-    link = ROOT / track / "latest"
-    if not link.exists():
+    newest = latest_run(ROOT / track)
+    if newest is None:
         unfinished = [path.parent.name for path in sorted((ROOT / track).glob("*/run.json"))]
         raise Misuse(
             f"no complete run in {ROOT / track}: make one with {COMMANDS[track]}"
             + (f", or finish {', '.join(unfinished)} with --resume" if unfinished else "")
         )
-    return load(link)
+    return load(newest)
 
 
 def complete(track: str) -> Runs:

@@ -26,6 +26,7 @@ from transformers.utils import logging
 
 from compare import checksums
 from compare.cli import Failure, Misuse
+from compare.device import choose_device
 from compare.finished import Runs
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
@@ -162,17 +163,18 @@ def _class_in(code: bytes, path: Path) -> type[PreTrainedModel]:
     return sys.modules[name].ScratchLM
 
 
-def load(folder: Path, config: PreTrainedConfig | None = None) -> Loaded:
+def load(
+    folder: Path, config: PreTrainedConfig | None = None, device: torch.device | None = None
+) -> Loaded:
     """Model in fp32, in evaluation mode, and tokenizer.  Raises Failure when they cannot be read.
 
     A model's class comes with transformers.  Where it has none, and config.json names code beside
     the weights, that code is run if its bytes are those of this project's `scratch_lm/model.py` or
     of one of its earlier versions; all other code is refused.  `config` replaces the one beside
-    the weights.
+    the weights; the model is moved to `device`, by default the one that is chosen for "auto".
     """
     code = _own_code(folder) if needs_code(folder) else None
     logging.disable_progress_bar()  # "Loading weights": over before it can be read
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         kind = _class_in(code, folder / "model.py") if code else AutoModelForCausalLM
         model, found = kind.from_pretrained(
@@ -193,4 +195,4 @@ def load(folder: Path, config: PreTrainedConfig | None = None) -> Loaded:
         raise Failure(f"{folder} has no weights for {', '.join(sorted(found['missing_keys']))}")
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # an empty one, for want of files
         raise Failure(f"{folder} has no tokenizer")
-    return model.to(device).eval(), tokenizer
+    return model.to(device or choose_device()).eval(), tokenizer

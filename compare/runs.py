@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import shutil
 import sys
 import time
@@ -26,6 +25,8 @@ from tqdm.auto import tqdm
 from compare import checksums, tracking
 from compare.cli import Failure
 from compare.corpus import write_atomically
+from compare.latest import point_latest_at
+from compare.peak_memory import peak_memory_mb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,10 +124,7 @@ class Run:
 
     def save(self) -> None:
         self.record["wall_seconds"] = round(time.perf_counter() - self._began, 1)
-        # ru_maxrss is in KiB on Linux and in bytes on macOS.
-        unit = 2**20 if sys.platform == "darwin" else 2**10
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-        self.record["peak_memory_mb"] = max(round(peak), self.record.get("peak_memory_mb", 0))
+        self.record["peak_memory_mb"] = max(peak_memory_mb(), self.record.get("peak_memory_mb", 0))
         text = json.dumps(self.record, indent=2, ensure_ascii=False) + "\n"
         write_atomically(self.path / "run.json", text.encode())
 
@@ -149,12 +147,7 @@ class Run:
         self.record["trainer_loaded"] = "transformers.trainer" in sys.modules
         if self.tracker:
             self.tracker.finish(self.record, self.path / "model")
-        # Made in this run's own directory, which only this process writes to: other trainings may
-        # end at the same moment.
-        new = self.path / ".latest"
-        new.unlink(missing_ok=True)
-        new.symlink_to(self.path.name)  # read from where it will be
-        new.replace(self.path.parent / "latest")
+        point_latest_at(self.path)
         self.record["status"] = "complete"  # after all that a kill could leave undone
         self.save()
         shutil.rmtree(self.checkpoint, ignore_errors=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from compare.cli import Misuse, StudyOptions, as_record
 from compare.corpus import Corpus
+from compare.device import choose_device, describe
 from compare.lock import hold
 from compare.runs import ROOT, Run
 
@@ -25,7 +26,8 @@ COMMANDS = {
     "gpt2_finetune": "python -m gpt2_finetune.train",
 }
 MATERIAL = ("corpus sha256", "base weights sha256")  # what a run is made from
-ELSEWHERE = ("tracking", "project", "checkpoint_steps")  # what does not change the outcome
+# What does not change the outcome, or no more than rounding does.
+ELSEWHERE = ("tracking", "project", "checkpoint_steps", "device")
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "wandb", "numpy")
 OWN_FILES = ("compare", "scratch_lm", "gpt2_finetune", "pyproject.toml")
 GIT_PLACES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
@@ -84,7 +86,7 @@ def start(
         "corpus": corpus.record(),
         **fields,
         "seed": options.seed,
-        "device": _device(),
+        "device": describe(choose_device(options.device)),
         "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
         **_git(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -119,15 +121,6 @@ def identity(record: dict[str, Any]) -> dict[str, Any]:
         "teachers sha256": record.get("teachers_sha256", []),
         **dict(zip(MATERIAL, digests, strict=True)),
     }
-
-
-def _device() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' * (threads > 1)}, {platform.machine()}"
 
 
 def _git() -> dict[str, Any]:

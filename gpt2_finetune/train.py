@@ -55,6 +55,7 @@ def train(options: FinetuneOptions) -> None:
         raise cli.Misuse("--lora trains few weights: it needs no FSDP, so start it with torchrun")
     corpus = corpora.load(options.corpus)
     model, tokenizer, base = load_base(options.base, options.dropout)
+    model.to(device)
     if options.random_weights:
         torch.manual_seed(options.seed)
         config = model.config

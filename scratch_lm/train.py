@@ -48,10 +48,10 @@ CLIP = 1.0  # largest gradient norm
 
 def train(options: ScratchOptions) -> None:
     """Train, evaluate after every epoch, and save the best epoch's model."""
+    device = choose_device(options.device)
     corpus = corpora.load(options.corpus)
     tokenizer, ids = prepare(corpus, options)
     teachers = distillation.folders(options, corpus, tokenizer)
-    device = choose_device(options.device)
     parallel.join(device)
     torch.manual_seed(options.seed)
     model = build(options, tokenizer.eos_token_id).to(device)
