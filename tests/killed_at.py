@@ -4,8 +4,8 @@
 
 EVENT is `open` (for writing), `os.rename` (of which `os.replace` is one kind) or `shutil.rmtree`,
 as Python's audit events are called; NAME is that of the file, or of the rename's target.  The
-process dies just before the event happens for the COUNT-th time.  Unlike a parent that watches the files and
-sends a signal, this does not depend on how the two processes are scheduled.
+process dies just before the event happens for the COUNT-th time.  Unlike a parent that watches the
+files and sends a signal, this does not depend on how the two processes are scheduled.
 """
 
 from __future__ import annotations
