@@ -22,17 +22,9 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 import simple_parsing
 
-from compare.interruption import Interrupted
+from compare.errors import Failure, Interrupted, Misuse
 
 Options = TypeVar("Options")
-
-
-class Misuse(Exception):
-    """The user asked for something that cannot be: one line on stderr, exit code 2."""
-
-
-class Failure(Exception):
-    """The work could not be done: one line on stderr, exit code 1."""
 
 
 @dataclass(frozen=True)

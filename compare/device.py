@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING, Literal
 
-from compare.cli import Misuse
+from compare.errors import Misuse
 
 if TYPE_CHECKING:
     import torch

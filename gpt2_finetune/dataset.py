@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from compare import encoding, scoring
-from compare.blocks import IGNORED, blocks
-from compare.corpus import Corpus
+from compare.corpus import Corpus, encoding
+from compare.corpus.blocks import IGNORED, blocks
+from compare.ruler import scoring
 
 Collator = Callable[[list[dict[str, int]]], dict[str, torch.Tensor]]
 

@@ -29,7 +29,7 @@ def learning_rate(parameters: Mapping[str, int], random_weights: bool, lora: boo
     """5e-5 for fine-tuning GPT-2, more for a smaller base; from random weights as one pretrains.
 
     The latter is Kaplan et al. 2020, "Scaling Laws for Neural Language Models", equation D.1, of
-    the parameters that are no embeddings.  `parameters` are those of `compare.cost.parameters`.
+    the parameters that are no embeddings.  `compare.ruler.flops.parameters` counts `parameters`.
     """
     if random_weights:
         return 0.003239 - 0.0001395 * math.log(parameters["non_embedding"])

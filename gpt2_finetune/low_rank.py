@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import PreTrainedModel
 
-from compare.cli import Misuse
+from compare.errors import Misuse
 from gpt2_finetune.config import FinetuneOptions
 
 RANK, SCALE = 16, 32  # W + (SCALE / RANK) B A; for GPT-2, 2.4 M numbers in B and A

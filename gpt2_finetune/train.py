@@ -25,9 +25,11 @@ from transformers import AutoModelForCausalLM, PrinterCallback, TrainingArgument
 from transformers.trainer_callback import TrainerState
 
 from compare import corpus as corpora
-from compare import cost, runs, scoring, started, tracking
+from compare.corpus.encoding import LossyTokenizer
 from compare.device import choose_device
-from compare.encoding import LossyTokenizer
+from compare.errors import Misuse
+from compare.ruler import flops, scoring
+from compare.runs import start, tracking, writer
 from gpt2_finetune import defaults, low_rank
 from gpt2_finetune.base import load_base
 from gpt2_finetune.callbacks import (
@@ -47,12 +49,12 @@ def train(options: FinetuneOptions) -> None:
     device = choose_device(options.device)
     processes = PartialState(cpu=device.type == "cpu")
     if device.type == "cuda" and torch.cuda.device_count() > 1 and processes.num_processes == 1:
-        raise cli.Misuse(
+        raise Misuse(
             f"there are {torch.cuda.device_count()} GPUs and one process: start it with "
             "torchrun --nproc-per-node N -m gpt2_finetune.train, or set CUDA_VISIBLE_DEVICES=0"
         )
     if options.lora and os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        raise cli.Misuse("--lora trains few weights: it needs no FSDP, so start it with torchrun")
+        raise Misuse("--lora trains few weights: it needs no FSDP, so start it with torchrun")
     corpus = corpora.load(options.corpus)
     model, tokenizer, base = load_base(options.base, options.dropout)
     model.to(device)
@@ -61,7 +63,7 @@ def train(options: FinetuneOptions) -> None:
         config = model.config
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).to(model.device)
     lean(model)
-    parameters = cost.parameters(model)
+    parameters = flops.parameters(model)
     rate = defaults.learning_rate(parameters, options.random_weights, options.lora)
     if options.lora:
         model, parameters["trained"] = low_rank.added(model, options)
@@ -74,24 +76,24 @@ def train(options: FinetuneOptions) -> None:
     parts = options.accumulation * processes.num_processes
     rows = max(1, options.batch_tokens // context_length)
     if rows % parts:
-        raise cli.Misuse(
+        raise Misuse(
             f"--batch-tokens {options.batch_tokens} are {rows} rows of {context_length} tokens, "
             f"which {parts} parts (--accumulation, times processes) cannot share evenly"
         )
     try:
         data, cut, tokens = dataset(corpus, tokenizer, context_length, rows)
     except LossyTokenizer as error:
-        raise cli.Misuse(f"--base {options.base}: {error}") from None
+        raise Misuse(f"--base {options.base}: {error}") from None
     except ValueError as error:
-        raise cli.Misuse(f"--corpus {options.corpus}: {error}") from None
+        raise Misuse(f"--corpus {options.corpus}: {error}") from None
 
     name = f"{base['resolved'].replace('/', '--')}{kind(options)[0]}-seed{options.seed}"
     with processes.main_process_first():
         run, state = (
-            started.start("gpt2_finetune", name, options, corpus, preset=kind(options)[1],
+            start.start("gpt2_finetune", name, options, corpus, preset=kind(options)[1],
                           base=base, parameters=parameters)
             if processes.is_main_process
-            else started.newest("gpt2_finetune", name)
+            else start.newest("gpt2_finetune", name)
         )  # fmt: skip
     processes.print(
         f"{run.path}: {state}; base {base['resolved']} ({base['source']}), "
@@ -149,13 +151,13 @@ def train(options: FinetuneOptions) -> None:
         trainer.add_callback(RecordCallback(run, corpus))
         seen = round(reached.epoch * len(corpus.train)) if last else -1
         run.rewind(seen, int(reached.epoch or 0))
-        run.tracker = tracking.Tracker(run, options)
+        run.tracker = tracking.Tracker(run.path, run.record, run.save, options)
         if not last:
             score = scoring.score(model, tokenizer, corpus.validation, label="before training")
             zero_shot = score.summary()
             print(f"before training: {zero_shot['bits_per_byte']:.4f} bits/byte")
             run.record["zero_shot"] = zero_shot
-            run.log({"epoch": 0, "characters_seen": 0} | runs.tracked(zero_shot))
+            run.log({"epoch": 0, "characters_seen": 0} | writer.tracked(zero_shot))
 
     if out_of_patience(reached, options):  # it had ended but for this
         trainer.restore_best(reached)

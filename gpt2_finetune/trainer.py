@@ -8,14 +8,14 @@ import torch
 from safetensors import SafetensorError
 from transformers import Trainer, TrainerState
 
-from compare import sampling, scoring
-from compare.cli import Failure
 from compare.corpus import Corpus
-from compare.runs import Run
+from compare.errors import Failure
+from compare.ruler import sampling, scoring
+from compare.runs.writer import Run
 
 
 class ScoringTrainer(Trainer):
-    """A Trainer whose evaluation is `compare.scoring` of the whole validation split, and samples.
+    """A Trainer that evaluates with `compare.ruler.scoring` on the whole validation split.
 
     Trainer's own `eval_loss` is an average of batch averages: it changes with the batch size.
     Every process evaluates, since processes may each hold only a part of the weights.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from compare.blocks import IGNORED, blocks
+from compare.corpus.blocks import IGNORED, blocks
 from scratch_lm.config import ScratchOptions
 from scratch_lm.copying import EVERY, Speakers, drill
 

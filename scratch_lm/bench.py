@@ -31,12 +31,13 @@ class BenchOptions:
 if __name__ == "__main__":
     options = cli.parse(BenchOptions)
 
+
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import set_seed
 
-from compare.cost import training_flops
+from compare.ruler.flops import training_flops
 from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.model import ScratchLM

@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from transformers import GPT2Tokenizer
 
-from compare.corpus import cache_folder
-from compare.encoding import token_ids
+from compare.corpus.encoding import token_ids
+from compare.files import cache_folder
 from scratch_lm.tokenizer import train_tokenizer
 
 

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
-from compare.cli import Failure
-from compare.corpus import write_atomically
+from compare.errors import Failure
+from compare.files import write_atomically
 
 
 @dataclass

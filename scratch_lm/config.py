@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from compare.cli import StudyOptions, check
-from compare.requirements import PARAMETER_LIMIT
+from compare.course import PARAMETER_LIMIT
 
 TUNED: dict[str, int | float | str | bool] = {
     "vocabulary": 1024,

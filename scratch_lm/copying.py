@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from compare.blocks import IGNORED
+from compare.corpus.blocks import IGNORED
 from scratch_lm.config import ScratchOptions
 
 FIRST_STEPS = 200  # of drills alone, before the text: enough to learn copying

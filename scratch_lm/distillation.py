@@ -20,13 +20,14 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from compare import finished, models
-from compare.blocks import IGNORED
-from compare.cli import Misuse, as_record
+from compare.cli import as_record
 from compare.corpus import Corpus
-from compare.runs import ROOT
-from compare.scoring import windows
-from compare.started import COMMANDS, identity
+from compare.corpus.blocks import IGNORED
+from compare.errors import Misuse
+from compare.ruler.scoring import windows
+from compare.runs import find, models
+from compare.runs.start import COMMANDS, identity
+from compare.runs.writer import ROOT
 from scratch_lm.config import PRESETS, ScratchOptions
 
 SHARE = 0.5  # of the loss is the teachers', where there are any
@@ -68,7 +69,7 @@ def _teacher(name: str, options: ScratchOptions, corpus: Corpus) -> dict[str, An
     complete, reasons = [], []
     for path in [Path(name)] if len(Path(name).parts) > 1 else _newest_first(name):
         try:
-            complete.append(finished.load(path))
+            complete.append(find.load(path))
         except Misuse as error:
             reasons.append(str(error))
     if not complete:
@@ -145,7 +146,7 @@ class Lessons:
 def lessons(teachers: Sequence[Path], end_of_text: int, ids: np.ndarray) -> Lessons:
     """What models in the directories `teachers` expect, on average, of each of the token `ids`.
 
-    They read in the windows of `compare.scoring`, from the token `end_of_text` on.
+    They read in the windows of `compare.ruler.scoring`, from the token `end_of_text` on.
     """
     loaded = [models.load(folder)[0] for folder in teachers]
     length = min(model.config.max_position_embeddings for model in loaded)

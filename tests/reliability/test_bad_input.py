@@ -13,7 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from compare import cli, generate, network, publish, report
+from compare import cli, generate, reachability
+from compare.publish import __main__ as publish_command
+from compare.report import __main__ as report_command
+from compare.report import results
 from gpt2_finetune import train as gpt2
 from gpt2_finetune.config import FinetuneOptions
 from scratch_lm import train as scratch
@@ -24,8 +27,8 @@ COMMANDS = {
     "scratch": (ScratchOptions, PRESETS, scratch.train),
     "gpt2": (FinetuneOptions, None, gpt2.train),
     "generate": (generate.GenerateOptions, None, generate.generate),
-    "report": (report.ReportOptions, None, report.report),
-    "publish": (publish.PublishOptions, None, publish.publish),
+    "report": (report_command.ReportOptions, None, results.report),
+    "publish": (publish_command.PublishOptions, None, publish_command.publish),
 }
 TEXT = "What's in a name? That which we call a rose\nBy any other name would smell as sweet.\n" * 40
 
@@ -99,7 +102,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.mkdir()
     monkeypatch.chdir(path)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
-    monkeypatch.setattr(network, "hub_reachable", lambda: False)
+    monkeypatch.setattr(reachability, "hub_reachable", lambda: False)
     return path
 
 

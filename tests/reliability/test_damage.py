@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from compare import generate
-from compare.cli import Failure
-from compare.runs import read_lines
+from compare.errors import Failure
+from compare.runs.writer import read_lines
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.config import ScratchOptions
 from scratch_lm.train import build, step

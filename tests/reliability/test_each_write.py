@@ -20,8 +20,10 @@ from safetensors.torch import load_file
 
 import gpt2_finetune.train
 import scratch_lm.train
-from compare import finished, pages, publish
-from compare.cli import Failure
+from compare.errors import Failure
+from compare.publish import staging
+from compare.report import pages
+from compare.runs import find
 from gpt2_finetune.config import FinetuneOptions
 from scratch_lm.config import ScratchOptions
 from tests.conftest import Place
@@ -149,11 +151,11 @@ def test_pages_and_staged_uploads_are_old_or_new(
     with capsys.disabled():
         print(f"\nreport: {fault.failed} writes failed in turn")
 
-    run = finished.chosen(*finished.study())[0]
+    run = find.chosen(*find.study())[0]
     target = here / "runs/publish/repository"
 
     def stage() -> None:
-        publish.stage(target, "someone/repository", run, reported)
+        staging.stage(target, "someone/repository", run, reported)
 
     stage()
     whole = files(target)

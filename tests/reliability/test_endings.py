@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from compare.runs import read_lines as lines
+from compare.runs.writer import read_lines as lines
 from scratch_lm.checkpoint import _sha256
 from tests.conftest import FINETUNE, SCRATCH, Place
 

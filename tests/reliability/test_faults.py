@@ -13,7 +13,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from compare import corpus
-from compare.corpus import write_atomically
+from compare.files import write_atomically
 from tests.conftest import FINETUNE, SCRATCH, Place
 
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EACCES]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from compare.runs import read_lines as lines
+from compare.runs.writer import read_lines as lines
 from tests.conftest import FINETUNE, SCRATCH, Place
 from tests.scratch_lm.test_train import without_times
 

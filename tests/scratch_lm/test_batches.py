@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compare.blocks import IGNORED
+from compare.corpus.blocks import IGNORED
 from scratch_lm.batches import epoch_batches, steps_per_epoch
 from scratch_lm.config import ScratchOptions
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from compare.blocks import IGNORED
-from compare.encoding import token_ids
+from compare.corpus.blocks import IGNORED
+from compare.corpus.encoding import token_ids
 from scratch_lm.batches import epoch_batches
 from scratch_lm.config import ScratchOptions
 from scratch_lm.copying import FIRST_STEPS, SHORTEST, Speakers, drill, first_drills

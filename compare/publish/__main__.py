@@ -1,0 +1,95 @@
+"""Stage both models with their cards, and push them to the Hugging Face Hub.
+
+    python -m compare.publish           # runs/publish/<prefix>-scratch and <prefix>-gpt2
+    python -m compare.publish --push    # and upload them, read them back, leave a receipt
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from compare import cli
+from compare.publish import card
+
+NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+
+
+@dataclass(frozen=True)
+class PublishOptions:
+    """Stage both models with their cards, and with --push upload them to the Hub."""
+
+    prefix: str = "tiny-shakespeare"
+    """Names the repositories: <prefix>-scratch and <prefix>-gpt2."""
+
+    namespace: str | None = None
+    """User or organization on the Hub; by default whom this machine is logged in as."""
+    push: bool = False
+    """Upload; without it the models are only staged."""
+    private: bool = False
+    """Make new repositories private."""
+    license: str | None = None
+    """License of the models whose license is not known here, as the Hub writes it: cc-by-4.0."""
+
+    def __post_init__(self) -> None:
+        if self.namespace is not None and not re.fullmatch(NAME, self.namespace):
+            raise ValueError(f"--namespace {self.namespace!r} is no name of a user on the Hub")
+        if not re.fullmatch(NAME, self.prefix):
+            raise ValueError(f"--prefix {self.prefix!r}: use letters, digits, '-', '_' and '.'")
+        if self.license is not None and not re.fullmatch(card.LICENSE, self.license):
+            raise ValueError(
+                f"--license {self.license!r}: give an identifier of the Hub, such as cc-by-4.0"
+            )
+
+
+if __name__ == "__main__":
+    options = cli.parse(PublishOptions)
+
+from pathlib import Path
+from typing import Any
+
+from compare.files import hold_lock
+from compare.publish import hub
+from compare.publish.staging import STAGED, record_of, report_of, stage
+from compare.runs import find, receipt
+
+
+def publish(options: PublishOptions) -> None:
+    lock = hold_lock(STAGED / ".lock", str(STAGED))
+    scratch, gpt2 = find.study()
+    results = report_of([run for runs in [*scratch, *gpt2] for run in runs])
+    namespace = options.namespace
+    if options.push:
+        logged_in = hub.namespace()
+        namespace = namespace or logged_in
+    names = [f"{options.prefix}-{suffix}" for suffix in ("scratch", "gpt2")]
+    if options.push:  # both, before anything is sent to either
+        for name in names:
+            hub.head_of_own(f"{namespace}/{name}")
+    for name, run in zip(names, find.chosen(scratch, gpt2), strict=True):
+        repo = f"{namespace}/{name}" if namespace else name
+        folder = stage(STAGED / name, repo, run, results, options.license)
+        print(f"staged {folder}")
+        if options.push:
+            _upload(run, repo, folder, options.private, results)
+    lock.release()
+    if options.push:
+        print("next: python -m compare.report, which then shows the links")
+    else:
+        print("not uploaded; log in with hf auth login, then: python -m compare.publish --push")
+
+
+def _upload(
+    run: dict[str, Any], repo: str, folder: Path, private: bool, results: dict[str, Any]
+) -> None:
+    """Push, read back, and note it in the receipt."""
+    expected = record_of(run, results)["test_slice"]
+    text = find.corpus_of(run).test[: expected["chars"]]
+    pushed = hub.push(folder, repo, private)
+    bits = hub.read_back(repo, pushed["commit"], folder, text, expected["bits_per_byte"])
+    receipt.note(run, {"repo": repo, **pushed, "slice_bits_per_byte": bits})
+    print(f"published {pushed['url']} (commit {pushed['commit'][:9]}), read back and scored")
+
+
+if __name__ == "__main__":
+    cli.run(publish, options)

@@ -1,0 +1,99 @@
+"""A directory for each repository: weights, tokenizer, code, a model card and samples."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard
+
+from compare.errors import Misuse
+from compare.publish import licenses
+from compare.publish.card import metadata
+from compare.rendering import render
+from compare.runs import find, models, writer
+
+STAGED = writer.ROOT / "publish"
+REPORT = Path("reports/report.json")
+
+
+def stage(
+    target: Path,
+    repo: str,
+    run: dict[str, Any],
+    results: dict[str, Any],
+    license: str | None = None,
+) -> Path:
+    """`target`, new or replaced as a whole: model, card and samples, for the repository `repo`.
+
+    Its card states the license that is known, else `license`, else none, with a line that says so.
+    """
+    models.require_whole(run)
+    terms, missing = licenses.known(run)
+    if not terms and license:
+        terms = {"license": license}
+    elif not terms:
+        print(
+            f"license left out of the card of {target.name}: {missing}; if you may pass the model "
+            "on, name its license, for instance --license cc-by-4.0"
+        )
+    record = record_of(run, results)
+    config = json.loads((run["path"] / "model" / "config.json").read_text("utf-8"))
+    context_length = config.get("n_positions") or config.get("max_position_embeddings", 200)
+    shape = ("n_layer", "n_head", "n_embd", "n_inner", "n_positions", "num_hidden_layers",
+             "num_attention_heads", "hidden_size", "intermediate_size", "max_position_embeddings",
+             "vocab_size", "activation_function", "distance_bias", "smeared_keys",
+             "dropout")  # fmt: skip
+    card = render(
+        Path(__file__).parent / "card.md.jinja",
+        repo=repo,
+        on_hub="/" in repo,
+        new_tokens=min(100, context_length // 2),  # GPT-2 cannot write past its context
+        run=run,
+        name=find.model_name(run),
+        test=record["test"],
+        metadata=metadata(repo, run, record["test"], terms).to_yaml(),
+        stand_in=run["track"] == "gpt2_finetune" and run["base"]["resolved"].startswith("stand-in"),
+        architecture={"class": config["architectures"][0]}
+        | {key.replace("_", " "): config[key] for key in shape if config.get(key) is not None},
+        rows=results["rows"],
+        samples=results["samples"],
+        sample_settings=results["sample_settings"],
+    )
+    new = target.with_name(f".{target.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(run["path"] / "model", new)
+    ModelCard(card).save(new / "README.md")
+    shutil.copy(run["path"] / "samples.jsonl", new / "samples.jsonl")
+    shutil.copy(REPORT.parent / "figures" / "loss_curves.svg", new / "loss_curves.svg")
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.replace(old)
+    try:
+        new.replace(target)
+    except OSError:
+        if old.exists():
+            old.replace(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def report_of(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """`reports/report.json`.  Raises Misuse unless it scored exactly these runs."""
+    if not REPORT.exists():
+        raise Misuse(f"no {REPORT}: make it with python -m compare.report")
+    results = json.loads(REPORT.read_text("utf-8"))
+    scored = {(run["run"], run["started"]) for run in results["runs"]}
+    newest = {(run["path"].name, run["started"]) for run in records}
+    if scored != newest:
+        raise Misuse(f"{REPORT} is of other runs than the newest: run python -m compare.report")
+    return results
+
+
+def record_of(run: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
+    of = run["track"], run["path"].name
+    return next(each for each in results["runs"] if (each["track"], each["run"]) == of)

@@ -1,0 +1,61 @@
+"""The rows that every model must beat: uniform bytes, compressors, a frozen n-gram."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from compare.corpus import Corpus
+from compare.report.compressors import COMPRESSORS, bits_per_byte
+from compare.report.ngram import best_kneser_ney
+from compare.ruler.flops import COSTS
+from compare.ruler.metrics import ratios
+from compare.ruler.scoring import Score
+
+
+def floors(corpus: Corpus) -> tuple[list[dict[str, Any]], dict[str, Score]]:
+    """Rows of the report, and the scores of those that know a byte's probability."""
+    nanogpt_val = corpus.validation + corpus.test
+    bits = {"Uniform bytes": (8.0, 8.0)}
+    for name in tqdm(COMPRESSORS, "compressors", leave=False, disable=None):
+        bits[name] = tuple(
+            bits_per_byte(name, corpus.train, text) for text in (corpus.test, nanogpt_val)
+        )
+    rows = [
+        _row(
+            name,
+            "adaptive" if name in COMPRESSORS else "uniform",
+            test_bits * math.log(2) * len(corpus.test.encode()),
+            corpus,
+            both_bits * math.log(2) * len(nanogpt_val.encode()),
+        )
+        for name, (test_bits, both_bits) in bits.items()
+    ]
+    ngram = best_kneser_ney(corpus.train, corpus.validation)
+    name = f"{ngram.order}-gram Kneser-Ney"
+    test, both = ngram.score(corpus.test), ngram.score(nanogpt_val)
+    rows.append(_row(name, "n-gram", test.nats.sum(), corpus, both.nats.sum()))
+    return rows, {name: test}
+
+
+def _row(
+    name: str, kind: str, nats: float, corpus: Corpus, nanogpt_val_nats: float
+) -> dict[str, Any]:
+    chars = len(corpus.validation + corpus.test)
+    return {
+        "name": name,
+        "track": "floor",
+        "kind": kind,
+        "run": None,
+        "seeds": None,
+        "parameters": None,
+        "split": "test",
+        **ratios(float(nats), len(corpus.test.encode()), corpus.test),
+        "token_perplexity": None,
+        "bits_per_byte_sd": None,
+        "nanogpt_val_nats_per_char": float(nanogpt_val_nats) / chars,
+        **dict.fromkeys(COSTS, None),
+        "trained_characters": 0 if kind == "uniform" else len(corpus.train),
+    }

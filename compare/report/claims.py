@@ -1,0 +1,83 @@
+"""What the report's text claims: sentences made from paired intervals, and from nothing else."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from compare.ruler.bootstrap import LEAST_BLOCKS, Cut, interval
+
+
+def differences(
+    table: list[dict[str, Any]],
+    draws: dict[str, np.ndarray],
+    kinds: list[dict[str, Any]],
+    chosen: str,
+    blocks: Cut,
+) -> list[dict[str, Any]]:
+    """[{a, b, delta_bits_per_byte, ci95, sentence, by_kind}] of the pairs that answer the question.
+
+    Fine-tuned against the scratch preset that validation has `chosen` comes first, then against all
+    others; base and control against scratch; presets of the scratch track among themselves, and
+    against the n-gram.
+    `by_kind` holds each kind of text's part.  Where the text has too few `blocks` for an interval,
+    `ci95` is None, and the sentence claims nothing.
+    """
+    rows = {entry["kind"]: entry for entry in table}
+    scratch = [entry for entry in table if entry["track"] == "scratch_lm"]
+    scratch.sort(key=lambda entry: (entry["kind"] != chosen, entry["bits_per_byte"]))
+    presets = [entry["kind"] for entry in scratch]
+    others = ["zero-shot", "from random weights"]
+    tuned = [kind for kind in ("fine-tuned", "LoRA fine-tuned") if kind in rows]
+    pairs = [(kind, other) for kind in tuned for other in [*presets, *others]]
+    pairs += [tuple(tuned)] if len(tuned) == 2 else []
+    pairs += [(other, preset) for other in others for preset in presets]
+    pairs += pairwise(presets)
+    pairs += [(preset, "n-gram") for preset in presets]
+    return [
+        _difference(rows[a], rows[b], draws, kinds, blocks)
+        for a, b in pairs
+        if a in rows and b in rows
+    ]
+
+
+def _difference(
+    a: dict[str, Any],
+    b: dict[str, Any],
+    draws: dict[str, np.ndarray],
+    kinds: list[dict[str, Any]],
+    blocks: Cut,
+) -> dict[str, Any]:
+    delta = a["bits_per_byte"] - b["bits_per_byte"]
+    ci95 = interval(draws[a["name"]] - draws[b["name"]]) if blocks.enough else None
+    if ci95 is None:
+        sentence = (
+            f"{a['name']} and {b['name']}: no difference claimed, too short a text for an interval "
+            f"({blocks}, {LEAST_BLOCKS} are needed)"
+        )
+    elif ci95[0] <= 0 <= ci95[1]:
+        sentence = (
+            f"{a['name']} and {b['name']}: no difference shown [{ci95[0]:+.3f}, {ci95[1]:+.3f}]"
+        )
+    else:
+        less = "less" if delta < 0 else "more"
+        near, far = sorted(map(abs, ci95))
+        sentence = (
+            f"{a['name']} needs {abs(delta):.3f} bits per byte {less} than {b['name']} "
+            f"[{near:.3f}, {far:.3f}]"
+        )
+    return {
+        "a": a["name"],
+        "b": b["name"],
+        "delta_bits_per_byte": delta,
+        "ci95": ci95,
+        "by_kind": {
+            kind["kind"]: (kind["bits_per_byte"][a["name"]] - kind["bits_per_byte"][b["name"]])
+            * kind["bytes"]
+            / a["bytes"]
+            for kind in kinds
+        },
+        "sentence": sentence,
+    }

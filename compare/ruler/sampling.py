@@ -1,0 +1,124 @@
+"""Text from a model, the same way for both tracks: prompts, settings, seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
+
+from compare.corpus import Corpus
+from compare.ruler.scoring import context_of, start_token
+
+Watch = Callable[[str], None]
+SHAKESPEARE_PROMPTS = ("ROMEO:\n", "First Citizen:\nBefore we proceed", "KING RICHARD III:\nNow is")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to sample; lengths are in characters, since tokens differ between tokenizers."""
+
+    temperature: float = 0.8
+    top_k: int = 50
+    top_p: float = 1.0
+    characters: int = 300
+    seed: int = 1
+
+
+def prompts(corpus: Corpus) -> tuple[str, ...]:
+    """The study's fixed prompts: of the plays, or three openings from the validation split."""
+    if corpus.name == "tiny-shakespeare":
+        return SHAKESPEARE_PROMPTS
+    words = corpus.validation.split()
+    return tuple(" ".join(words[at : at + 4]) for at in range(0, len(words), len(words) // 3 + 1))
+
+
+class _LongEnough(StoppingCriteria):
+    """Stops after `characters`, and tells `watch` after every token what was written so far."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, start: int, characters: int, watch: Watch
+    ) -> None:
+        self.tokenizer, self.start, self.characters = tokenizer, start, characters
+        self.watch = watch
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+        text = self.tokenizer.decode(input_ids[0, self.start :])
+        self.watch(text[: self.characters])
+        return torch.tensor([len(text) >= self.characters], device=input_ids.device)
+
+
+def sample(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    settings: Settings,
+    watch: Watch = lambda text: None,
+) -> str:
+    """`settings.characters` characters after `prompt`, which is not repeated in the result.
+
+    Text longer than the context length C goes on from its last C / 2 tokens.  The global random
+    state is left as it was.  `watch` is given the text so far after every token.
+    """
+    context_length = context_of(model)
+    ids = tokenizer(
+        prompt, add_special_tokens=False, split_special_tokens=True, verbose=False
+    )["input_ids"]  # fmt: skip
+    ids = [start_token(tokenizer), *ids]
+    # The end of the text is not the end of the sample: never draw its token.
+    borders = {tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
+    start = len(ids)
+    device = model.device
+    was_training = model.training
+    model.eval()
+    forked = {} if device.type == "cpu" else {"device_type": device.type}
+    with torch.random.fork_rng([] if device.type == "cpu" else [device], **forked):
+        torch.manual_seed(settings.seed)
+        while len(text := tokenizer.decode(ids[start:])) < settings.characters:
+            keep = ids if len(ids) < context_length else ids[-(context_length // 2) :]
+            new = model.generate(
+                torch.tensor([keep], device=device),
+                attention_mask=torch.ones(1, len(keep), dtype=torch.long, device=device),
+                do_sample=True,
+                temperature=settings.temperature,
+                top_k=settings.top_k,
+                top_p=settings.top_p,
+                max_new_tokens=context_length - len(keep),
+                eos_token_id=None,
+                pad_token_id=ids[0],
+                suppress_tokens=sorted(borders),
+                stopping_criteria=[
+                    _LongEnough(
+                        tokenizer,
+                        len(keep),
+                        settings.characters - len(text),
+                        lambda more, text=text: watch(text + more),
+                    )
+                ],
+            )
+            ids += new[0, len(keep) :].tolist()
+    model.train(was_training)
+    return text[: settings.characters]
+
+
+def samples(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    corpus: Corpus,
+    epoch: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """One sample per fixed prompt, as lines of `samples.jsonl`."""
+    settings = Settings(seed=seed)
+    return [
+        {
+            "epoch": epoch,
+            "prompt": prompt,
+            "text": sample(model, tokenizer, prompt, settings),
+            "seed": seed,
+            "settings": asdict(settings),
+        }
+        for prompt in prompts(corpus)
+    ]

@@ -1,0 +1,5 @@
+"""What trainings leave in `runs/`: records written, found and read, models, and W&B's copy.
+
+May use the ground floor, `compare.corpus` and `compare.ruler`.
+The tracks write here; the report, `compare.publish` and `compare.generate` read.
+"""

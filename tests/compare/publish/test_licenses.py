@@ -1,0 +1,117 @@
+"""A card states the license that is known, and none where it is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+
+from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
+from compare.publish import licenses
+from compare.publish.__main__ import PublishOptions
+from compare.publish.card import metadata
+from compare.runs import models
+
+METRICS = {"bits_per_byte": 2.0, "nats_per_char": 1.4, "word_perplexity": 9.0,
+           "token_perplexity": 5.0, "ci95": [1.9, 2.1]}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A base's directory, without a card."""
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "config.json").write_text("{}")
+    return tmp_path
+
+
+def tuned(folder: Path, **differing: Any) -> dict[str, Any]:
+    """What a fine-tuning of the base in `folder`, on Tiny Shakespeare, says of itself."""
+    base = {"requested": "some/base", "resolved": "some/base", "revision": "abc", "source": "Hub",
+            "folder": str(folder), "weights_sha256": models.weights_sha256(folder)}  # fmt: skip
+    corpus = {"name": "tiny-shakespeare", "sha256": TINY_SHAKESPEARE_SHA256}
+    return {"track": "gpt2_finetune", "config": {"corpus": "tiny-shakespeare"}, "corpus": corpus,
+            "base": base | differing}  # fmt: skip
+
+
+def card(folder: Path, text: str) -> None:
+    (folder / "README.md").write_text(f"---\n{text}\n---\n# A base\n")
+
+
+def test_what_is_made_here_from_public_domain_text_is_mit(folder: Path) -> None:
+    stand_in = tuned(folder, resolved="stand-in-3.7m", revision=None,
+                     source="shipped with gpt2_finetune")  # fmt: skip
+    for run in (tuned(folder) | {"track": "scratch_lm"}, stand_in,
+                tuned(folder, resolved="openai-community/gpt2")):  # fmt: skip
+        assert licenses.known(run) == ({"license": "mit"}, "")
+
+
+@pytest.mark.parametrize("track", ["scratch_lm", "gpt2_finetune"])
+def test_the_terms_of_another_text_are_the_users_to_state(folder: Path, track: str) -> None:
+    run = tuned(folder, resolved="openai-community/gpt2") | {"track": track}
+    for name in ("my-novel.txt", "wikitext-2", "tiny-shakespeare"):  # a file may be called so
+        run["corpus"] = {"name": name, "sha256": "0" * 64}
+        terms, reason = licenses.known(run)
+        assert not terms and name in reason
+
+
+def test_a_bases_own_license_is_read_from_its_card(folder: Path) -> None:
+    card(folder, "license: apache-2.0\nlanguage: en")
+    assert licenses.known(tuned(folder))[0] == {"license": "apache-2.0"}
+    card(folder, "license: other\nlicense_name: opt\nlicense_link: https://example.org/opt")
+    assert licenses.known(tuned(folder))[0] == {
+        "license": "other", "license_name": "opt", "license_link": "https://example.org/opt",
+    }  # fmt: skip
+    card(folder, "license: other\nlicense_link: LICENSE.md")  # of a repository that is not ours
+    assert licenses.known(tuned(folder))[0] == {"license": "other"}
+
+
+def test_or_from_its_configuration(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({"license": "bigscience-openrail-m"}))
+    assert licenses.known(tuned(folder))[0] == {"license": "bigscience-openrail-m"}
+    card(folder, "license: mit")
+    assert licenses.known(tuned(folder))[0] == {"license": "mit"}
+
+
+@pytest.mark.parametrize("text", ["language: en", "license: [mit", "license: [mit, gpl]", "[]",
+                                  "license: Ask me first", "license: 3", "\u0000"])  # fmt: skip
+def test_none_is_stated_where_none_can_be_read(folder: Path, text: str) -> None:
+    card(folder, text)
+    terms, reason = licenses.known(tuned(folder))
+    assert not terms and "some/base" in reason
+
+
+def test_a_directory_is_not_gpt2_because_it_is_called_so(folder: Path) -> None:
+    for name in ("gpt2", "stand-in-3.7m"):
+        run = tuned(folder, resolved=name, revision=None, source="directory")
+        assert not licenses.known(run)[0]
+
+
+def test_another_model_in_the_bases_place_says_nothing_of_the_base(folder: Path) -> None:
+    card(folder, "license: mit")
+    run = tuned(folder)
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    assert not licenses.known(run)[0]
+
+
+def test_front_matter_without_a_license_is_valid(folder: Path) -> None:
+    for terms in ({}, {"license": "mit"}):
+        data = metadata("a/b", tuned(folder), METRICS, terms)
+        read = ModelCard(f"---\n{data.to_yaml()}\n---\n")
+        assert read.data.license == terms.get("license")
+        assert ("license" in data.to_yaml()) == bool(terms)
+
+
+def test_a_file_called_like_a_data_set_is_not_said_to_be_it(folder: Path) -> None:
+    run = tuned(folder)
+    assert metadata("a/b", run, METRICS, {}).datasets == ["karpathy/tiny_shakespeare"]
+    run |= {"config": {"corpus": "my/wikitext-2"}, "corpus": {"name": "wikitext-2", "sha256": "0"}}
+    assert metadata("a/b", run, METRICS, {}).datasets is None
+
+
+def test_an_impossible_license_is_refused() -> None:
+    for wrong in ("", "MIT License", "mit\nx: y"):
+        with pytest.raises(ValueError, match="--license"):
+            PublishOptions(license=wrong)

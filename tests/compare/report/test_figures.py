@@ -1,0 +1,12 @@
+"""However many models a study has, each has a look of its own."""
+
+from __future__ import annotations
+
+from compare.report import figures
+
+
+def test_more_models_than_colours() -> None:
+    names = [f"model {number}" for number in range(30)]
+    looks = figures.looks(names)
+    assert list(looks) == names
+    assert len({tuple(look.values()) for look in looks.values()}) == 30

@@ -1,0 +1,380 @@
+"""From two finished runs to a report, a generation and a staged publication."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from compare.publish import staging
+from compare.rendering import cell, fenced, render
+from compare.report import pages
+from compare.report.course_checklist import requirements
+from compare.runs import find
+from tests.conftest import FINETUNE, SCRATCH, Place
+
+TEMPLATES = pages.TEMPLATES
+CHOSEN = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
+
+
+@pytest.fixture(scope="module")
+def report(study: Place) -> dict:
+    study.run("compare.report")
+    return json.loads((study.path / "reports" / "report.json").read_text())
+
+
+def test_every_row_is_scored_on_the_same_bytes_of_the_test_split(report: dict) -> None:
+    rows = {row["name"]: row for row in report["rows"]}
+    models = {"Scratch (course)", "Scratch (tuned)", "tiny-gpt2 zero-shot", "tiny-gpt2 fine-tuned",
+              "tiny-gpt2 from random weights"}  # fmt: skip
+    compressors = {"gzip", "bzip2", "xz", "zstd", "PPMd"}
+    (ngram,) = rows.keys() - models - compressors - {"Uniform bytes"}
+    assert re.fullmatch(r"[4-8]-gram Kneser-Ney", ngram)
+    assert models | compressors | {"Uniform bytes"} < rows.keys()
+    assert {row["bytes"] for row in rows.values()} == {1500}
+    assert all(row["split"] == "test" for row in rows.values())
+    for name in models | {ngram}:
+        low, high = rows[name]["ci95"]
+        assert low < rows[name]["bits_per_byte"] < high
+    assert all(rows[name]["ci95"] is None for name in compressors)
+    assert rows["Uniform bytes"]["bits_per_byte"] == pytest.approx(8)
+    assert rows["tiny-gpt2 zero-shot"]["trained_characters"] == 0
+    best = [row["bits_per_byte"] for row in report["rows"]]
+    assert best == sorted(best)
+
+
+def test_the_kind_of_blocks_is_in_the_record_and_on_the_pages(study: Place, report: dict) -> None:
+    blocks = report["blocks"]
+    assert blocks["kind"] == "lines" and blocks["number"] >= blocks["needed"] == 30
+    for page in ("report.md", "report.html"):
+        text = (study.path / "reports" / page).read_text()
+        assert f"bootstrap over the test split's {blocks['number']} lines," in text
+        assert "too short" not in text
+
+
+@pytest.fixture(scope="module")
+def short_study(
+    tmp_path_factory: pytest.TempPathFactory, caches: Path, tiny_base: Path, tiny_shakespeare: str
+) -> Place:
+    """Both tracks on a text of Windows's line ends, whose test split has a handful of lines."""
+    place = Place(tmp_path_factory.mktemp("short"), caches)
+    text = tiny_shakespeare[:6000].replace("\n", "\r\n")
+    (place.path / "short.txt").write_bytes(text.encode())
+    once = ["--corpus", "short.txt", "--epochs", 1, "--tracking", "disabled"]
+    place.run(*SCRATCH, *once, "--vocabulary", 300)
+    place.run(*FINETUNE, *once, "--base", tiny_base)
+    place.run("compare.report")
+    return place
+
+
+def test_a_short_text_gets_no_interval_and_no_claim_on_any_page(short_study: Place) -> None:
+    """Its differences would have had intervals of nearly no width, and all of them counted."""
+    reports = short_study.path / "reports"
+    report = json.loads((reports / "report.json").read_text())
+    assert report["blocks"]["number"] < report["blocks"]["needed"]
+    assert all(row["ci95"] is None for row in report["rows"])
+    assert all(run["test"]["ci95"] is None for run in report["runs"])
+    assert any("too short for intervals" in note for note in report["notes"])
+    for difference in report["differences"]:
+        assert difference["ci95"] is None and "needs" not in difference["sentence"]
+        assert "too short a text for an interval" in difference["sentence"]
+    for page in ("report.md", "report.html"):
+        text = (reports / page).read_text()
+        assert report["notes"][0] in text.replace("\\", "") and "None" not in text
+        assert "95 %" not in text
+    assert "ohne Intervall" in (reports / "handin.de.md").read_text()
+    for figure in ("rows", "kinds"):
+        assert (reports / "figures" / f"{figure}.svg").stat().st_size > 100
+    tables = (reports / "tables" / "differences.csv").read_text()
+    assert tables.splitlines()[0] == "a,b,delta_bits_per_byte,ci95"
+
+
+def test_windows_line_ends_are_noted_by_run_and_report(short_study: Place) -> None:
+    run = json.loads((short_study.path / "runs/scratch_lm/course-seed1/run.json").read_text())
+    report = json.loads((short_study.path / "reports" / "report.json").read_text())
+    count = run["corpus"]["line_ends"]["CRLF"]
+    assert count > 100 and report["corpus"]["line_ends"] == {"CRLF": count, "CR": 0}
+    for page in ("report.md", "report.html"):
+        text = (short_study.path / "reports" / page).read_text()
+        assert f"{count} CRLF line ends read as LF" in text
+
+
+def test_cards_of_a_short_text_have_their_score_without_interval(short_study: Place) -> None:
+    short_study.run("compare.publish", "--prefix", "short")
+    for repo in ("short-scratch", "short-gpt2"):
+        card = ModelCard.load(short_study.path / "runs" / "publish" / repo / "README.md")
+        (bits,) = (each for each in card.data.eval_results if each.metric_type == "bits_per_byte")
+        assert bits.metric_value > 0 and bits.metric_args is None
+        assert "too short for an interval" in card.text and "None" not in card.text
+
+
+def test_differences_are_paired_and_worded_by_their_interval(report: dict) -> None:
+    scores = {row["name"]: row["bits_per_byte"] for row in report["rows"]}
+    for difference in report["differences"]:
+        delta = scores[difference["a"]] - scores[difference["b"]]
+        assert difference["delta_bits_per_byte"] == pytest.approx(delta)
+        low, high = difference["ci95"]
+        assert low <= delta <= high
+        sentence = difference["sentence"]
+        assert ("no difference shown" in sentence) == (low <= 0 <= high)
+        shown = [float(x) for x in re.findall(r"[-+]?\d\.\d{3}", sentence)]
+        near_and_far = sorted((abs(low), abs(high))) if low > 0 or high < 0 else [low, high]
+        assert shown[-2:] == pytest.approx(near_and_far, abs=5.1e-4)
+    named = {(each["a"], each["b"]) for each in report["differences"]}
+    assert ("tiny-gpt2 fine-tuned", "tiny-gpt2 zero-shot") in named
+
+
+def test_a_row_of_two_seeds_is_their_mean(report: dict) -> None:
+    row = next(row for row in report["rows"] if row["name"] == "Scratch (course)")
+    runs = [run for run in report["runs"] if run["name"] == "Scratch (course)"]
+    assert row["seeds"] == 2 and {run["seed"] for run in runs} == {1, 2}
+    bits = [run["test"]["bits_per_byte"] for run in runs]
+    assert row["bits_per_byte"] == pytest.approx(sum(bits) / 2)
+    assert row["bits_per_byte_sd"] == pytest.approx(abs(bits[0] - bits[1]) / 2**0.5)
+    # The best on validation speaks for the row.
+    validation = [min(epoch["eval"]["nats"] for epoch in run["epochs"]) for run in runs]
+    assert validation == sorted(validation) and row["run"] == runs[0]["run"]
+
+
+def test_a_closer_look_at_each_model(report: dict) -> None:
+    scores = {row["name"]: row for row in report["rows"]}
+    assert {look["name"] for look in report["closer"]} == {
+        name for name, row in scores.items() if row["track"] != "floor"
+    }
+    for look in report["closer"]:
+        assert look["stride"]["C/2"] == look["context"][0]["bits_per_byte"]
+        lengths = [point["tokens"] for point in look["context"]]
+        assert all(shorter * 4 == longer for longer, shorter in pairwise(lengths))
+    texts = {row["name"]: row for row in report["recital"]}
+    assert texts.keys() == {"real text of the test split"} | {x["name"] for x in report["closer"]}
+    assert all(0 <= row["copied_10"] <= row["copied_5"] <= 1 for row in texts.values())
+    for difference in report["differences"]:
+        parts = sum(difference["by_kind"].values())
+        assert parts == pytest.approx(difference["delta_bits_per_byte"])
+
+
+def test_compute_is_counted_for_what_the_study_trained(report: dict) -> None:
+    rows = {row["kind"]: row for row in report["rows"]}
+    assert rows["zero-shot"]["training_flops"] == 0
+    assert rows["fine-tuned"]["training_flops"] == rows["from random weights"]["training_flops"]
+    # tiny-gpt2: per layer 12 x 32^2 weights, 13 x 32 biases and norms; 2 x 32 of the last norm;
+    # 300 x 32 of the output.  Attention: 12 x 2 layers x 32 x 64 tokens.
+    per_token = 6 * (2 * (12 * 32**2 + 13 * 32) + 64 + 300 * 32) + 12 * 2 * 32 * 64
+    tokens = rows["fine-tuned"]["training_flops"] / per_token
+    assert tokens == int(tokens) and 3 * 27_000 / 5 < tokens < 3 * 27_000
+
+
+def test_every_number_of_the_markdown_is_in_the_json(study: Place, report: dict) -> None:
+    """Decimals, and whole numbers of four digits and more, of all tables and sentences."""
+    text = (study.path / "reports" / "report.md").read_text().replace("\\", "")
+    text = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)|\d{4}-\d\d-\d\d(?:T[\d:]+Z)?|\d+\.\d+\.\d+\S*", "", text)
+    evidence = " ".join(point["evidence"] for point in report["requirements"])
+    tabled = {key: report[key] for key in report if key not in ("curves", "surprise")}
+    known = [*numbers(tabled), 1_000_000, 2022]  # the course's limit, a year of publication
+    known += [float(number.replace(",", "")) for number in NUMBER.findall(evidence)]
+    shown = NUMBER.findall(text)
+    assert len(shown) > 200
+    for number in shown:
+        value, digits = float(number.replace(",", "")), number.partition(".")[2].partition("e")[0]
+        scale = 10.0 ** int(number.partition("e")[2] or 0)
+        step = 0.5001 * scale * 10.0 ** -len(digits)
+        assert any(abs(abs(value) - abs(x)) <= step for x in known), number
+
+
+def test_every_table_of_the_markdown_ends_with_a_blank_line(study: Place, report: dict) -> None:
+    """What follows a row directly would be drawn as a row."""
+    for page in ("report.md", "handin.de.md"):
+        lines = (study.path / "reports" / page).read_text().splitlines()
+        for line, after in pairwise(lines):
+            assert not line.startswith("| ") or after.startswith("|") or not after, after
+
+
+NUMBER = re.compile(r"(?<![\w.])[-+]?[\d,]*\d\.\d+(?:e[-+]\d+)?|\b\d[\d,]{3,}\b")
+
+
+def numbers(value: object) -> Iterator[float]:
+    """All numbers in a JSON value."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from numbers(part)
+    elif isinstance(value, int | float):
+        yield value
+
+
+def test_the_headline_answers_the_question(study: Place, report: dict) -> None:
+    """Fine-tuned against the best of scratch, in all pages' first sentence."""
+    lead, rows = report["differences"][0], {row["name"]: row for row in report["rows"]}
+    scratch = [row for row in report["rows"] if row["track"] == "scratch_lm"]
+    assert rows[lead["a"]]["kind"] == "fine-tuned" and lead["b"] == scratch[0]["name"]
+    for page in ("report.md", "report.html"):
+        assert lead["sentence"] in (study.path / "reports" / page).read_text().replace("\\", "")
+
+
+def test_report_has_figures_tables_and_honest_requirements(study: Place, report: dict) -> None:
+    figures = ("loss_curves", "rows", "kinds", "contexts", "compute")
+    for name in (*(f"figures/{figure}.svg" for figure in figures), "tables/results.csv"):
+        assert (study.path / "reports" / name).stat().st_size > 100
+    met = {point["id"]: point["met"] for point in report["requirements"]}
+    assert met["decoder-only"] and met["small"] and met["own-loop"] and met["validation"]
+    # Tracked offline, pushed nowhere, and the base was not GPT-2: none of it may count as met.
+    assert not met["tracking-scratch_lm"] and not met["published"] and not met["gpt2"]
+    assert str(study.path) not in (study.path / "reports" / "report.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("losses", "falls"),
+    [([3, 2, 1], True), ([4, 2, 2.5, 1], True), ([3, 1, 2], False), ([2, 2, 2], False)],
+)
+def test_a_loss_falls_when_its_last_is_its_lowest(
+    study: Place, losses: list[float], falls: bool
+) -> None:
+    scratch, gpt2 = (find.load(study.path / "runs" / run) for run in CHOSEN)
+    scratch["epochs"] = [{"eval": {"loss": loss}} for loss in losses]
+    (point,) = (one for one in requirements(scratch, gpt2) if one["id"] == "validation")
+    assert point["met"] == falls
+
+
+def test_samples_are_of_one_length_for_the_same_prompts(report: dict) -> None:
+    assert len(report["samples"]) == 3
+    for sample in report["samples"]:
+        assert {len(text) for text in sample["texts"].values()} == {1000}
+
+
+def test_the_passage_is_the_same_for_all_models(report: dict, mini_text: Path) -> None:
+    test_split = mini_text.read_text()[-1500:]
+    passages = {
+        "".join(text for text, _ in tokens) for tokens in report["surprise"]["models"].values()
+    }
+    assert len(passages) == 1 and passages.pop() in test_split
+
+
+def test_the_german_page_is_filled_from_the_records(study: Place, report: dict) -> None:
+    page = (study.path / "reports" / "handin.de.md").read_text()
+    run = next(run for run in report["runs"] if run["run"] == report["chosen"]["scratch_lm"])
+    for heading in ("Modell-Links", "Architektur", "Trainingsdetails", "Verlauf", "Bonus GPT-2",
+                    "Beispiel – Textgenerierung"):  # fmt: skip
+        assert f"## {heading}\n" in page
+    assert f"| Parameter | {run['parameters']['total']:,}".replace(",", ".") in page
+    for epoch in run["epochs"]:
+        assert f"| {epoch['eval']['loss']:.4f} |".replace(".", ",") in page
+    assert "noch nicht veröffentlicht" in page and "None" not in page
+
+
+def test_the_german_page_says_who_else_taught_the_model(report: dict) -> None:
+    alone, taught = (
+        render(TEMPLATES / "handin.de.md.jinja", **report | {"runs": [run | {"teachers": teachers}
+                                                          for run in report["runs"]]})
+        for teachers in (0, 3)
+    )  # fmt: skip
+    assert "Destillation" not in alone
+    assert "| Cross-Entropy, auch gegen das, was 3 zuvor" in taught
+
+
+def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> None:
+    shown = study.run("compare.publish", "--prefix", "mini").stdout
+    for repo in ("mini-scratch", "mini-gpt2"):
+        folder = study.path / "runs" / "publish" / repo
+        assert f"staged runs/publish/{repo}\n" in shown and "not uploaded" in shown
+        assert {"README.md", "model.safetensors", "config.json", "tokenizer.json",
+                "samples.jsonl"} <= {path.name for path in folder.iterdir()}  # fmt: skip
+        card = ModelCard.load(folder / "README.md")
+        assert card.data.library_name == "transformers"
+        assert card.data.license is None  # of a user's own text
+        assert f"license left out of the card of {repo}: the terms of mini.txt" in shown
+        metrics = {each.metric_type: each.metric_value for each in card.data.eval_results}
+        values = {round(run["test"]["bits_per_byte"], 4) for run in report["runs"]}
+        assert metrics["bits_per_byte"] in values
+        assert "More information needed" not in card.text
+    assert (study.path / "runs/publish/mini-scratch/model.py").exists()
+    shown = study.run("compare.publish", "--prefix", "mini", "--license", "cc-by-4.0").stdout
+    for repo in ("mini-scratch", "mini-gpt2"):
+        card = ModelCard.load(study.path / "runs" / "publish" / repo / "README.md")
+        assert card.data.license == "cc-by-4.0"
+    assert "left out" not in shown
+
+
+def test_a_changed_checkout_is_said_beside_the_commit(
+    study: Place, report: dict, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    noted = {"git_commit": "0123456789abcdef", "git_dirty": True}
+    changed = report | {"runs": [run | noted for run in report["runs"]]}
+    assert "| 012345678 and changes |" in render(TEMPLATES / "report.md.jinja", **changed)
+    monkeypatch.chdir(study.path)
+    run = find.latest("scratch_lm") | noted
+    folder = staging.stage(tmp_path / "repository", "a/repository", run, report)
+    card = (folder / "README.md").read_text()
+    assert "at commit `012345678` with uncommitted changes, with torch" in card
+
+
+def test_generation_shows_both_models_side_by_side(study: Place) -> None:
+    shown = study.run("compare.generate", "--prompt", "KING:", "--characters", "80").stdout
+    assert "tiny-gpt2 fine-tuned" in shown and "Scratch (tuned)" in shown
+    assert re.search(r"^KING:.* \| KING:", shown, re.MULTILINE)
+    one = study.run("compare.generate", "--run", "runs/scratch_lm/course-seed1", "--seed", "5")
+    again = study.run("compare.generate", "--run", "runs/scratch_lm/course-seed1", "--seed", "5")
+    assert one.stdout == again.stdout and "Scratch (course)" in one.stdout
+
+
+def test_one_models_continuations_come_as_they_are_written(study: Place) -> None:
+    command = ["compare.generate", "--run", "runs/scratch_lm/course-seed1", "--characters", "120"]
+    both = study.run(*command, "--seed", "5", "--count", "2", "--top-p", "0.9").stdout
+    title, first, second = re.split(r"\n\nseed \d+\n", both.rstrip("\n"))
+    assert "seed 5" in both and "seed 6" in both and first != second
+    # Streamed past the context length of 32 tokens, and neither cut short nor doubled.
+    assert all(len(text) == len("ROMEO:\n") + 120 for text in (first, second))
+    alone = study.run(*command, "--seed", "6", "--top-p", "0.9").stdout
+    assert alone == f"{title}\n\n{second}\n"
+
+
+@pytest.mark.parametrize("command", ["compare.report", "compare.publish", "compare.generate"])
+def test_without_runs_the_remedy_is_named(place: Place, command: str) -> None:
+    line = place.refused(command)
+    assert "make one with python -m" in line
+
+
+def test_an_unfinished_run_is_refused_by_name(place: Place) -> None:
+    folder = place.path / "runs" / "scratch_lm" / "course-seed1"
+    folder.mkdir(parents=True)
+    record = {"schema": 1, "status": "running", "track": "scratch_lm", "preset": "course",
+              "seed": 1, "started": "", "config": {}, "corpus": {}, "epochs": []}  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(record))
+    line = place.refused("compare.generate", "--run", folder)
+    assert "course-seed1 is not complete" in line and "--resume" in line
+
+
+def test_publish_wants_a_report_of_these_very_runs(study: Place, report: dict) -> None:
+    path = study.path / "reports" / "report.json"
+    saved = path.read_text()
+    path.write_text(saved.replace("course-seed1", "course-seed2"))
+    try:
+        assert "of other runs than the newest" in study.refused("compare.publish")
+    finally:
+        path.write_text(saved)
+
+
+@pytest.mark.parametrize("prefix", ["", "../up", "a b", "-x"])
+def test_prefix_that_is_no_repository_name(place: Place, prefix: str) -> None:
+    assert "--prefix" in place.refused("compare.publish", f"--prefix={prefix}")
+
+
+def test_text_of_models_cannot_break_out_of_the_markdown() -> None:
+    assert cell("a|b\n<script>*x*") == r"a\|b &lt;script>\*x\*"
+    assert fenced("x\n```\ny").startswith("````text\n")
+
+
+def test_a_base_that_changed_since_training_is_not_called_the_base(
+    study: Place, tiny_base: Path, report: dict
+) -> None:
+    weights = tiny_base / "model.safetensors"
+    saved = weights.read_bytes()
+    weights.write_bytes(saved[:-4] + b"\0\0\x80\x3f")
+    try:
+        assert "has changed since" in study.refused("compare.report")
+    finally:
+        weights.write_bytes(saved)

@@ -1,0 +1,93 @@
+"""What a model has, and what its training cost: counted alike in both tracks, by hand here."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
+
+from compare.ruler import flops
+from scratch_lm.config import ScratchOptions
+from scratch_lm.copying import EVERY, FIRST_STEPS
+from scratch_lm.train import build
+from tests.conftest import Place
+
+LAYER = 12 * 32**2 + 13 * 32  # of width 32, with a feed-forward of 4 x 32
+NORM = 2 * 32
+
+
+def gpt2() -> GPT2LMHeadModel:
+    return GPT2LMHeadModel(
+        GPT2Config(vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_head=2)
+    )
+
+
+def test_embeddings_of_tokens_and_positions_are_left_out_in_both_tracks() -> None:
+    rest = 2 * LAYER + NORM
+    assert flops.parameters(gpt2()) == {"total": rest + (300 + 64) * 32, "non_embedding": rest}
+    options = ScratchOptions(
+        vocabulary=300, context_length=64, layers=2, heads=2, width=32, feed_forward=128
+    )
+    assert flops.parameters(build(options, 0)) == flops.parameters(gpt2())
+
+
+def test_an_output_matrix_of_its_own_is_left_out_too() -> None:
+    """Kaplan et al. leave it out of N; training multiplies with it all the same."""
+    config = GPTNeoXConfig(
+        vocab_size=300,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=128,
+        max_position_embeddings=64,
+        tie_word_embeddings=False,
+    )
+    model, rest = GPTNeoXForCausalLM(config), 2 * LAYER + NORM
+    assert flops.parameters(model) == {"total": rest + 2 * 300 * 32, "non_embedding": rest}
+    assert flops.training_flops(model, 10) == flops.training_flops(gpt2(), 10)
+
+
+def test_the_records_of_both_tracks_say_it(study: Place) -> None:
+    for run, context in (("gpt2_finetune/tiny-gpt2-seed1", 64), ("scratch_lm/course-seed1", 32)):
+        record = json.loads((study.path / "runs" / run / "run.json").read_text())
+        config = json.loads((study.path / "runs" / run / "model" / "config.json").read_text())
+        parameters = record["parameters"]
+        embeddings = (config["vocab_size"] + context) * 32
+        assert parameters["total"] - parameters["non_embedding"] == embeddings
+
+
+def test_every_cost_is_a_mean_over_runs_but_the_peak_of_memory() -> None:
+    """The second run ended after 2 of 4 epochs: its validation score had stopped falling."""
+
+    def run(epochs: int, **values: float) -> dict[str, Any]:
+        last = {"epoch": epochs, "characters_seen": epochs * 1000}
+        return {"epochs": [{"epoch": 1, "characters_seen": 1000}, last], **values}
+
+    runs = [
+        run(4, wall_seconds=50.0, characters_per_second=100, peak_memory_mb=700),
+        run(2, wall_seconds=20.0, characters_per_second=140, peak_memory_mb=900),
+    ]
+    model = gpt2()
+    found = flops.costs(runs, [model, model], epoch_tokens=400)
+    assert found == {
+        "trained_characters": 3000,
+        "training_flops": flops.training_flops(model, 3 * 400),
+        "wall_seconds": 35.0,
+        "characters_per_second": 120.0,
+        "peak_memory_mb": 900,
+    }
+    assert tuple(found) == flops.COSTS
+    assert flops.costs(runs[::-1], [model, model], epoch_tokens=400) == found
+
+
+def test_help_says_that_drills_have_a_warm_up_of_their_own(place: Place) -> None:
+    shown = " ".join(place.run("scratch_lm.train", "--help").stdout.split())
+    drills, warmup = (
+        re.search(rf" {option} .*?\(default", shown.partition("Train a decoder-only")[2])[0]
+        for option in ("--drills bool,", "--warmup-steps int")
+    )
+    assert f"{FIRST_STEPS} steps" in drills and "warm-up of their own" in drills
+    assert EVERY == 3 and "every third step" in drills
+    assert "--drills" in warmup

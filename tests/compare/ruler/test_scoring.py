@@ -1,0 +1,108 @@
+"""The ruler: by hand on a three-token model, and every byte once whatever the windows."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import evaluate
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import GPT2Tokenizer
+
+from compare.ruler import scoring
+
+PROBABILITIES = {"<": [0.5, 0.3, 0.2], "a": [0.1, 0.6, 0.3], "b": [0.25, 0.25, 0.5]}
+
+
+class Bigram(torch.nn.Module):
+    """Knows the three tokens end-of-text, a and b, and only looks at the last one."""
+
+    def __init__(self, context_length: int) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(max_position_embeddings=context_length, vocab_size=3)
+        self.device = torch.device("cpu")
+        self.table = torch.tensor(list(PROBABILITIES.values())).log()
+
+    def forward(self, input_ids: torch.Tensor) -> SimpleNamespace:
+        assert input_ids.shape[1] <= self.config.max_position_embeddings
+        return SimpleNamespace(logits=self.table[input_ids])
+
+
+def bigram_tokenizer() -> GPT2Tokenizer:
+    return GPT2Tokenizer(vocab={"<|endoftext|>": 0, "a": 1, "b": 2}, merges=[])
+
+
+def by_hand(text: str) -> list[float]:
+    return [
+        -math.log(PROBABILITIES[before]["<ab".index(token)])
+        for before, token in zip("<" + text, text, strict=False)
+    ]
+
+
+def test_three_token_model_by_hand() -> None:
+    score = scoring.score(Bigram(8), bigram_tokenizer(), "abb")
+    # P(a | end of text) P(b | a) P(b | b) = 0.3 x 0.3 x 0.5
+    assert score.nats.sum() == pytest.approx(-math.log(0.045))
+    summary = score.summary()
+    assert summary["bits_per_byte"] == pytest.approx(-math.log2(0.045) / 3)
+    assert summary["token_perplexity"] == pytest.approx(0.045 ** (-1 / 3))
+    assert summary["word_perplexity"] == pytest.approx(1 / 0.045)
+    assert summary["nats_per_char"] == pytest.approx(-math.log(0.045) / 3)
+    assert (summary["bytes"], summary["chars"], summary["tokens"], summary["words"]) == (3, 3, 3, 1)
+
+
+@given(
+    text=st.text("ab", min_size=1, max_size=60),
+    context_length=st.integers(1, 12),
+    stride=st.integers(1, 12),
+)
+def test_every_token_is_scored_once_in_any_windows(
+    text: str, context_length: int, stride: int
+) -> None:
+    stride = min(stride, context_length)
+    score = scoring.score(Bigram(context_length), bigram_tokenizer(), text, stride)
+    # One token of context is all the model needs, so every window must give the same nats.
+    np.testing.assert_allclose(score.nats, by_hand(text), rtol=1e-6)
+
+
+def test_a_shorter_context_is_all_that_the_model_gets() -> None:
+    model, widths = Bigram(8), []
+    model.register_forward_pre_hook(
+        lambda _, args, kwargs: widths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    score = scoring.score(model, bigram_tokenizer(), "abbabbab", context_length=2)
+    assert set(widths) == {2}
+    np.testing.assert_allclose(score.nats, by_hand("abbabbab"), rtol=1e-6)
+
+
+@given(st.integers(1, 500), st.integers(1, 64), st.integers(1, 64))
+def test_windows_tile_and_leave_enough_context(tokens: int, context: int, stride: int) -> None:
+    stride = min(stride, context)
+    kept = []
+    for number, (begin, first, end) in enumerate(scoring.windows(tokens, context, stride)):
+        assert end - begin == min(context, tokens)
+        assert number == 0 or first - begin > context - stride
+        kept += range(first, end + 1)
+    assert kept == list(range(1, tokens + 1))
+    # One window of `context` inputs for each stride: the work grows linearly with the text.
+    assert number == -(-max(0, tokens - context) // stride)
+
+
+def test_metric_of_the_evaluate_library_is_the_same_formula() -> None:
+    score = scoring.score(Bigram(4), bigram_tokenizer(), "abbabab")
+    metric = evaluate.load("compare/bits_per_byte")
+    spans = np.diff(score.byte_ends, prepend=0)
+    values = metric.compute(nats=score.nats.tolist(), bytes=spans.tolist(), text="abbabab")
+    assert values == pytest.approx(score.summary())
+    with pytest.raises(ValueError, match="7 bytes of tokens for 3"):
+        metric.compute(nats=score.nats.tolist(), bytes=spans.tolist(), text="abb")
+
+
+@pytest.mark.parametrize(("text", "stride"), [("", None), ("ab", 0), ("ab", 9)])
+def test_senseless_arguments_are_refused(text: str, stride: int | None) -> None:
+    with pytest.raises(ValueError):
+        scoring.score(Bigram(8), bigram_tokenizer(), text, stride)

@@ -1,0 +1,182 @@
+"""A run's directory when other processes are at work, and the commit that it notes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compare.cli import StudyOptions
+from compare.corpus import Corpus
+from compare.errors import Misuse
+from compare.files import hold_lock
+from compare.runs import start as start_module
+from compare.runs.writer import Run
+
+CORPUS = Corpus("text", "file text", "0" * 64, "train", "validation", "test")
+EPOCH = {"epoch": 1, "train_loss": 2.0, "characters_seen": 100, "seconds": 1.0,
+         "eval": {"loss": 2.0, "bits_per_byte": 3.0}}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def start(name: str = "course-seed1", **options: Any) -> tuple[Run, str]:
+    return start_module.start("scratch_lm", name, StudyOptions(**options), CORPUS, preset="course")
+
+
+def ready(name: str) -> Run:
+    """A run that has only to be finished."""
+    path = Path("runs/scratch_lm") / name
+    path.mkdir(parents=True)
+    return Run(path, {"epochs": [EPOCH], "best_epoch": 1, "status": "running"})
+
+
+def test_a_training_that_ends_while_another_points_latest_at_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = ready("first"), ready("second")
+    really = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if target.name == "latest" and second.record["status"] == "running":
+            second.record["status"] = "finishing"
+            second.finish()  # between the link's making and its renaming
+        return really(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    first.finish()
+    assert Path("runs/scratch_lm/latest").readlink() == Path("first")
+    for name in ("first", "second"):
+        record = json.loads((Path("runs/scratch_lm") / name / "run.json").read_text())
+        assert record["status"] == "complete"
+
+
+def test_many_trainings_end_at_once() -> None:
+    runs = [ready(f"run-{number}") for number in range(8)]
+    together, failures = threading.Barrier(len(runs)), []
+
+    def finish(run: Run) -> None:
+        for _ in range(25):
+            together.wait()
+            try:
+                run.finish()
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=finish, args=(run,)) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    folder = Path("runs/scratch_lm")
+    assert (folder / "latest" / "run.json").exists()
+    assert {path.name for path in folder.iterdir()} == {"latest", *(run.path.name for run in runs)}
+
+
+def test_a_run_that_another_process_completes_meanwhile_stays_complete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, _ = start()
+    run.lock.release()
+    record = run.path / "run.json"
+
+    def finished_first(path: Path, what: str) -> object:
+        """The other process lets the lock go when it has finished, which is just now."""
+        done = json.loads(record.read_text()) | {"status": "complete"}
+        record.write_text(json.dumps(done))
+        return hold_lock(path, what)
+
+    monkeypatch.setattr(start_module, "hold", finished_first)
+    again, state = start(resume=True)
+    assert state == "complete" and again.record["status"] == "complete"
+
+
+def test_a_run_that_another_process_writes_to_is_refused() -> None:
+    run, _ = start()
+    with pytest.raises(Misuse, match="another process is writing"):
+        start(resume=True)
+    run.lock.release()
+    assert start(resume=True)[1] == "resumed"
+
+
+def test_looking_at_a_run_that_cannot_be_resumed_leaves_it_free() -> None:
+    run, _ = start()
+    run.lock.release()
+    with pytest.raises(Misuse, match="cannot resume"):
+        start(resume=True, seed=2)
+    assert start(resume=True)[1] == "resumed"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    command = ["git", *identity, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def project(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository, and within it this project's code, which believes to lie in `project`."""
+    folder = somewhere / "outer" / "project"
+    (folder / "compare").mkdir(parents=True)
+    (folder / "compare" / "started.py").write_text("code\n")
+    monkeypatch.setattr(start_module, "__file__", str(folder / "compare" / "started.py"))
+    return folder
+
+
+def committed(folder: Path) -> str:
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "code")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def noted() -> tuple[str | None, bool | None]:
+    record = start()[0].record
+    return record["git_commit"], record["git_dirty"]
+
+
+def test_the_commit_of_this_projects_own_repository_is_noted(project: Path) -> None:
+    assert noted() == (None, None)  # no repository
+    commit = committed(project)
+    assert noted() == (commit, False)
+
+
+def test_the_commit_of_a_repository_around_it_is_not(project: Path) -> None:
+    committed(project.parent)
+    assert noted() == (None, None)
+
+
+def test_the_commit_of_a_hooks_repository_is_not(
+    project: Path, somewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = committed(project)
+    other = somewhere / "other"
+    other.mkdir()
+    (other / "file").touch()
+    committed(other)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert noted() == (commit, False)
+
+
+def test_changes_of_the_code_are_noted_others_are_not(project: Path) -> None:
+    commit = committed(project)
+    (project / "notes.txt").touch()
+    (project / "reports").mkdir()
+    (project / "reports" / "report.md").touch()
+    assert noted() == (commit, False)
+    (project / "compare" / "started.py").write_text("other code\n")
+    assert noted() == (commit, True)
+    git(project, "checkout", "--quiet", ".")
+    (project / "scratch_lm").mkdir()
+    (project / "scratch_lm" / "new.py").touch()
+    assert noted() == (commit, True)

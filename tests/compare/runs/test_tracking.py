@@ -1,0 +1,113 @@
+"""What W&B was given, read back from its own files, is what the records hold."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from compare.runs.writer import read_lines
+from tests.conftest import SCRATCH, Place
+from tests.scratch_lm.test_train import lines
+from tests.wandb_file import logged, records
+
+RUNS = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
+
+
+def wandb_file(run: Path) -> Path:
+    (path,) = run.glob("wandb/offline-run-*/*.wandb")
+    return path
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_logged_value_is_in_the_wandb_file(study: Place, name: str) -> None:
+    run = study.path / "runs" / name
+    rows = logged(wandb_file(run))
+    assert [row for row in rows if "train/loss" in row or "eval/loss" in row] == lines(
+        run / "history.jsonl"
+    )
+    tables = [row for row in rows if "samples.nrows" in row]
+    assert [table["samples.nrows"] for table in tables] == [3, 6, 9]  # all so far, each epoch
+
+
+def test_both_tracks_lie_over_each_other_in_one_project(study: Place) -> None:
+    found = []
+    for name in RUNS:
+        run = study.path / "runs" / name
+        kept = {each.WhichOneof("record_type"): each for each in records(wandb_file(run))}
+        record, about = json.loads((run / "run.json").read_text()), kept["run"].run
+        config = {item.key: json.loads(item.value_json) for item in about.config.update}
+        assert about.job_type == record["track"] and about.display_name == name
+        assert config["corpus_sha256"] == record["corpus"]["sha256"]
+        axes = {
+            each.metric.glob_name: each.metric.step_metric
+            for each in records(wandb_file(run))
+            if each.HasField("metric") and each.metric.glob_name
+        }
+        assert set(axes.values()) == {"characters_seen"}
+        summary = {}
+        for each in records(wandb_file(run)):
+            summary |= {
+                item.key or ".".join(item.nested_key): json.loads(item.value_json)
+                for item in each.summary.update
+            }
+        scores = [epoch["eval"]["bits_per_byte"] for epoch in record["epochs"]]
+        assert summary["best/bits_per_byte"] == min(scores)
+        assert summary["final/bits_per_byte"] == scores[-1]
+        models = [
+            {entry.path for entry in each.artifact.manifest.contents}
+            for each in records(wandb_file(run))
+            if each.HasField("artifact") and each.artifact.type == "model"
+        ]
+        assert len(models) == 1 and "model.safetensors" in models[0]
+        found.append((about.project, about.run_group, axes))
+    assert found[0] == found[1]
+
+
+def logged_losses(run: Path) -> list[dict]:
+    """What W&B's file holds of the history by now."""
+    if not any(run.glob("wandb/offline-run-*/*.wandb")):
+        return []
+    return [row for row in logged(wandb_file(run)) if "samples.nrows" not in row]
+
+
+def test_wandb_gets_its_copy_while_the_run_goes_on(place: Place, mini_text: Path) -> None:
+    """By default its client writes every 15 seconds, which a killed run would lose."""
+    run = place.path / "runs" / RUNS[0]
+    command = [*SCRATCH, "--corpus", mini_text, "--epochs", 200]  # a minute, if it is not killed
+    place.kill_when(lambda: len(logged_losses(run)) >= 4, *command)
+    kept, history = logged_losses(run), read_lines(run / "history.jsonl")
+    assert kept == history[: len(kept)]
+
+
+def test_a_run_that_goes_on_is_the_same_wandb_run(place: Place, mini_text: Path) -> None:
+    run = place.path / "runs" / RUNS[0]
+    command = [*SCRATCH, "--corpus", mini_text, "--checkpoint-steps", 10]
+    place.kill_at("os.rename", "state.safetensors", 2, *command)
+    place.run(*command, "--resume")
+    kept = [path.name.split("-")[-1] for path in run.glob("wandb/offline-run-*")]  # date-time-id
+    tracking = json.loads((run / "run.json").read_text())["tracking"]
+    assert kept == [tracking["id"]] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["auto", "online"])
+@pytest.mark.parametrize("server", ["absent", "silent"])
+def test_a_server_that_does_not_answer_changes_no_weight(
+    place: Place, study: Place, mini_text: Path, mode: str, server: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, says nothing
+        port = silent.getsockname()[1] if server == "silent" else 9
+        place.environment |= {
+            "WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": "0" * 40,
+        }  # fmt: skip
+        done = place.run(*SCRATCH, "--corpus", mini_text, "--tracking", mode)
+    weights = [each.path / "runs" / RUNS[0] / "model/model.safetensors" for each in (place, study)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    record = json.loads((place.path / "runs" / RUNS[0] / "run.json").read_text())
+    assert record["status"] == "complete"
+    assert record["tracking"]["mode"] == ("offline" if mode == "auto" else "disabled")
+    assert ("wandb sync" in done.stdout) == (mode == "auto")
+    assert "0" * 40 not in done.stdout + done.stderr + json.dumps(record)
