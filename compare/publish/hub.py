@@ -106,7 +106,7 @@ def read_back(repo: str, commit: str, folder: Path, text: str, expected: float) 
             ):
                 raise Failure(f"{repo} does not hold the {path.name} that was sent: push again")
         model, tokenizer = models.load(found)
-        bits = score(model, tokenizer, text).summary()["bits_per_byte"]
+        bits = score(model, tokenizer, text).metrics.bits_per_byte
     if abs(bits - expected) > TOLERANCE:
         raise Failure(
             f"{repo} needs {bits:.4f} bits per byte where the report says {expected:.4f}: "

@@ -16,7 +16,7 @@ def by_stride(model: Any, tokenizer: Any, text: str, usual: Score) -> dict[str, 
     found = {"C/2": usual}
     for name, stride in {"C": context_length, "C/8": max(1, context_length // 8)}.items():
         found[name] = score(model, tokenizer, text, stride, label=f"stride {name}")
-    return {name: found[name].summary()["bits_per_byte"] for name in ("C", "C/2", "C/8")}
+    return {name: found[name].metrics.bits_per_byte for name in ("C", "C/2", "C/8")}
 
 
 def by_length(model: Any, tokenizer: Any, text: str, usual: Score) -> list[dict[str, float | int]]:
@@ -27,7 +27,7 @@ def by_length(model: Any, tokenizer: Any, text: str, usual: Score) -> list[dict[
     characters = len(text) / len(token_ids(tokenizer, text))
     length, result = context_of(model), []
     while True:
-        bits = usual.summary()["bits_per_byte"]
+        bits = usual.metrics.bits_per_byte
         point = {"tokens": length, "characters": length * characters, "bits_per_byte": bits}
         result.append(point)
         length //= 4

@@ -46,7 +46,7 @@ def test_stand_in_knows_shakespeare_it_has_not_read(tiny_shakespeare: str) -> No
     """The end of the test split, in fewer bits per byte than the course model needs for any."""
     model, tokenizer = models.load(STAND_IN)
     text = tiny_shakespeare[-20_000:]
-    assert scoring.score(model, tokenizer, text).summary()["bits_per_byte"] < 2.1
+    assert scoring.score(model, tokenizer, text).metrics.bits_per_byte < 2.1
 
 
 @pytest.mark.slow
@@ -63,7 +63,7 @@ def test_the_builder_leaves_a_checkpoint_and_says_how_it_was_made(
     model, tokenizer = models.load(tmp_path)
     readme = (tmp_path / "README.md").read_text()
     assert f"{model.num_parameters():,} parameters" in readme and "hamlet" not in readme
-    score = scoring.score(model, tokenizer, short.validation).summary()["bits_per_byte"]
+    score = scoring.score(model, tokenizer, short.validation).metrics.bits_per_byte
     assert f"validation split: {score:.4f} bits per byte" in readme
     # Two epochs of next to nothing: better than the 8.6 bits of a uniform draw per token.
     assert score < 5

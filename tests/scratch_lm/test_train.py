@@ -98,9 +98,9 @@ def test_the_best_epoch_is_what_is_saved(study: Place) -> None:
     run = json.loads((study.path / RUN / "run.json").read_text())
     model, tokenizer = models.load(study.path / RUN / "model")
     text = Path(run["config"]["corpus"]).read_text()[27_000:28_500]
-    again = scoring.score(model, tokenizer, text).summary()
+    again = scoring.score(model, tokenizer, text).metrics
     recorded = run["epochs"][run["best_epoch"] - 1]["eval"]
-    assert again["nats"] == pytest.approx(recorded["nats"], rel=1e-5)
+    assert again.nats == pytest.approx(recorded["nats"], rel=1e-5)
     assert load_file(study.path / RUN / "model/model.safetensors")["tokens.weight"].shape[0] == 400
 
 

@@ -7,10 +7,12 @@
 One pair of nats and bytes per token, and the text that the tokens spell.
 """
 
+from dataclasses import asdict
+
 import datasets
 import evaluate
 
-from compare.ruler.metrics import ratios
+from compare.ruler.metrics import metrics_of
 
 
 class BitsPerByte(evaluate.Metric):
@@ -29,4 +31,4 @@ class BitsPerByte(evaluate.Metric):
     def _compute(self, nats: list[float], bytes: list[int], text: str) -> dict[str, float | int]:
         if sum(bytes) != len(text.encode()):
             raise ValueError(f"{sum(bytes)} bytes of tokens for {len(text.encode())} of text")
-        return ratios(sum(nats), len(nats), text)
+        return asdict(metrics_of(sum(nats), len(nats), text))

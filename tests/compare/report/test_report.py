@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from compare.kinds import Track
 from compare.publish import staging
 from compare.rendering import cell, fenced, render
 from compare.report import pages
@@ -235,7 +236,9 @@ def test_a_loss_falls_when_its_last_is_its_lowest(
     study: Place, losses: list[float], falls: bool
 ) -> None:
     scratch, gpt2 = (find.load(study.path / "runs" / run) for run in CHOSEN)
-    scratch["epochs"] = [{"eval": {"loss": loss}} for loss in losses]
+    scratch.record.epochs = [
+        make_epoch(nats=50 * loss, number=number) for number, loss in enumerate(losses, start=1)
+    ]
     (point,) = (one for one in requirements(scratch, gpt2) if one["id"] == "validation")
     assert point["met"] == falls
 
@@ -306,7 +309,8 @@ def test_a_changed_checkout_is_said_beside_the_commit(
     changed = report | {"runs": [run | noted for run in report["runs"]]}
     assert "| 012345678 and changes |" in render(TEMPLATES / "report.md.jinja", **changed)
     monkeypatch.chdir(study.path)
-    run = find.latest("scratch_lm") | noted
+    run = find.latest(Track.SCRATCH)
+    run.record.git_commit, run.record.git_dirty = noted["git_commit"], noted["git_dirty"]
     folder = staging.stage(tmp_path / "repository", "a/repository", run, report)
     card = (folder / "README.md").read_text()
     assert "at commit `012345678` with uncommitted changes, with torch" in card
