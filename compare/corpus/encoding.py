@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from compare.errors import Failure
 
-# In characters.  While tokenizing, the library needs about 1,000 bytes of memory for each.
+# In characters.  The library needs about 1,000 bytes of memory per character while tokenizing.
 PIECE_LENGTH = 2**14
 PIECES_PER_BATCH = 4  # the library distributes them over the CPU cores
 PIECE_BORDER = re.compile(r"(?<=\S)[ \n]")
@@ -120,8 +120,8 @@ def _describe_loss(text: str, decoded: str, folder: str) -> str:
     start = next((at for at in range(shorter) if text[at] != decoded[at]), shorter)
     excerpt = slice(start, start + EXCERPT_LENGTH)
     return (
-        f"the tokenizer{' in ' * bool(folder)}{folder} does not give the text back: "
-        f"{text[excerpt]!r} comes back as {decoded[excerpt]!r}"
+        f"the tokenizer{' in ' * bool(folder)}{folder} does not reproduce the text: "
+        f"{text[excerpt]!r} becomes {decoded[excerpt]!r}"
     )
 
 

@@ -20,10 +20,8 @@ MARKERS = "osD^vPX*"  # one more than the colors, so that 56 combinations are di
 TRACK_COLORS = {"scratch_lm": COLORS[0], "gpt2_finetune": COLORS[1], "floor": "#777777"}
 Looks = dict[str, dict[str, str]]  # color and marker of each model, the same in all figures
 STROKES = {"train": {"alpha": 0.45, "lw": 1, "marker": ""}, "validation": {}}
-LINES = (
-    "zero-shot",
-    "n-gram",
-)  # reference lines: rows that are not trained by gradient descent here
+# Kinds of rows drawn as reference lines, because gradient descent did not train them here.
+REFERENCE_KINDS = ("zero-shot", "n-gram")
 STYLE = {
     "font.size": 11,
     "axes.spines.top": False,
@@ -147,7 +145,7 @@ def compute_plot(rows: list[dict[str, Any]], looks: Looks) -> bytes:
             name, bits = row["name"], row["bits_per_byte"]
             if row["training_flops"]:
                 axes.plot(row["training_flops"], bits, ls="", label=name, **looks[name])
-            elif row["kind"] in LINES or name == "PPMd":
+            elif row["kind"] in REFERENCE_KINDS or name == "PPMd":
                 axes.axhline(bits, color="#777777", ls="--", lw=1)
                 axes.annotate(
                     name,

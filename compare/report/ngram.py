@@ -27,11 +27,11 @@ class KneserNey:
     def __init__(self, text: bytes, order: int) -> None:
         self.order = order
         padded = self._pad(text)
-        grams = Counter(padded[at : at + order] for at in range(len(text)))
+        ngrams = Counter(padded[start : start + order] for start in range(len(text)))
         # The highest order counts occurrences, the lower orders count distinct preceding bytes.
-        self.counts: list[Counter[bytes]] = [grams]
+        self.counts: list[Counter[bytes]] = [ngrams]
         for _ in range(order - 1):
-            self.counts.insert(0, Counter(gram[1:] for gram in self.counts[0]))
+            self.counts.insert(0, Counter(ngram[1:] for ngram in self.counts[0]))
         self.discounts = [_discounts(counts) for counts in self.counts]
         # Per context: the sum of its counts, and the sum of their discounts.
         self.totals: list[dict[bytes, int]] = []
@@ -39,9 +39,9 @@ class KneserNey:
         for counts, discount in zip(self.counts, self.discounts, strict=True):
             totals: dict[bytes, int] = defaultdict(int)
             discounted: dict[bytes, float] = defaultdict(float)
-            for gram, count in counts.items():
-                totals[gram[:-1]] += count
-                discounted[gram[:-1]] += discount[min(count, 3)]
+            for ngram, count in counts.items():
+                totals[ngram[:-1]] += count
+                discounted[ngram[:-1]] += discount[min(count, 3)]
             self.totals.append(dict(totals))
             self.discounted.append(dict(discounted))
 
@@ -62,8 +62,8 @@ class KneserNey:
         data = text.encode()
         padded, before = self._pad(data), self.order - 1
         probabilities = [
-            self.probability(padded[at : at + before], padded[at + before : at + before + 1])
-            for at in range(len(data))
+            self.probability(padded[end - before : end], padded[end : end + 1])
+            for end in range(before, len(padded))
         ]
         return Score(-np.log(probabilities), np.arange(1, len(data) + 1), text)
 
