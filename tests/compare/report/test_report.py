@@ -53,7 +53,7 @@ def test_the_kind_of_blocks_is_in_the_record_and_on_the_pages(study: Place, repo
     assert blocks["kind"] == "lines" and blocks["number"] >= blocks["needed"] == 30
     for page in ("report.md", "report.html"):
         text = (study.path / "reports" / page).read_text()
-        assert f"bootstrap over the test split's {blocks['number']} lines," in text
+        assert f"bootstrap over the {blocks['number']} lines of the test split" in text
         assert "too short" not in text
 
 
