@@ -1,4 +1,4 @@
-"""The rows that every model must beat: uniform bytes, compressors, a frozen n-gram."""
+"""The baseline rows: uniform bytes, compressors and a frozen n-gram model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from compare.ruler.scoring import Score
 
 
 def floors(corpus: Corpus) -> tuple[list[dict[str, Any]], dict[str, Score]]:
-    """Rows of the report, and the scores of those that know a byte's probability."""
+    """Return the baseline rows, and the scores by row name of those that give byte probabilities.
+
+    A score has the nats of every byte of the test split, as intervals need them.
+    """
     nanogpt_val = corpus.validation + corpus.test
     bits = {"Uniform bytes": (8.0, 8.0)}
     for name in tqdm(COMPRESSORS, "compressors", leave=False, disable=None):

@@ -171,8 +171,8 @@ def test_texts(
     [
         (lambda: None, "text.txt: no such file"),
         (lambda: os.mkdir("text.txt"), "text.txt is a directory"),
-        (lambda: os.mkfifo("text.txt"), "text.txt is no regular file"),
-        (lambda: os.symlink("/dev/zero", "text.txt"), "text.txt is no regular file"),
+        (lambda: os.mkfifo("text.txt"), "text.txt is not a regular file"),
+        (lambda: os.symlink("/dev/zero", "text.txt"), "text.txt is not a regular file"),
         (lambda: os.symlink("/proc/self/mem", "text.txt"), "text.txt cannot be read"),
         (lambda: os.symlink("text.txt", "text.txt"), "text.txt"),
     ],

@@ -1,6 +1,6 @@
 """The study's ratios as a metric of the `evaluate` library.
 
-    evaluate.load("compare/bits_per_byte").compute(
+    evaluate.load("compare/ruler/bits_per_byte").compute(
         nats=[4.2, 0.7], bytes=[3, 1], text="O no"
     )
 
