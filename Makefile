@@ -1,5 +1,5 @@
 # make study        train both tracks, write the report, stage the publication; from a bare clone
-# make study-full   the same with three seeds, preset record, LoRA and the control: made reports/
+# make study-full   the same with three seeds, preset record, LoRA and the control; produced reports/
 # make test         run the fast test suite
 # make test-all     plus the slow tests: lm-evaluation-harness, the page in Chromium, kills
 # make bench        measure the speed of both tracks, as ratios
