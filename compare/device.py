@@ -1,4 +1,4 @@
-"""Which device computes: decided here, for both tracks and for the referee."""
+"""Device selection for both tracks and for the comparison."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def choose_device(requested: DeviceName = "auto") -> torch.device:
-    """The device called `requested`; "auto" is an NVIDIA or AMD GPU, an Apple GPU, or the CPU.
+    """Return the device `requested`; "auto" prefers an NVIDIA or AMD GPU, then an Apple GPU.
 
-    Raises Misuse when the device is not available.
+    "auto" falls back to the CPU.  Raises Misuse if the requested device is not available.
     """
-    import torch  # not at the top: `--help` answers without it
+    import torch  # imported here to keep `--help` fast
 
     available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if requested == "auto":
-        requested = next((name for name, is_there in available.items() if is_there()), "cpu")
+        requested = next(
+            (name for name, is_available in available.items() if is_available()), "cpu"
+        )
     elif requested != "cpu" and not available[requested]():
         raise Misuse(f"--device {requested}: PyTorch finds no such device; use --device auto")
     return torch.device(requested)
 
 
 def describe(device: torch.device) -> str:
-    """What a run record says of the device: a GPU's name, or the CPU's threads."""
+    """Describe the device for a run record: the name of a GPU, or the thread count of a CPU."""
     import torch
 
     if device.type == "cuda":

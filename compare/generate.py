@@ -50,18 +50,18 @@ import shutil
 import textwrap
 from itertools import zip_longest
 
+from compare.kinds import Track
 from compare.ruler.sampling import Settings, sample
 from compare.runs import find, models
 
 
 def generate(options: GenerateOptions) -> None:
-    tracks = ("scratch_lm", "gpt2_finetune")
-    found = [find.load(options.run)] if options.run else list(map(find.latest, tracks))
+    found = [find.load(options.run)] if options.run else list(map(find.latest, Track))
     loaded = {}
     for run in found:
         models.require_whole(run)
-        name, folder = find.model_name(run), run["path"] / "model"
-        best = min(epoch["eval"]["bits_per_byte"] for epoch in run["epochs"])
+        name, folder = run.record.display_name, run.model
+        best = run.record.best_scores.bits_per_byte
         print(f"{name}: {folder}, {best:.4f} bits/byte on validation")
         loaded[name] = models.load(folder)
     for seed in range(options.seed, options.seed + options.count):

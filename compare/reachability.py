@@ -1,4 +1,4 @@
-"""Is a server there?  Asked once and briefly, since clients' own retries take minutes offline."""
+"""Short reachability checks, because HTTP clients retry for minutes when there is no network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from huggingface_hub import constants
 
 @cache
 def reachable(url: str, seconds: float = 3.0) -> bool:
-    """Whether any HTTP answer comes from `url` within `seconds`, name resolution included."""
+    """Return whether `url` sends any HTTP response within `seconds`, DNS lookup included.
+
+    The result is cached for the lifetime of the process.
+    """
     answers: queue.Queue[bool] = queue.Queue()
 
     def probe() -> None:
@@ -22,7 +25,7 @@ def reachable(url: str, seconds: float = 3.0) -> bool:
         except (httpx.HTTPError, httpx.InvalidURL, OSError):
             answers.put(False)
 
-    # In a thread, because a resolver that hangs ignores the client's timeout.
+    # In a thread, because a hanging DNS lookup ignores the client's timeout.
     threading.Thread(target=probe, daemon=True).start()
     try:
         return answers.get(timeout=seconds)
@@ -31,7 +34,7 @@ def reachable(url: str, seconds: float = 3.0) -> bool:
 
 
 def hub_reachable() -> bool:
-    """Whether the Hugging Face Hub answers; if not, its client is told not to try either."""
+    """Return whether the Hugging Face Hub responds; if not, put its client into offline mode."""
     if constants.is_offline_mode() or not reachable(constants.ENDPOINT):
         constants.HF_HUB_OFFLINE = True
         return False

@@ -1,4 +1,4 @@
-"""Pages out of Jinja templates, with texts of models and corpora kept from breaking them."""
+"""Render Jinja templates, escaping model output and corpus text so it cannot break the markup."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import jinja2
 
 
 def render(template: Path, **values: Any) -> str:
-    """The template in that file, filled in; a missing value is an error."""
+    """Render the Jinja template in file `template` with `values`.
+
+    Templates that end in `.html.jinja` are autoescaped; the others use the filters below.
+    Raises jinja2.UndefinedError if the template uses a value that is not given.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template.parent),
         trim_blocks=True,
@@ -30,43 +34,46 @@ def render(template: Path, **values: Any) -> str:
 
 
 def cell(text: str) -> str:
-    """`text` as one Markdown table cell."""
+    """Escape `text` for use in a Markdown table cell; newlines become spaces."""
     escaped = "".join("\\" + c if c in "\\`*_[]|~" else c for c in text)
     return escaped.replace("<", "&lt;").replace("\n", " ")
 
 
 def large(number: float) -> str:
-    """`number` with one decimal, or as a power of ten where nobody reads the digits."""
+    """Format `number` with one decimal, or in scientific notation from one million on."""
     return f"{number:,.1f}" if number < 1e6 else f"{number:.1e}"
 
 
 def german(number: float, digits: int = 0) -> str:
-    """`number` with a decimal comma, and points between thousands."""
+    """Format `number` the German way: decimal comma, points between thousands."""
     return f"{number:,.{digits}f}".translate(str.maketrans(",.", ".,"))
 
 
 def pieces(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
-    """`text` cut at the borders of `spans`: (part, whether it is one of the spans)."""
-    at = 0
+    """Split `text` at the borders of `spans`, which are sorted (start, end) character offsets.
+
+    Yields (part, whether the part is one of the spans).  The parts may be empty and join to `text`.
+    """
+    position = 0
     for start, end in spans:
-        yield text[at:start], False
+        yield text[position:start], False
         yield text[start:end], True
-        at = end
-    yield text[at:], False
+        position = end
+    yield text[position:], False
 
 
 def code(text: str, in_table: bool = False) -> str:
-    """`text` as Markdown code within a line."""
-    ticks = "`" * (1 + _longest_ticks(text))
+    """Format `text` as inline Markdown code; `in_table` also escapes the column separator."""
+    backticks = "`" * (1 + _longest_backtick_run(text))
     text = text.replace("\n", " ").replace("|", "\\|" if in_table else "|")
-    return f"{ticks} {text} {ticks}" if "`" in text else f"{ticks}{text}{ticks}"
+    return f"{backticks} {text} {backticks}" if "`" in text else f"{backticks}{text}{backticks}"
 
 
 def fenced(text: str) -> str:
-    """`text` as a Markdown code block, with a fence longer than any inside."""
-    fence = "`" * max(3, 1 + _longest_ticks(text))
+    """Format `text` as a Markdown code block, with a fence longer than any backtick run in it."""
+    fence = "`" * max(3, 1 + _longest_backtick_run(text))
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _longest_ticks(text: str) -> int:
+def _longest_backtick_run(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)

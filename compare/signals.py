@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM let a training finish its step and write a checkpoint before it ends."""
+"""Graceful shutdown: on Ctrl-C or SIGTERM, a training finishes its step and saves a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,27 +8,39 @@ from types import FrameType
 
 
 class Interruption:
-    """From now on, keeps the number of the first signal; a second one acts as it always did."""
+    """Records the first SIGINT or SIGTERM that arrives after construction.
+
+    The first signal also restores the previous handlers, so that a second one takes effect
+    immediately.  `signal` is the number of the recorded signal, or 0 if none has arrived.
+    """
 
     def __init__(self) -> None:
-        self.signal = 0  # none yet
+        self.signal = 0
         numbers = (signal.SIGINT, signal.SIGTERM)
-        self._handlers = {number: signal.signal(number, self._note) for number in numbers}
+        self._previous_handlers = {
+            number: signal.signal(number, self._record) for number in numbers
+        }
 
     def anywhere(self) -> int:
-        """The number of a signal that this process has got, or another that trains with it."""
-        import torch  # not before: `compare.cli` has no time for it
+        """Return the highest signal number recorded by any process of this training, or 0.
+
+        In distributed training this is a collective operation: every process must call it.
+        """
+        import torch  # imported here to keep `--help` fast
         from torch import distributed
 
         if not distributed.is_initialized():
             return self.signal
         on_gpu = distributed.get_backend() == "nccl"
-        box = torch.tensor(self.signal, device="cuda" if on_gpu else "cpu")
-        distributed.all_reduce(box, distributed.ReduceOp.MAX)
-        return int(box)
+        number = torch.tensor(self.signal, device="cuda" if on_gpu else "cpu")
+        distributed.all_reduce(number, distributed.ReduceOp.MAX)
+        return int(number)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
-        for each, handler in self._handlers.items():
-            signal.signal(each, handler)
-        print("\nstopping after this step; once more stops at once", file=sys.stderr)
+        for previous_number, handler in self._previous_handlers.items():
+            signal.signal(previous_number, handler)
+        print(
+            "\nstopping after the current step; send the signal again to stop immediately",
+            file=sys.stderr,
+        )

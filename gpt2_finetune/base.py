@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
@@ -18,25 +17,29 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from compare import reachability
 from compare.errors import Failure, Misuse
+from compare.kinds import BaseKind
 from compare.runs import models
+from compare.runs.record import Base
 
 GPT2 = "openai-community/gpt2"
+GPT2_NAMES = (GPT2, "gpt2")  # the Hub redirects the second to the first
 STAND_IN = Path(__file__).parent / "offline_base"
 STAND_IN_NAME = "stand-in-3.7m"
 FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
 
-def load_base(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
-    """Model in fp32, tokenizer, and {requested, resolved, revision, source} for the run record.
+def load_base(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenizer, Base]:
+    """Model in fp32, tokenizer, and what the run record says of the base.
 
     A name is looked for in the local cache, then on the Hub.  "auto" is GPT-2, or the stand-in
     under its own name.  A warning says what could not be used.  Raises Failure when any other name
     cannot be had, Misuse when it, or a directory, is no causal language model.
     """
     if Path(requested).is_dir():
-        name = Path(requested).resolve().name
+        folder = Path(requested)
+        name, kind = folder.resolve().name, BaseKind.OTHER
         try:
-            return _load(requested, dropout, name, Path(requested), None, "directory")
+            return _load(requested, dropout, name, folder, None, "directory", kind)
         except Failure as error:
             raise Misuse(f"--base {requested} is no causal language model: {error}") from None
     name = GPT2 if requested == "auto" else requested
@@ -49,17 +52,26 @@ def load_base(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenize
             f"{reason}. Fine-tuning the stand-in {STAND_IN_NAME} instead: it shares GPT-2's "
             "architecture, not its size or its training."
         )
-    return _load(requested, dropout, STAND_IN_NAME, STAND_IN, None, "shipped with gpt2_finetune")
+    return _load(
+        requested,
+        dropout,
+        STAND_IN_NAME,
+        STAND_IN,
+        None,
+        "shipped with gpt2_finetune",
+        BaseKind.STAND_IN,
+    )
 
 
 def _named(
     requested: str, dropout: float, name: str
-) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
+) -> tuple[PreTrainedModel, Tokenizer, Base]:
     """What `load_base` returns, for a `name` on the Hub."""
+    kind = BaseKind.GPT2 if name in GPT2_NAMES else BaseKind.OTHER
     missed = f"{name} is not in the local cache"
     if cached := _cached(name):
         try:
-            return _load(requested, dropout, name, cached, cached.name, "cache")
+            return _load(requested, dropout, name, cached, cached.name, "cache", kind)
         except Failure as error:
             missed = f"the copy of {name} in the local cache cannot be used ({error})"
     if not reachability.hub_reachable():
@@ -68,7 +80,7 @@ def _named(
         _warn(f"{missed}: asking the Hub for it.")
     folder = _downloaded(name)
     try:
-        return _load(requested, dropout, name, folder, folder.name, "Hub")
+        return _load(requested, dropout, name, folder, folder.name, "Hub", kind)
     except Failure as error:
         raise Misuse(
             f"--base {name} is no causal language model: {error}; if its files are damaged, "
@@ -113,7 +125,8 @@ def _load(
     folder: Path,
     revision: str | None,
     source: str,
-) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
+    kind: BaseKind,
+) -> tuple[PreTrainedModel, Tokenizer, Base]:
     """Raises Failure when `folder` holds no causal language model, or not all of it."""
     if models.needs_code(folder):
         raise Failure(f"transformers has no class for it, and code in {folder} is not run")
@@ -122,10 +135,19 @@ def _load(
     except (OSError, ValueError) as error:
         raise Failure(f"{folder} has no config.json of a known model: {error}") from None
     model, tokenizer = models.load(folder, config=with_dropout(config, dropout))
-    record = {"requested": requested, "resolved": resolved, "revision": revision, "source": source}
-    # Where compare.report finds the untouched base, and how it knows that it is untouched.
-    record |= {"folder": str(folder), "weights_sha256": models.weights_sha256(folder)}
-    return model, tokenizer, record
+    return (
+        model,
+        tokenizer,
+        Base(
+            requested=requested,
+            resolved=resolved,
+            kind=kind,
+            revision=revision,
+            source=source,
+            folder=str(folder),
+            weights_sha256=models.weights_sha256(folder),
+        ),
+    )
 
 
 def with_dropout(config: PreTrainedConfig, dropout: float) -> PreTrainedConfig:

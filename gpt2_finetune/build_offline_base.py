@@ -102,7 +102,7 @@ def build(options: BuildOptions) -> None:
                 optimizer.zero_grad()
             nats.append(loss.item())
             step += 1
-        bits = score(model, tokenizer, held_out).summary()["bits_per_byte"]
+        bits = score(model, tokenizer, held_out).metrics.bits_per_byte
         losses.append({"epoch": epoch, "train_loss": np.mean(nats), "held_out": bits})
         print(f"epoch {epoch}: train {np.mean(nats):.4f} nats/token, held out {bits:.4f} bits/byte")
     minutes = (time.perf_counter() - began) / 60
@@ -121,7 +121,7 @@ def build(options: BuildOptions) -> None:
         options=options,
         losses=losses,
         # Scores the fp16 weights as stored, computed in fp32 as in the track.
-        validation=score(model.float(), tokenizer, corpus.validation, label="scoring").summary(),
+        validation=score(model.float(), tokenizer, corpus.validation, label="scoring").metrics,
         torch_version=torch.__version__,
     )
     write_atomically(options.output / "README.md", readme.encode())

@@ -13,8 +13,9 @@ from transformers import TrainerCallback, TrainerState
 
 from compare import files
 from compare.corpus import Corpus
-from compare.errors import Interrupted
 from compare.files import write_atomically
+from compare.ruler.metrics import Metrics
+from compare.runs.record import Epoch
 from compare.runs.writer import Run
 from compare.signals import Interruption
 from gpt2_finetune.config import FinetuneOptions
@@ -73,7 +74,7 @@ class CheckpointCallback(TrainerCallback):
             sums = json.dumps(files.checksums(folder))
             write_atomically(folder / CHECKSUMS, sums.encode())  # the last file: now it is whole
         if self.stop:
-            raise Interrupted(self.stop, self.run.record["command"])
+            self.run.interrupt(self.stop)
         if out_of_patience(state, self.options):
             control.should_training_stop = True
 
@@ -123,13 +124,13 @@ class RecordCallback(TrainerCallback):
         train_loss, seconds = self.trained(epoch)
         scores = {key.removeprefix("eval_"): value for key, value in metrics.items()}
         self.run.add_epoch(
-            {
-                "epoch": epoch,
-                "train_loss": train_loss,
-                "eval": scores,
-                "characters_seen": self.characters(epoch),
-                "seconds": round(seconds, 3),
-            }
+            Epoch(
+                epoch=epoch,
+                train_loss=train_loss,
+                characters_seen=self.characters(epoch),
+                seconds=round(seconds, 3),
+                eval=Metrics(**scores),
+            )
         )
 
     def trained(self, epoch: int) -> tuple[float, float]:

@@ -28,8 +28,10 @@ from compare import corpus as corpora
 from compare.corpus.encoding import LossyTokenizer
 from compare.device import choose_device
 from compare.errors import Misuse
+from compare.kinds import RowKind, Track
 from compare.ruler import flops, scoring
-from compare.runs import start, tracking, writer
+from compare.runs import start
+from compare.runs.record import Parameters
 from gpt2_finetune import defaults, low_rank
 from gpt2_finetune.base import load_base
 from gpt2_finetune.callbacks import (
@@ -87,20 +89,27 @@ def train(options: FinetuneOptions) -> None:
     except ValueError as error:
         raise Misuse(f"--corpus {options.corpus}: {error}") from None
 
-    name = f"{base['resolved'].replace('/', '--')}{kind(options)[0]}-seed{options.seed}"
+    suffix, kind = directory_suffix_and_kind(options)
+    name = f"{base.resolved.replace('/', '--')}{suffix}-seed{options.seed}"
     with processes.main_process_first():
-        run, state = (
-            start.start("gpt2_finetune", name, options, corpus, preset=kind(options)[1],
-                          base=base, parameters=parameters)
-            if processes.is_main_process
-            else start.newest("gpt2_finetune", name)
-        )  # fmt: skip
+        if processes.is_main_process:
+            run, state = start.start(
+                Track.GPT2,
+                name,
+                options,
+                corpus,
+                preset=kind,
+                base=base,
+                parameters=Parameters(**parameters),
+            )
+        else:
+            run, state = start.join(Track.GPT2, name)
     processes.print(
-        f"{run.path}: {state}; base {base['resolved']} ({base['source']}), "
+        f"{run.path}: {state}; base {base.resolved} ({base.source}), "
         f"{parameters['total']:,} parameters, {tokens:,} tokens from {corpus.source}, "
         f"{options.precision}"
     )
-    if state == "complete":
+    if run.complete:
         return
 
     trainer = ScoringTrainer(
@@ -147,17 +156,13 @@ def train(options: FinetuneOptions) -> None:
     reached = TrainerState()
     if last:
         reached = TrainerState.load_from_json(str(last / "trainer_state.json"))
-    if processes.is_main_process:
+    if run.writes:
         trainer.add_callback(RecordCallback(run, corpus))
-        seen = round(reached.epoch * len(corpus.train)) if last else -1
-        run.rewind(seen, int(reached.epoch or 0))
-        run.tracker = tracking.Tracker(run.path, run.record, run.save, options)
-        if not last:
-            score = scoring.score(model, tokenizer, corpus.validation, label="before training")
-            zero_shot = score.summary()
-            print(f"before training: {zero_shot['bits_per_byte']:.4f} bits/byte")
-            run.record["zero_shot"] = zero_shot
-            run.log({"epoch": 0, "characters_seen": 0} | writer.tracked(zero_shot))
+    seen = round(reached.epoch * len(corpus.train)) if last else -1
+    run.begin(options, seen, int(reached.epoch or 0))
+    if run.writes and not last:
+        score = scoring.score(model, tokenizer, corpus.validation, label="before training")
+        run.log_zero_shot(score.metrics)
 
     if out_of_patience(reached, options):  # it had ended but for this
         trainer.restore_best(reached)
@@ -170,16 +175,17 @@ def train(options: FinetuneOptions) -> None:
     if options.lora:
         model = low_rank.merged(model)
     weights = trainer.accelerator.get_state_dict(model)  # gathered, where processes share them
-    if processes.is_main_process:
-        run.save_model(model, tokenizer, weights)
-        run.finish()
+    run.save_model(model, tokenizer, weights)
+    run.finish()
 
 
-def kind(options: FinetuneOptions) -> tuple[str, str]:
+def directory_suffix_and_kind(options: FinetuneOptions) -> tuple[str, RowKind]:
     """What tells this run's directory from the usual one, and the row that it belongs to."""
     if options.random_weights:
-        return "-random", "from random weights"
-    return ("-lora", "LoRA fine-tuned") if options.lora else ("", "fine-tuned")
+        return "-random", RowKind.RANDOM_WEIGHTS
+    if options.lora:
+        return "-lora", RowKind.LORA
+    return "", RowKind.FINE_TUNED
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -32,8 +33,7 @@ class ScoringTrainer(Trainer):
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
-        if self.is_world_process_zero():
-            self.run.require_finite(loss.item(), self.state.global_step + 1)
+        self.run.require_finite(loss.item(), self.state.global_step + 1)
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -42,9 +42,8 @@ class ScoringTrainer(Trainer):
         score = scoring.score(*pair, self.corpus.validation, label=label)
         epoch = round(self.state.epoch)
         written = sampling.samples(*pair, self.corpus, epoch, self.args.seed)
-        if first:
-            self.run.add_samples(written)
-        metrics = {f"eval_{key}": value for key, value in score.summary().items()}
+        self.run.add_samples(written)
+        metrics = {f"eval_{key}": value for key, value in asdict(score.metrics).items()}
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )

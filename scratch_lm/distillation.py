@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +23,11 @@ from compare.cli import as_record
 from compare.corpus import Corpus
 from compare.corpus.blocks import IGNORED
 from compare.errors import Misuse
+from compare.kinds import Track
 from compare.ruler.scoring import windows
 from compare.runs import find, models
-from compare.runs.start import COMMANDS, identity
+from compare.runs.find import CompleteRun
+from compare.runs.start import identity, recipe_identity
 from compare.runs.writer import ROOT
 from scratch_lm.config import PRESETS, ScratchOptions
 
@@ -48,19 +49,19 @@ def folders(
     for name in options.teachers:
         run = _teacher(name, options, corpus)
         models.require_whole(run)
-        folder = run["path"] / "model"
+        folder = run.model
         _, own = models.load(folder)
         if own.get_vocab() != tokenizer.get_vocab():
             raise Misuse(
-                f"--teachers {name}: {run['path']} has another tokenizer; train a run with this "
+                f"--teachers {name}: {run.path} has another tokenizer; train a run with this "
                 "--vocabulary, and give its directory"
             )
         found.append(folder)
     return found
 
 
-def _teacher(name: str, options: ScratchOptions, corpus: Corpus) -> dict[str, Any]:
-    """The record of the run that `name` means: that directory where it is a path, else the newest
+def _teacher(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun:
+    """The run that `name` means: that directory where it is a path, else the newest
     complete one on this text of name, name-2, name-3 ...
 
     A preset's own teachers are of their preset's present recipe: a run that was made before the
@@ -77,10 +78,10 @@ def _teacher(name: str, options: ScratchOptions, corpus: Corpus) -> dict[str, An
             f"--teachers {name}: {reasons[0]}; train the teachers first (for --preset record: "
             "--preset tuned with --seed 1, 2 and 3)"
         )
-    here = [run for run in complete if run["corpus"]["sha256"] == corpus.record()["sha256"]]
+    here = [run for run in complete if run.record.corpus.sha256 == corpus.sha256]
     if not here:
         run = complete[0]
-        raise Misuse(f"--teachers {name}: {run['path']} was trained on {run['corpus']['name']}")
+        raise Misuse(f"--teachers {name}: {run.path} was trained on {run.record.corpus.name}")
     own = re.fullmatch(r"(\w+)-seed(\d+)", name)
     if own is None or name not in PRESETS[options.preset].get("teachers", []):
         return here[0]
@@ -93,15 +94,15 @@ def _teacher(name: str, options: ScratchOptions, corpus: Corpus) -> dict[str, An
     text = [] if options.corpus == ScratchOptions.corpus else ["--corpus", options.corpus]
     command = shlex.join(["--preset", preset, "--seed", str(seed), *text, "--resume"])
     raise Misuse(
-        f"--teachers {name}: {here[0]['path']} is not of the present --preset {preset}: "
-        f"{'; '.join(changes[0])}; train it with {COMMANDS['scratch_lm']} {command}, or "
-        f"name {here[0]['path']} in --teachers to learn from it all the same"
+        f"--teachers {name}: {here[0].path} is not of the present --preset {preset}: "
+        f"{'; '.join(changes[0])}; train it with {Track.SCRATCH.command} {command}, or "
+        f"name {here[0].path} in --teachers to learn from it all the same"
     )
 
 
 def _newest_first(name: str) -> list[Path]:
     """The directories ... name-3, name-2, name, the last whether it is there or not."""
-    track = ROOT / "scratch_lm"
+    track = ROOT / Track.SCRATCH
     numbers = [
         int(found[1])
         for path in track.glob("*")
@@ -110,10 +111,10 @@ def _newest_first(name: str) -> list[Path]:
     return [*(track / f"{name}-{number}" for number in sorted(numbers, reverse=True)), track / name]
 
 
-def _changes(run: dict[str, Any], recipe: ScratchOptions, corpus: Corpus) -> list[str]:
+def _changes(run: CompleteRun, recipe: ScratchOptions, corpus: Corpus) -> list[str]:
     """What is different in `recipe` from what the run was made by; the text's name is nothing."""
-    then = identity(run) | {"corpus": None}
-    now = identity({"config": as_record(recipe), "corpus": corpus.record()}) | {"corpus": None}
+    then = identity(run.record) | {"corpus": None}
+    now = recipe_identity(as_record(recipe), corpus.sha256) | {"corpus": None}
     return [
         f"{key} was {then.get(key)} and is now {now.get(key)}"
         for key in sorted(then.keys() | now.keys())

@@ -16,6 +16,7 @@ if __name__ == "__main__":  # before torch is imported, so that --help answers a
     options = cli.parse(ScratchOptions, PRESETS)
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,13 @@ from transformers import GPT2Tokenizer
 from compare import corpus as corpora
 from compare.corpus.blocks import IGNORED
 from compare.device import choose_device
-from compare.errors import Interrupted, Misuse
+from compare.errors import Misuse
+from compare.kinds import RowKind, Track
 from compare.ruler import flops, sampling, scoring
-from compare.runs import models, tracking, writer
+from compare.runs import models
 from compare.runs import start as run_start
+from compare.runs.record import Parameters
+from compare.runs.writer import Run
 from compare.signals import Interruption
 from scratch_lm import distillation, parallel
 from scratch_lm.batches import epoch_batches, steps_per_epoch
@@ -39,11 +43,14 @@ from scratch_lm.cache import encoded
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.copying import FIRST_STEPS, Speakers, first_drills
 from scratch_lm.dropout import dropout_seed
+from scratch_lm.journal import Journal
 from scratch_lm.malloc import keep_freed_memory
-from scratch_lm.meter import Meter
 from scratch_lm.model import ScratchConfig, ScratchLM
-from scratch_lm.optimizer import optimizers, set_learning_rate
+from scratch_lm.optimizer import optimizers as make_optimizers
+from scratch_lm.optimizer import set_learning_rate
 
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Inputs, targets and places, (rows, context length) each."""
 LOG_STEPS = 50
 CLIP = 1.0  # largest gradient norm
 
@@ -57,102 +64,68 @@ def train(options: ScratchOptions) -> None:
     parallel.join(device)
     torch.manual_seed(options.seed)
     model = build(options, tokenizer.eos_token_id).to(device)
-    made = optimizers(model, options)
+    optimizers = make_optimizers(model, options)
 
-    run, state = parallel.first_then_others(
+    run = parallel.first_then_others(
         lambda: start(model, corpus, options, teachers),
-        lambda: run_start.newest("scratch_lm", run_name(options)),
+        lambda: run_start.join(Track.SCRATCH, run_name(options))[0],
     )
-    if state == "complete":
+    if run.complete:
         return
     checkpoint, best = run.checkpoint / "state.safetensors", run.checkpoint / "best.safetensors"
-    progress = load_checkpoint(checkpoint, model, made) if checkpoint.exists() else Progress()
-    if parallel.FIRST:
-        run.rewind(progress.characters_seen, progress.epochs)
-        run.tracker = tracking.Tracker(run.path, run.record, run.save, options)
+    resumed = checkpoint.exists()
+    progress = load_checkpoint(checkpoint, model, optimizers) if resumed else Progress()
+    run.begin(options, progress.characters_seen, progress.epochs)
 
-    end = tokenizer.eos_token_id
-    learnt = distillation.lessons(teachers, end, ids) if teachers else None
+    lessons = distillation.lessons(teachers, tokenizer.eos_token_id, ids) if teachers else None
     speakers = Speakers(ids, tokenizer) if options.rename else None
     keep_freed_memory()
     network = parallel.wrapped(model)
     if options.compile:
         network = torch.compile(network)
-    interruption = Interruption()
     per_epoch = steps_per_epoch(len(ids), options)
+    steps = options.epochs * per_epoch
+    interruption = Interruption()
+    journal = Journal(run, progress, len(corpus.train), len(ids), per_epoch)
     if options.drills and not progress.step:
-        began = time.perf_counter()
-        bar = tqdm(first_drills(options), "drills", FIRST_STEPS, leave=False,
-                   disable=None if parallel.FIRST else True)  # fmt: skip
-        for number, batch in enumerate(bar):
-            set_learning_rate(made, number, options.epochs * per_epoch, options.warmup_steps)
-            step(network, made, *batch, options.precision)
-            if stop := interruption.anywhere():  # before the first checkpoint: all begins anew
-                raise Interrupted(stop, run.record["command"])
-        progress.seconds = time.perf_counter() - began
+        progress.seconds = drill(network, optimizers, options, steps, run, interruption)
+
     for epoch in range(progress.epochs + 1, options.epochs + 1):
-        done = progress.step - (epoch - 1) * per_epoch
-        batches = epoch_batches(ids, end, options, epoch, done, speakers)
-        bar = tqdm(batches, f"epoch {epoch}/{options.epochs}", per_epoch, initial=done,
-                   disable=None if parallel.FIRST else True)  # fmt: skip
-        meter = Meter()
+        done = progress.step - (epoch - 1) * per_epoch  # steps, before an interruption
+        batches = epoch_batches(ids, tokenizer.eos_token_id, options, epoch, done, speakers)
+        bar = progress_bar(batches, f"epoch {epoch}/{options.epochs}", per_epoch, done)
+        journal.start_epoch()
         model.train()
         for inputs, targets, places in bar:
             learning_rate = set_learning_rate(
-                made, progress.step, options.epochs * per_epoch, options.warmup_steps
+                optimizers, progress.step, steps, options.warmup_steps
             )
             torch.manual_seed(dropout_seed(options.seed, progress.step, parallel.RANK))
-            lesson = learnt.at(places, targets) if learnt else None
+            lesson = lessons.at(places, targets) if lessons else None
             batch = inputs, targets, places
-            nats, tokens, norm = step(network, made, *batch, options.precision, lesson)
-            progress.step += 1
-            if parallel.FIRST:
-                run.require_finite(nats, progress.step)
-            meter.add(nats, tokens)
+            journal.count_step(*step(network, optimizers, *batch, options.precision, lesson))
 
             last = progress.step == epoch * per_epoch
             stop = interruption.anywhere()
-            keep = not last and (stop or progress.step % options.checkpoint_steps == 0)
-            if progress.step % LOG_STEPS == 0 or keep or last:
-                nats, tokens, seconds = meter.read()
-                progress.nats += nats
-                progress.tokens += tokens
-                progress.seconds += seconds
-                progress.characters_seen = round(progress.step / per_epoch * len(corpus.train))
-                values = {
-                    "step": progress.step,
-                    "epoch": progress.step / per_epoch,
-                    "characters_seen": progress.characters_seen,
-                    "train/loss": nats / tokens,
-                    "train/learning_rate": learning_rate,
-                    "train/gradient_norm": norm,
-                    "throughput/characters_per_second": round(
-                        tokens / len(ids) * len(corpus.train) / seconds
-                    ),
-                }
-                if parallel.FIRST:
-                    run.log(values, bar)
-            if keep and parallel.FIRST:
-                save_checkpoint(checkpoint, model, made, progress)
+            save = not last and (stop or progress.step % options.checkpoint_steps == 0)
+            if progress.step % LOG_STEPS == 0 or save or last:
+                journal.log(learning_rate, bar)
+            if save and run.writes:
+                save_checkpoint(checkpoint, model, optimizers, progress)
             if stop and not last:
-                raise Interrupted(stop, run.record["command"])
+                run.interrupt(stop)
 
-        line = {"epoch": epoch, "train_loss": progress.nats / progress.tokens,
-                "characters_seen": progress.characters_seen,
-                "seconds": round(progress.seconds, 3)}  # fmt: skip
-        progress.epochs = epoch
-        progress.nats, progress.tokens, progress.seconds = 0.0, 0, 0.0
-        if parallel.FIRST:
+        if run.writes:
             score = scoring.score(model, tokenizer, corpus.validation, label="validation")
             run.add_samples(sampling.samples(model, tokenizer, corpus, epoch, options.seed))
-            run.add_epoch(line | {"eval": score.summary()})
-            if run.record["best_epoch"] == epoch:
+            journal.finish_epoch(score.metrics)
+            if run.record.best_epoch == epoch:
                 save_checkpoint(best, model, [], progress)
-            save_checkpoint(checkpoint, model, made, progress)
+            save_checkpoint(checkpoint, model, optimizers, progress)
         if stop and epoch < options.epochs:
-            raise Interrupted(stop, run.record["command"])
+            run.interrupt(stop)
 
-    if parallel.FIRST:
+    if run.writes:
         load_checkpoint(best, model, [])
         run.save_model(model, tokenizer)
         run.finish()
@@ -160,7 +133,7 @@ def train(options: ScratchOptions) -> None:
 
 def step(
     network: nn.Module,
-    made: list[torch.optim.Optimizer],
+    optimizers: list[torch.optim.Optimizer],
     inputs: torch.Tensor,
     targets: torch.Tensor,
     places: torch.Tensor,
@@ -170,7 +143,7 @@ def step(
     """One update on a batch, (rows, context length) each.
 
     Returns the nats of the targets that are the text's own (`places` >= 0), their number, and the
-    gradient's norm.  All targets make the loss, and where there is a `lesson`, it has its share.
+    gradient's norm.  All targets make the loss; a `lesson`, where there is one, has its share.
 
     Several processes share the rows.  Gradients are averaged over processes, and their mean is to
     be that of the whole batch's mean loss, so each process's part counts as often as there are
@@ -192,10 +165,38 @@ def step(
         loss = torch.lerp(loss, distillation.nats(logits, targets, *lesson), distillation.SHARE)
     (loss * (parallel.PROCESSES / counted)).backward()
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP).item()
-    for optimizer in made:
+    for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad()
     return parallel.total(nats.detach()[places.flatten() >= 0].sum()), own, norm
+
+
+def drill(
+    network: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    options: ScratchOptions,
+    steps: int,
+    run: Run,
+    interruption: Interruption,
+) -> float:
+    """Train on exercises in copying alone, before the text; returns the seconds it took.
+
+    The learning rate follows the schedule of a training of so many `steps` from its beginning.
+    There is no checkpoint yet: an interrupted training restarts from step 0.
+    """
+    began = time.perf_counter()
+    for number, batch in enumerate(progress_bar(first_drills(options), "drills", FIRST_STEPS)):
+        set_learning_rate(optimizers, number, steps, options.warmup_steps)
+        step(network, optimizers, *batch, options.precision)
+        if stop := interruption.anywhere():
+            run.interrupt(stop)
+    return time.perf_counter() - began
+
+
+def progress_bar(batches: Iterable[Batch], label: str, total: int, done: int = 0) -> tqdm:
+    """A bar over `batches`, shown by the first process where there is a terminal."""
+    disable = None if parallel.FIRST else True  # None: off where there is no terminal
+    return tqdm(batches, label, total, initial=done, leave=label != "drills", disable=disable)
 
 
 def prepare(corpus: corpora.Corpus, options: ScratchOptions) -> tuple[GPT2Tokenizer, np.ndarray]:
@@ -218,20 +219,20 @@ def run_name(options: ScratchOptions) -> str:
 
 def start(
     model: ScratchLM, corpus: corpora.Corpus, options: ScratchOptions, teachers: list[Path]
-) -> tuple[writer.Run, str]:
-    """The run's record, and whether it is new, resumed or complete."""
+) -> Run:
+    """The run to write to: a new one, or the one to be resumed."""
     parameters = flops.parameters(model)
     run, state = run_start.start(
-        "scratch_lm",
+        Track.SCRATCH,
         run_name(options),
         options,
         corpus,
-        preset=options.preset,
+        preset=RowKind(options.preset),
         teachers_sha256=[models.weights_sha256(folder) for folder in teachers],
-        parameters=parameters,
+        parameters=Parameters(**parameters),
     )
     print(f"{run.path}: {state}; {parameters['total']:,} parameters, from {corpus.source}")
-    return run, state
+    return run
 
 
 def build(options: ScratchOptions, end_of_text: int) -> ScratchLM:

@@ -1,13 +1,14 @@
-"""The text that both tracks train on, its splits, its tokens and the blocks they are cut into.
+"""The text that both tracks train on: loading, splitting, tokenizing, and cutting into blocks.
 
-May use the ground floor alone; the ruler and everything above it use this room.
+May import the ground floor only.  Used by the ruler and by every room above it.
 
-Splits are by characters: the first 90 % train, the next 5 % validation, the last 5 % test, as in
-the Hub's `tiny_shakespeare`.  Validation chooses; test is read once, by `compare.report`.
+Splits are by characters: the first 90 % is training, the next 5 % validation and the last 5 % test,
+as in the Hub's `tiny_shakespeare`.  Checkpoints and hyperparameters are chosen on the validation
+split; the test split is read only by `compare.report`.
 
-Line ends of Windows (CRLF) and of old Macs (CR) are read as LF, so that speeches and lines are
-found whatever system a file comes from.  Splits and sha256 are of the text after that: the same
-text is the same corpus, and a record's sha256 is of what was trained on.
+Windows (CRLF) and old Mac (CR) line endings are converted to LF, so that speeches and lines are
+recognized regardless of where a file comes from.  Splits and sha256 refer to the converted text:
+the same text is always the same corpus, and a recorded sha256 identifies what was trained on.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from compare.errors import Misuse
 class Corpus:
     """A text in three splits.
 
-    `source` says where it came from, `sha256` is of all its bytes, with LF as line ends, and
-    `line_ends` says how many others there were.
+    `source` says where the text came from.  `sha256` is the checksum of the whole text with LF line
+    endings.  `line_ends` counts the line endings that were converted to LF.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Corpus:
     line_ends: dict[str, int] = field(default_factory=lambda: {"CRLF": 0, "CR": 0})
 
     def record(self) -> dict[str, Any]:
-        """Name, source, sha256, line ends and sizes, as run records and reports carry them."""
+        """Return name, source, sha256, line endings and split sizes, as stored in run records."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {
             "name": self.name,
@@ -54,10 +55,10 @@ class Corpus:
 
 
 def load(name: str) -> Corpus:
-    """The corpus called `name`, or the text file at that path.
+    """Load the corpus called `name`, or the text file at that path.
 
-    Raises Misuse for a file that is missing, unreadable, empty, not regular or not UTF-8, Failure
-    when a named corpus cannot be had.
+    Raises Misuse if the file is missing, unreadable, empty, not a regular file or not UTF-8, and
+    Failure if a named corpus is not available.
     """
     if name == "tiny-shakespeare":
         return _split(name, *sources.tiny_shakespeare())
@@ -67,11 +68,13 @@ def load(name: str) -> Corpus:
     if path.is_dir():
         raise Misuse(f"--corpus {name} is a directory: give one UTF-8 text file")
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # it might never end
-            raise Misuse(f"--corpus {name} is no regular file: give one UTF-8 text file")
+        if not stat.S_ISREG(path.stat().st_mode):  # a device or pipe might never end
+            raise Misuse(f"--corpus {name} is not a regular file: give one UTF-8 text file")
         data = path.read_bytes()
     except FileNotFoundError:
-        raise Misuse(f"--corpus {name}: no such file, nor tiny-shakespeare or wikitext-2") from None
+        raise Misuse(
+            f"--corpus {name}: no such file, and not tiny-shakespeare or wikitext-2"
+        ) from None
     except OSError as error:
         raise Misuse(f"--corpus {name} cannot be read: {error.strerror}") from None
     if not data:
@@ -104,14 +107,14 @@ def _split(name: str, data: bytes, source: str) -> Corpus:
 
 
 def _with_lf(text: str) -> tuple[str, dict[str, int]]:
-    """`text` with LF as its only line end, and how many there were of the others."""
+    """Convert `text` to LF line endings, and count the CRLF and CR that were replaced."""
     crlf = text.count("\r\n")
     line_ends = {"CRLF": crlf, "CR": text.count("\r") - crlf}
     return text.replace("\r\n", "\n").replace("\r", "\n"), line_ends
 
 
 def _wikitext_2() -> Corpus:
-    """Its own splits, each with LF as line ends."""
+    """Load WikiText-2 with its own splits, converted to LF line endings."""
     splits = [_with_lf(text) for text in sources.wikitext_2()]
     texts = [text for text, _ in splits]
     line_ends = {kind: sum(counts[kind] for _, counts in splits) for kind in ("CRLF", "CR")}

@@ -1,8 +1,8 @@
 """Show a corpus, or write its text to a file.
 
-    python -m compare.corpus                            # name, source, sha256, split sizes
-    python -m compare.corpus --export input.txt         # write the text
-    python -m compare.corpus --corpus my-novel.txt      # any UTF-8 text file
+python -m compare.corpus                            # name, source, sha256, split sizes
+python -m compare.corpus --export input.txt         # write the text
+python -m compare.corpus --corpus my-novel.txt      # any UTF-8 text file
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from compare.files import write_atomically
 
 @dataclass(frozen=True)
 class CorpusOptions:
-    """Show a corpus: name, source, sha256, line ends and split sizes."""
+    """Show a corpus: name, source, sha256, line endings and split sizes."""
 
     corpus: str = "tiny-shakespeare"
     """tiny-shakespeare, wikitext-2, or the path of a UTF-8 text file."""
     export: Path | None = None
-    """Write the whole text to this file, as it is trained on: with LF as line ends."""
+    """Write the whole text to this file, with the LF line endings used for training."""
 
 
 def main(options: CorpusOptions) -> None:
@@ -30,8 +30,9 @@ def main(options: CorpusOptions) -> None:
     record = corpus.record()
     for key in ("name", "source", "sha256"):
         print(f"{key:<11}{record[key]}")
-    if changed := [f"{number:,} {kind}" for kind, number in corpus.line_ends.items() if number]:
-        print(f"{'line ends':<11}{' and '.join(changed)}, read as LF")
+    converted = [f"{number:,} {kind}" for kind, number in corpus.line_ends.items() if number]
+    if converted:
+        print(f"{'line ends':<11}{' and '.join(converted)}, read as LF")
     for split, size in record["splits"].items():
         print(f"{split:<11}{size['chars']:,} characters, {size['bytes']:,} bytes")
     if options.export:

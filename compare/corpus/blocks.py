@@ -1,4 +1,4 @@
-"""Fixed blocks of tokens to train on: every token of the text is a target exactly once an epoch."""
+"""Fixed-length training blocks: every token of a text is a target exactly once per epoch."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-IGNORED = -100  # the target value that torch's and transformers' cross-entropy leave out
+IGNORED = -100  # ignore_index of the cross-entropy in torch and transformers
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Rows of a long text, cut out when they are asked for: see `blocks`."""
+    """The blocks of a text, cut lazily when they are indexed; create them with `blocks`."""
 
     ids: np.ndarray
-    start: int  # the token before the text; put in front of `ids` it would copy them
-    starts: np.ndarray
+    start: int  # the token in front of the text, kept apart so that `ids` need not be copied
+    starts: np.ndarray  # position in the text of each block's first target
     length: int
-    first: int  # targets of the first block that count
-    repeated: int  # targets of the last block that do not
+    first: int  # number of targets of the first block that count
+    repeated: int  # number of targets of the last block that do not count
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def __getitem__(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets, (rows, length) int64 each; a target is the token after its input."""
+        """Return inputs and targets of the blocks `rows`, int64 of shape (rows, length) each.
+
+        Each target is the token after its input, or IGNORED.
+        """
         places = self.places(rows)
         rows, columns = rows[:, None], np.arange(self.length)
         inputs, targets = (self.ids[at].astype(np.int64) for at in (places - 1, places))
@@ -34,18 +37,20 @@ class Blocks:
         return inputs, targets
 
     def places(self, rows: np.ndarray) -> np.ndarray:
-        """Where in the text each target is, (rows, length) int64; its first token is at 0."""
+        """Return the position in the text of each target, int64 of shape (rows, length)."""
         return self.starts[rows][:, None] + np.arange(self.length)
 
 
 def blocks(ids: np.ndarray, length: int, start: int, first: int | None = None) -> Blocks:
-    """The blocks of a text's token `ids`.
+    """Divide the token `ids` of a text into blocks of `length` targets.
 
-    The first block begins with the token `start`, so the text's first token is a target too, and
-    every block begins with the last target of the one before.  The last block is moved back to
-    full length; the targets it repeats are IGNORED.  Only the first `first` targets of the first
-    block count (all by default), which moves the borders of all blocks.  Raises ValueError when
-    `ids` are fewer than `length`.
+    The first block begins with the token `start`, so that the first token of the text is a target
+    too.  Every other block begins with the last target of the block before it.  The last block is
+    shifted back to full length, and the targets that it would repeat are IGNORED.  `first` limits
+    how many targets of the first block count (default: all), which shifts the borders of all
+    later blocks.
+
+    Raises ValueError if there are fewer than `length` ids.
     """
     first = length if first is None else first
     if len(ids) < length:

@@ -1,4 +1,4 @@
-"""From text to tokens, and to the bytes that each token covers."""
+"""Tokenize a text, and map each token to the bytes that it covers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,27 @@ from transformers import PreTrainedTokenizerBase
 
 from compare.errors import Failure
 
-PIECE = 2**14  # characters; the library needs some 1,000 bytes for each while it works on them
-ABREAST = 4  # pieces, which the library shares out among the cores
-BORDER = re.compile(r"(?<=\S)[ \n]")
-SHOWN = 20  # characters of a text that is not given back
+# In characters.  The library needs about 1,000 bytes of memory per character while tokenizing.
+PIECE_LENGTH = 2**14
+PIECES_PER_BATCH = 4  # the library distributes them over the CPU cores
+PIECE_BORDER = re.compile(r"(?<=\S)[ \n]")
+EXCERPT_LENGTH = 20  # characters shown of a text that does not survive a round trip
 
 
 class LossyTokenizer(Failure, ValueError):
-    """Its tokens do not say which text they are of, so that their bits per byte mean nothing."""
+    """The tokenizer does not round-trip the text, which makes bits per byte meaningless."""
 
 
-def pieces(text: str, size: int = PIECE) -> Iterator[str]:
-    """`text` in pieces of `size` characters or a little more, each but the first with white space
-    at its beginning and what is none before it: there GPT-2's tokenizer never joins."""
+def pieces(text: str, size: int = PIECE_LENGTH) -> Iterator[str]:
+    """Split `text` into pieces of at least `size` characters (the last may be shorter).
+
+    Each piece except the first begins with whitespace that follows a non-whitespace character.
+    GPT-2's tokenizer never merges across such a border, so tokenizing the pieces one by one gives
+    the tokens of the whole text.
+    """
     begin = 0
     while begin < len(text):
-        border = BORDER.search(text, begin + size)
+        border = PIECE_BORDER.search(text, begin + size)
         end = border.start() if border else len(text)
         yield text[begin:end]
         begin = end
@@ -38,95 +43,107 @@ def pieces(text: str, size: int = PIECE) -> Iterator[str]:
 def encode(
     tokenizer: PreTrainedTokenizerBase, text: str, label: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids of `text` (int32) and the byte offset at which each token ends (int64).
+    """Return the token ids of `text` (int32) and the byte offset where each token ends (int64).
 
-    A special token's spelling inside the text is encoded as ordinary text.  A character that is
-    split over several tokens belongs to the first of them; white space that the tokenizer's
-    offsets leave out belongs to the token after it, so the spans always tile the text.  `label`
-    names a progress bar for long texts.
-    Raises LossyTokenizer unless the tokens, decoded, are the text again, byte for byte: all but
-    the one space that SentencePiece puts in front of a text, or takes from there.
+    Special tokens that are spelled out in the text are encoded as ordinary text.  A character that
+    is split over several tokens belongs to the first of them.  Whitespace that the tokenizer's
+    offsets leave out belongs to the token after it, so that the spans always tile the text.
+    `label` names a progress bar, which is shown for long texts.
+
+    Raises LossyTokenizer unless decoding the tokens gives the text back byte for byte, apart from
+    the one leading space that SentencePiece adds or removes.
     """
-    ids, byte_ends, at = bytearray(), bytearray(), 0  # grow in place: parts would be held twice
-    for part, ends in _encoded(tokenizer, text, label):
-        ids += part.tobytes()
-        byte_ends += (ends + at).tobytes()
-        at += int(ends[-1])
+    # Bytearrays grow in place; concatenating arrays would hold the parts twice.
+    ids, byte_ends, offset = bytearray(), bytearray(), 0
+    for piece_ids, piece_ends in _encode_pieces(tokenizer, text, label):
+        ids += piece_ids.tobytes()
+        byte_ends += (piece_ends + offset).tobytes()
+        offset += int(piece_ends[-1])
     return np.frombuffer(ids, np.int32), np.frombuffer(byte_ends, np.int64)
 
 
 def token_ids(
     tokenizer: PreTrainedTokenizerBase, text: str, label: str | None = None
 ) -> np.ndarray:
-    """The first result of `encode` alone, as uint16 where the vocabulary allows it.
+    """Return the token ids of `text` as `encode` does, but as uint16 if the vocabulary allows it.
 
-    A long text's ids are then about as many bytes as the text.
+    The ids of a long text then take about as many bytes as the text itself.  Otherwise they are
+    int32.  Raises LossyTokenizer under the same conditions as `encode`.
     """
-    kind = np.uint16 if len(tokenizer) <= 2**16 else np.int32
-    found = bytearray()
-    for ids, _ in _encoded(tokenizer, text, label):
-        found += ids.astype(kind).tobytes()
-    return np.frombuffer(found, kind)
+    dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
+    ids = bytearray()
+    for piece_ids, _ in _encode_pieces(tokenizer, text, label):
+        ids += piece_ids.astype(dtype).tobytes()
+    return np.frombuffer(ids, dtype)
 
 
-def _encoded(
+def _encode_pieces(
     tokenizer: PreTrainedTokenizerBase, text: str, label: str | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    in_pieces = _splits_as_gpt2(tokenizer)
-    parts = pieces(text) if in_pieces else iter([text])
-    off = None if label and len(text) > PIECE else True  # None: off where there is no terminal
+    """Yield the token ids and byte ends of each piece; byte ends count from the piece's start."""
+    in_pieces = _splits_like_gpt2(tokenizer)
+    remaining = pieces(text) if in_pieces else iter([text])
+    # tqdm takes None as "disabled unless stderr is a terminal".
+    off = None if label and len(text) > PIECE_LENGTH else True
     with tqdm(total=len(text), desc=label, unit="char", unit_scale=True, disable=off) as bar:
-        while abreast := list(islice(parts, ABREAST)):
-            batch = tokenizer(
-                abreast,
+        while batch := list(islice(remaining, PIECES_PER_BATCH)):
+            encoded = tokenizer(
+                batch,
                 add_special_tokens=False,
                 return_offsets_mapping=True,
                 split_special_tokens=True,
                 verbose=False,
             )
             decoded = tokenizer.backend_tokenizer.decode_batch(
-                [encoding.ids for encoding in batch.encodings], skip_special_tokens=False
+                [encoding.ids for encoding in encoded.encodings], skip_special_tokens=False
             )
-            for part, encoding, again in zip(abreast, batch.encodings, decoded, strict=True):
-                if again != part and (in_pieces or not _but_for_a_space(part, again, encoding)):
-                    raise LossyTokenizer(_loss(part, again, tokenizer.name_or_path))
-                yield _tiled(part, encoding)
-                bar.update(len(part))
+            for piece, encoding, back in zip(batch, encoded.encodings, decoded, strict=True):
+                if back != piece and (in_pieces or not _only_space_differs(piece, back, encoding)):
+                    raise LossyTokenizer(_describe_loss(piece, back, tokenizer.name_or_path))
+                yield _align_to_bytes(piece, encoding)
+                bar.update(len(piece))
 
 
-def _but_for_a_space(text: str, again: str, encoding: Encoding) -> bool:
-    """Whether a whole text and its tokens, decoded, differ by a space in front alone.
+def _only_space_differs(text: str, decoded: str, encoding: Encoding) -> bool:
+    """Return whether `text` and its decoded tokens differ only in one leading space.
 
-    Some tokenizers put one in front of each text and leave it there when they decode.  Others put
-    it only where there is none, so that a text's own is gone when they take it away again.
+    Some tokenizers put a space in front of every text and keep it when decoding.  Others add one
+    only if the text has none, and always remove it when decoding, including the text's own.
     """
-    taken = " " + again == text and "".join(encoding.tokens[:1]).startswith("▁")
-    return taken or again == " " + text
+    removed = " " + decoded == text and "".join(encoding.tokens[:1]).startswith("▁")
+    return removed or decoded == " " + text
 
 
-def _loss(text: str, again: str, folder: str) -> str:
-    shorter = min(len(text), len(again))
-    at = next((at for at in range(shorter) if text[at] != again[at]), shorter)
+def _describe_loss(text: str, decoded: str, folder: str) -> str:
+    """Say where `text` and its decoded tokens first differ, for an error message."""
+    shorter = min(len(text), len(decoded))
+    start = next((at for at in range(shorter) if text[at] != decoded[at]), shorter)
+    excerpt = slice(start, start + EXCERPT_LENGTH)
     return (
-        f"the tokenizer{' in ' * bool(folder)}{folder} does not give the text back: "
-        f"{text[at : at + SHOWN]!r} comes back as {again[at : at + SHOWN]!r}"
+        f"the tokenizer{' in ' * bool(folder)}{folder} does not reproduce the text: "
+        f"{text[excerpt]!r} becomes {decoded[excerpt]!r}"
     )
 
 
-def _splits_as_gpt2(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether it cuts text as GPT-2's does, so that pieces give the tokens of the whole."""
+def _splits_like_gpt2(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether the tokenizer pre-tokenizes like GPT-2's, so that pieces can be used."""
     backend = tokenizer.backend_tokenizer
     splitter = backend.pre_tokenizer
-    return backend.normalizer is None and type(splitter) is ByteLevel and (
-        splitter.use_regex and not splitter.add_prefix_space
-    )  # fmt: skip
+    return (
+        backend.normalizer is None
+        and type(splitter) is ByteLevel
+        and splitter.use_regex
+        and not splitter.add_prefix_space
+    )
 
 
-def _tiled(text: str, encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
+def _align_to_bytes(text: str, encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
+    """Return the token ids and byte ends of `text`; the byte ends never decrease and tile it."""
     ids = np.array(encoding.ids, dtype=np.int32)
     ends = np.maximum.accumulate([end for _, end in encoding.offsets])
-    codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-    sizes = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
+    code_points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+    # Length of each character in UTF-8.
+    sizes = 1 + (code_points >= 0x80) + (code_points >= 0x800) + (code_points >= 0x10000)
     byte_ends = np.concatenate(([0], np.cumsum(sizes)))[ends]
     byte_ends[-1] = sizes.sum()
     return ids, byte_ends

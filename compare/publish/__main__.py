@@ -52,6 +52,7 @@ from compare.files import hold_lock
 from compare.publish import hub
 from compare.publish.staging import STAGED, record_of, report_of, stage
 from compare.runs import find, receipt
+from compare.runs.find import CompleteRun
 
 
 def publish(options: PublishOptions) -> None:
@@ -80,14 +81,14 @@ def publish(options: PublishOptions) -> None:
 
 
 def _upload(
-    run: dict[str, Any], repo: str, folder: Path, private: bool, results: dict[str, Any]
+    run: CompleteRun, repo: str, folder: Path, private: bool, results: dict[str, Any]
 ) -> None:
     """Push, read back, and note it in the receipt."""
     expected = record_of(run, results)["test_slice"]
     text = find.corpus_of(run).test[: expected["chars"]]
     pushed = hub.push(folder, repo, private)
     bits = hub.read_back(repo, pushed["commit"], folder, text, expected["bits_per_byte"])
-    receipt.note(run, {"repo": repo, **pushed, "slice_bits_per_byte": bits})
+    receipt.note(run, repo, pushed["url"], pushed["commit"], bits)
     print(f"published {pushed['url']} (commit {pushed['commit'][:9]}), read back and scored")
 
 

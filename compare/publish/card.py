@@ -8,6 +8,8 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub import EvalResult, ModelCardData
 
+from compare.runs.record import RunRecord
+
 NAME = "README.md"
 LICENSE = r"[a-z0-9][a-z0-9.+-]*"  # as the Hub writes them: mit, apache-2.0, cc-by-sa-3.0
 MARK = "tiny-shakespeare-study"  # the tag by which `--push` knows the repositories of this study
@@ -33,22 +35,21 @@ def is_of_the_study(path: Path) -> bool:
 
 
 def metadata(
-    repo: str, run: dict[str, Any], test: dict[str, Any], terms: dict[str, str]
+    repo: str, record: RunRecord, test: dict[str, Any], terms: dict[str, str]
 ) -> ModelCardData:
     """The card's front matter, with every metric of the test split in its model index."""
-    dataset = HUB_DATASETS.get(run["config"]["corpus"])  # a file of that name is another text
-    scratch = run["track"] == "scratch_lm"
-    on_hub = not scratch and run["base"]["revision"] is not None
+    dataset = HUB_DATASETS.get(record.config["corpus"])  # a file of that name is another text
+    base = record.base
     return ModelCardData(
         model_name=repo.rpartition("/")[2],
         **terms,
         language="en" if dataset else None,
         library_name="transformers",
         pipeline_tag="text-generation",
-        base_model=run["base"]["resolved"] if on_hub else None,
+        base_model=base.resolved if base and base.revision else None,
         datasets=[dataset] if dataset else None,
         tags=[
-            "from-scratch" if scratch else "fine-tuned",
+            "fine-tuned" if base else "from-scratch",
             "causal-lm",
             "model-comparison",
             MARK,
@@ -57,9 +58,9 @@ def metadata(
             EvalResult(
                 task_type="text-generation",
                 dataset_type=dataset or "text",
-                dataset_name=run["corpus"]["name"],
+                dataset_name=record.corpus.name,
                 dataset_split="test",
-                dataset_revision=run["corpus"]["sha256"],
+                dataset_revision=record.corpus.sha256,
                 metric_type=metric,
                 metric_name=metric.replace("_", " "),
                 metric_value=round(test[metric], 4),

@@ -1,4 +1,4 @@
-"""Upload a staged model to the Hugging Face Hub, and read back what a stranger would get."""
+"""Upload a staged model to the Hugging Face Hub, then download and verify it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from compare.publish import card
 from compare.ruler.scoring import score
 from compare.runs import models
 
-TOLERANCE = 1e-4  # bits per byte: another machine may sum in another order
+TOLERANCE = 1e-4  # bits per byte; machines differ in the order of floating-point sums
 
 
 def namespace() -> str:
-    """The name that this machine is logged in under.  Raises Failure when it is not, or offline."""
+    """Return the name of the logged-in user.
+
+    Raises Failure if nobody is logged in or the Hub is out of reach.
+    """
     if not get_token():
-        raise Failure("not logged in to the Hugging Face Hub: run hf auth login, then this again")
+        raise Failure("not logged in to the Hugging Face Hub: run hf auth login, then try again")
     if not reachability.hub_reachable():
         raise Failure(
             "the Hugging Face Hub is out of reach: try again later, or stage without --push"
@@ -33,24 +36,25 @@ def namespace() -> str:
 
 
 def head_of_own(repo: str) -> str | None:
-    """The newest commit of repository `repo`; None where there is no such repository.
+    """Return the latest commit of repository `repo`, or None if it does not exist.
 
-    Raises Misuse when it holds files, and its card does not say that they are of this study: a push
-    would delete them.  A repository that an interrupted push has left is empty.
+    Raises Misuse if the repository has files but its card does not carry the tag of this study,
+    because a push would delete those files.  An interrupted push leaves an empty repository, which
+    is accepted.  Raises Failure if the Hub cannot be queried.
     """
     try:
         info = HfApi().model_info(repo)
         if {file.rfilename for file in info.siblings or []} <= {".gitattributes"}:
             return info.sha
-        own = _card_is_of_the_study(repo, info.sha)
+        is_own = _card_is_of_the_study(repo, info.sha)
     except RepositoryNotFoundError:
         return None
     except Exception as error:
         _fail(repo, error)
-    if not own:
+    if not is_own:
         raise Misuse(
-            f"{repo} is on the Hub already, and its card does not say that this study made it "
-            f"(tag {card.MARK}): give another --prefix, so that its files are not replaced"
+            f"{repo} is on the Hub already, and its card lacks this study's tag ({card.MARK}): "
+            "choose another --prefix so that its files are not replaced"
         )
     return info.sha
 
@@ -65,11 +69,12 @@ def _card_is_of_the_study(repo: str, commit: str | None) -> bool:
 
 
 def push(folder: Path, repo: str, private: bool) -> dict[str, str]:
-    """Make repository `repo` what `folder` is, in one commit, or none where nothing changed.
+    """Make the files of repository `repo` equal to those of `folder`, in a single commit.
 
-    Returns its url and commit.  Raises Misuse when the repository is not of this study, and
-    Failure, after which a second push completes the work: what has arrived of the weights is not
-    sent again, and no commit holds half of a model.
+    Nothing is committed if nothing has changed.  Returns the repository's url and commit.  Raises
+    Misuse if the repository does not belong to this study, and Failure if the upload fails.  A
+    second push then completes the upload: weights that have arrived are not sent again, and no
+    commit contains a partial model.
     """
     api = HfApi()
     try:
@@ -82,8 +87,8 @@ def push(folder: Path, repo: str, private: bool) -> dict[str, str]:
             repo_id=repo,
             folder_path=folder,
             commit_message="Model, tokenizer, card and samples of the study",
-            delete_patterns="*",  # of files that are not in `folder`
-            parent_commit=head,  # the Hub refuses when somebody has written there since
+            delete_patterns="*",  # delete whatever is not in `folder`
+            parent_commit=head,  # the Hub rejects the commit if the repository has changed since
         )
     except Exception as error:
         _fail(repo, error)
@@ -91,42 +96,40 @@ def push(folder: Path, repo: str, private: bool) -> dict[str, str]:
 
 
 def read_back(repo: str, commit: str, folder: Path, text: str, expected: float) -> float:
-    """Bits per byte that a fresh download of `commit` needs for `text`.
+    """Download `commit` into an empty cache, and return its bits per byte on `text`.
 
-    Raises Failure unless it holds the very files of `folder`, and scores what the report says.
+    Raises Failure if the download fails, if its files differ from those in `folder`, or if its
+    score differs from `expected` by more than TOLERANCE.
     """
     with tempfile.TemporaryDirectory() as cache:
         try:
-            found = Path(snapshot_download(repo, revision=commit, cache_dir=cache))
+            downloaded = Path(snapshot_download(repo, revision=commit, cache_dir=cache))
         except Exception as error:
             _fail(repo, error)
         for path in folder.iterdir():
-            if not (found / path.name).exists() or (
-                (found / path.name).read_bytes() != path.read_bytes()
-            ):
+            copy = downloaded / path.name
+            if not copy.exists() or copy.read_bytes() != path.read_bytes():
                 raise Failure(f"{repo} does not hold the {path.name} that was sent: push again")
-        model, tokenizer = models.load(found)
-        bits = score(model, tokenizer, text).summary()["bits_per_byte"]
+        model, tokenizer = models.load(downloaded)
+        bits = score(model, tokenizer, text).metrics.bits_per_byte
     if abs(bits - expected) > TOLERANCE:
         raise Failure(
-            f"{repo} needs {bits:.4f} bits per byte where the report says {expected:.4f}: "
+            f"{repo} needs {bits:.4f} bits per byte, but the report says {expected:.4f}: "
             "run python -m compare.report, then push again"
         )
     return bits
 
 
 def _fail(repo: str, error: Exception) -> NoReturn:
-    """The client, its Xet library and its HTTP library each raise kinds of their own."""
+    """Raise a Failure that explains `error`, whose type depends on the client library used."""
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     if status == 401:
-        raise Failure("the Hub refuses this token: run hf auth login, then this again") from None
+        raise Failure("the Hub rejects this token: run hf auth login, then try again") from None
     if status == 403:
         raise Failure(
-            f"no right to write to {repo}: log in as someone who has, or give another --namespace"
+            f"no permission to write to {repo}: log in as another user, or use another --namespace"
         ) from None
     if status == 412:
-        raise Failure(
-            f"{repo} has changed during the upload: the same command looks at it again"
-        ) from None
-    reason = f"answered {status}" if status else f"could not be used ({error})"
-    raise Failure(f"{repo}: the Hub {reason}; the same command completes the work") from None
+        raise Failure(f"{repo} has changed during the upload: run the same command again") from None
+    reason = f"the Hub returned HTTP {status}" if status else f"the request failed ({error})"
+    raise Failure(f"{repo}: {reason}; run the same command again to complete it") from None

@@ -13,25 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
+from compare.kinds import BaseKind
 from compare.publish import card
 from compare.runs import models
+from compare.runs.record import RunRecord
 
 MIT = {"license": "mit"}
-GPT2 = ("openai-community/gpt2", "gpt2")  # MIT, also where a cache lacks its card
 
 
-def known(run: dict[str, Any]) -> tuple[dict[str, str], str]:
+def known(record: RunRecord) -> tuple[dict[str, str], str]:
     """The license fields of a card's front matter, and the reason where there are none."""
-    if run["corpus"]["sha256"] != TINY_SHAKESPEARE_SHA256:
-        return {}, f"the terms of {run['corpus']['name']} are not known here"
-    if run["track"] == "scratch_lm":
-        return MIT, ""
-    base = run["base"]
-    from_hub = base["revision"] is not None
-    if base["source"] == "shipped with gpt2_finetune" or (from_hub and base["resolved"] in GPT2):
-        return MIT, ""
-    fields = _stated_in(Path(base["folder"]), base["weights_sha256"])
-    return fields, "" if fields else f"the base {base['resolved']} states none that can be read"
+    if record.corpus.sha256 != TINY_SHAKESPEARE_SHA256:
+        return {}, f"the terms of {record.corpus.name} are not known here"
+    base = record.base
+    if base is None or base.kind in (BaseKind.GPT2, BaseKind.STAND_IN):
+        return MIT, ""  # GPT-2's, also where a cache lacks its card
+    fields = _stated_in(Path(base.folder), base.weights_sha256)
+    return fields, "" if fields else f"the base {base.resolved} states none that can be read"
 
 
 def _stated_in(folder: Path, weights_sha256: str) -> dict[str, str]:

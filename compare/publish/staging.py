@@ -10,10 +10,12 @@ from typing import Any
 from huggingface_hub import ModelCard
 
 from compare.errors import Misuse
+from compare.kinds import BaseKind
 from compare.publish import licenses
 from compare.publish.card import metadata
 from compare.rendering import render
-from compare.runs import find, models, writer
+from compare.runs import models, writer
+from compare.runs.find import CompleteRun
 
 STAGED = writer.ROOT / "publish"
 REPORT = Path("reports/report.json")
@@ -22,7 +24,7 @@ REPORT = Path("reports/report.json")
 def stage(
     target: Path,
     repo: str,
-    run: dict[str, Any],
+    run: CompleteRun,
     results: dict[str, Any],
     license: str | None = None,
 ) -> Path:
@@ -31,7 +33,7 @@ def stage(
     Its card states the license that is known, else `license`, else none, with a line that says so.
     """
     models.require_whole(run)
-    terms, missing = licenses.known(run)
+    terms, missing = licenses.known(run.record)
     if not terms and license:
         terms = {"license": license}
     elif not terms:
@@ -40,7 +42,7 @@ def stage(
             "on, name its license, for instance --license cc-by-4.0"
         )
     record = record_of(run, results)
-    config = json.loads((run["path"] / "model" / "config.json").read_text("utf-8"))
+    config = json.loads((run.model / "config.json").read_text("utf-8"))
     context_length = config.get("n_positions") or config.get("max_position_embeddings", 200)
     shape = ("n_layer", "n_head", "n_embd", "n_inner", "n_positions", "num_hidden_layers",
              "num_attention_heads", "hidden_size", "intermediate_size", "max_position_embeddings",
@@ -51,11 +53,11 @@ def stage(
         repo=repo,
         on_hub="/" in repo,
         new_tokens=min(100, context_length // 2),  # GPT-2 cannot write past its context
-        run=run,
-        name=find.model_name(run),
+        run=run.record,
+        name=run.record.display_name,
         test=record["test"],
-        metadata=metadata(repo, run, record["test"], terms).to_yaml(),
-        stand_in=run["track"] == "gpt2_finetune" and run["base"]["resolved"].startswith("stand-in"),
+        metadata=metadata(repo, run.record, record["test"], terms).to_yaml(),
+        stand_in=run.record.base is not None and run.record.base.kind is BaseKind.STAND_IN,
         architecture={"class": config["architectures"][0]}
         | {key.replace("_", " "): config[key] for key in shape if config.get(key) is not None},
         rows=results["rows"],
@@ -64,9 +66,9 @@ def stage(
     )
     new = target.with_name(f".{target.name}")
     shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(run["path"] / "model", new)
+    shutil.copytree(run.model, new)
     ModelCard(card).save(new / "README.md")
-    shutil.copy(run["path"] / "samples.jsonl", new / "samples.jsonl")
+    shutil.copy(run.path / "samples.jsonl", new / "samples.jsonl")
     shutil.copy(REPORT.parent / "figures" / "loss_curves.svg", new / "loss_curves.svg")
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -82,18 +84,18 @@ def stage(
     return target
 
 
-def report_of(records: list[dict[str, Any]]) -> dict[str, Any]:
+def report_of(runs: list[CompleteRun]) -> dict[str, Any]:
     """`reports/report.json`.  Raises Misuse unless it scored exactly these runs."""
     if not REPORT.exists():
         raise Misuse(f"no {REPORT}: make it with python -m compare.report")
     results = json.loads(REPORT.read_text("utf-8"))
     scored = {(run["run"], run["started"]) for run in results["runs"]}
-    newest = {(run["path"].name, run["started"]) for run in records}
+    newest = {(run.path.name, run.record.started) for run in runs}
     if scored != newest:
         raise Misuse(f"{REPORT} is of other runs than the newest: run python -m compare.report")
     return results
 
 
-def record_of(run: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
-    of = run["track"], run["path"].name
+def record_of(run: CompleteRun, results: dict[str, Any]) -> dict[str, Any]:
+    of = run.record.track, run.path.name
     return next(each for each in results["runs"] if (each["track"], each["run"]) == of)

@@ -1,22 +1,27 @@
-"""The rows that every model must beat: uniform bytes, compressors, a frozen n-gram."""
+"""The baseline rows: uniform bytes, compressors and a frozen n-gram model."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from tqdm.auto import tqdm
 
 from compare.corpus import Corpus
+from compare.kinds import RowKind
 from compare.report.compressors import COMPRESSORS, bits_per_byte
+from compare.report.costs import COSTS
 from compare.report.ngram import best_kneser_ney
-from compare.ruler.flops import COSTS
-from compare.ruler.metrics import ratios
+from compare.ruler.metrics import metrics_of
 from compare.ruler.scoring import Score
 
 
 def floors(corpus: Corpus) -> tuple[list[dict[str, Any]], dict[str, Score]]:
-    """Rows of the report, and the scores of those that know a byte's probability."""
+    """Return the baseline rows, and the scores by row name of those that give byte probabilities.
+
+    A score has the nats of every byte of the test split, as intervals need them.
+    """
     nanogpt_val = corpus.validation + corpus.test
     bits = {"Uniform bytes": (8.0, 8.0)}
     for name in tqdm(COMPRESSORS, "compressors", leave=False, disable=None):
@@ -26,7 +31,7 @@ def floors(corpus: Corpus) -> tuple[list[dict[str, Any]], dict[str, Score]]:
     rows = [
         _row(
             name,
-            "adaptive" if name in COMPRESSORS else "uniform",
+            RowKind.ADAPTIVE if name in COMPRESSORS else RowKind.UNIFORM,
             test_bits * math.log(2) * len(corpus.test.encode()),
             corpus,
             both_bits * math.log(2) * len(nanogpt_val.encode()),
@@ -36,12 +41,12 @@ def floors(corpus: Corpus) -> tuple[list[dict[str, Any]], dict[str, Score]]:
     ngram = best_kneser_ney(corpus.train, corpus.validation)
     name = f"{ngram.order}-gram Kneser-Ney"
     test, both = ngram.score(corpus.test), ngram.score(nanogpt_val)
-    rows.append(_row(name, "n-gram", test.nats.sum(), corpus, both.nats.sum()))
+    rows.append(_row(name, RowKind.N_GRAM, test.nats.sum(), corpus, both.nats.sum()))
     return rows, {name: test}
 
 
 def _row(
-    name: str, kind: str, nats: float, corpus: Corpus, nanogpt_val_nats: float
+    name: str, kind: RowKind, nats: float, corpus: Corpus, nanogpt_val_nats: float
 ) -> dict[str, Any]:
     chars = len(corpus.validation + corpus.test)
     return {
@@ -52,10 +57,10 @@ def _row(
         "seeds": None,
         "parameters": None,
         "split": "test",
-        **ratios(float(nats), len(corpus.test.encode()), corpus.test),
+        **asdict(metrics_of(float(nats), len(corpus.test.encode()), corpus.test)),
         "token_perplexity": None,
         "bits_per_byte_sd": None,
         "nanogpt_val_nats_per_char": float(nanogpt_val_nats) / chars,
         **dict.fromkeys(COSTS, None),
-        "trained_characters": 0 if kind == "uniform" else len(corpus.train),
+        "trained_characters": 0 if kind is RowKind.UNIFORM else len(corpus.train),
     }

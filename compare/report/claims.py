@@ -1,4 +1,4 @@
-"""What the report's text claims: sentences made from paired intervals, and from nothing else."""
+"""The claims of the report: sentences derived from paired intervals and from nothing else."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ def differences(
     chosen: str,
     blocks: Cut,
 ) -> list[dict[str, Any]]:
-    """[{a, b, delta_bits_per_byte, ci95, sentence, by_kind}] of the pairs that answer the question.
+    """Return [{a, b, delta_bits_per_byte, ci95, sentence, by_kind}] for the pairs of interest.
 
-    Fine-tuned against the scratch preset that validation has `chosen` comes first, then against all
-    others; base and control against scratch; presets of the scratch track among themselves, and
-    against the n-gram.
-    `by_kind` holds each kind of text's part.  Where the text has too few `blocks` for an interval,
-    `ci95` is None, and the sentence claims nothing.
+    The first pair is fine-tuned against `chosen`, the scratch preset that is best on validation.
+    Then follow fine-tuned against all other rows, the base and the control against scratch, the
+    scratch presets against each other, and the scratch presets against the n-gram.
+
+    `by_kind` splits the difference by kind of word; its values add up to `delta_bits_per_byte`.  If
+    the text has too few `blocks` for an interval, `ci95` is None and the sentence makes no claim.
     """
     rows = {entry["kind"]: entry for entry in table}
     scratch = [entry for entry in table if entry["track"] == "scratch_lm"]
@@ -54,8 +55,8 @@ def _difference(
     ci95 = interval(draws[a["name"]] - draws[b["name"]]) if blocks.enough else None
     if ci95 is None:
         sentence = (
-            f"{a['name']} and {b['name']}: no difference claimed, too short a text for an interval "
-            f"({blocks}, {LEAST_BLOCKS} are needed)"
+            f"{a['name']} and {b['name']}: no difference claimed, the text is too short for an "
+            f"interval ({blocks}, {LEAST_BLOCKS} are needed)"
         )
     elif ci95[0] <= 0 <= ci95[1]:
         sentence = (

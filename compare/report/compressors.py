@@ -1,7 +1,8 @@
-"""General-purpose compressors as floors: no training, no model of language.
+"""General-purpose compressors as baselines: no training, and no language model.
 
-They adapt while they read, so a text costs what it adds to the training split's compressed size:
-size(training split + text) - size(training split).  That is easier than the frozen models' task.
+Compressors adapt while they read.  The cost of a text is therefore what it adds to the compressed
+size of the training split: size(training split + text) - size(training split).  This is an easier
+task than that of the frozen models, because a compressor also learns from the text it is scored on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 import pyppmd
 import zstandard
 
-WINDOW_LOG = 27  # 128 MiB: zstd then looks back over the whole training split
+WINDOW_LOG = 27  # 128 MiB, so that zstd can refer back to the whole training split
 PPMD_ORDER, PPMD_MEMORY = 6, 256 << 20
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
@@ -31,7 +32,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def bits_per_byte(compressor: str, train: str, text: str) -> float:
-    """Bits that `text` adds per byte to the compressed training split."""
+    """Return the bits per byte that `text` adds to the compressed training split."""
     compress = COMPRESSORS[compressor]
     before, after = (len(compress(data.encode())) for data in (train, train + text))
     return 8 * (after - before) / len(text.encode())

@@ -1,4 +1,4 @@
-"""How much a score owes to the ruler: the windows' stride, and how far back the model may look."""
+"""How a score depends on the evaluation: the stride of the windows and the context length."""
 
 from __future__ import annotations
 
@@ -7,30 +7,40 @@ from typing import Any
 from compare.corpus.encoding import token_ids
 from compare.ruler.scoring import Score, context_of, score
 
-SHORTEST = 4  # tokens
+SHORTEST_CONTEXT = 4  # tokens
 
 
 def by_stride(model: Any, tokenizer: Any, text: str, usual: Score) -> dict[str, float]:
-    """Bits per byte at strides of C, C / 2 (which is `usual`) and C / 8 of the context length C."""
+    """Return the bits per byte at strides C, C/2 and C/8, for the model's context length C.
+
+    `usual` is the score at stride C/2, which is not computed again.
+    """
     context_length = context_of(model)
-    found = {"C/2": usual}
+    scores = {"C/2": usual}
     for name, stride in {"C": context_length, "C/8": max(1, context_length // 8)}.items():
-        found[name] = score(model, tokenizer, text, stride, label=f"stride {name}")
-    return {name: found[name].summary()["bits_per_byte"] for name in ("C", "C/2", "C/8")}
+        scores[name] = score(model, tokenizer, text, stride, label=f"stride {name}")
+    return {name: scores[name].metrics.bits_per_byte for name in ("C", "C/2", "C/8")}
 
 
 def by_length(model: Any, tokenizer: Any, text: str, usual: Score) -> list[dict[str, float | int]]:
-    """[{tokens, characters, bits_per_byte}] for context lengths C (`usual`), C / 4, ... SHORTEST.
+    """Return [{tokens, characters, bits_per_byte}] for context lengths C, C/4, C/16 and so on.
 
-    `characters` is what so many tokens cover on average: tokens of two models differ in length.
+    `usual` is the score at the model's context length C, which is not computed again.  The shortest
+    context has at least SHORTEST_CONTEXT tokens.  `characters` is the average number of characters
+    that the tokens cover, which makes models with different tokenizers comparable.
     """
-    characters = len(text) / len(token_ids(tokenizer, text))
-    length, result = context_of(model), []
+    characters_per_token = len(text) / len(token_ids(tokenizer, text))
+    length, points = context_of(model), []
     while True:
-        bits = usual.summary()["bits_per_byte"]
-        point = {"tokens": length, "characters": length * characters, "bits_per_byte": bits}
-        result.append(point)
+        bits = usual.metrics.bits_per_byte
+        points.append(
+            {
+                "tokens": length,
+                "characters": length * characters_per_token,
+                "bits_per_byte": bits,
+            }
+        )
         length //= 4
-        if length < SHORTEST:
-            return result
+        if length < SHORTEST_CONTEXT:
+            return points
         usual = score(model, tokenizer, text, label=f"{length} tokens", context_length=length)

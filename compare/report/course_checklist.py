@@ -9,20 +9,23 @@ from typing import Any
 from safetensors import safe_open
 
 from compare.course import LEAST_EPOCHS, PARAMETER_LIMIT
+from compare.kinds import BaseKind, RowKind
+from compare.runs.find import CompleteRun
 from compare.runs.receipt import published
 
 
-def requirements(scratch: dict[str, Any], gpt2: dict[str, Any]) -> list[dict[str, Any]]:
+def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[dict[str, Any]]:
     """[{id, text, met, evidence}] for a run of each track."""
-    model = scratch["path"] / "model"
+    model = scratch.model
+    record, fine_tuned = scratch.record, gpt2.record
     config = json.loads((model / "config.json").read_text("utf-8"))
     tokenizer = json.loads((model / "tokenizer_config.json").read_text("utf-8"))
     code = (model / "model.py").read_text("utf-8")
     with safe_open(model / "model.safetensors", "np") as weights:
         names = list(weights.keys())
     cross = [name for name in names if "multihead_attn" in name]
-    losses = [epoch["eval"]["loss"] for epoch in scratch["epochs"]]
-    total = scratch["parameters"]["total"]
+    losses = [epoch.eval.loss for epoch in record.epochs]
+    total = record.parameters.total
     links = [link for run in (scratch, gpt2) if (link := published(run))]
     found = [
         ("decoder-only", "Decoder-only model from torch.nn",
@@ -35,34 +38,38 @@ def requirements(scratch: dict[str, Any], gpt2: dict[str, Any]) -> list[dict[str
          tokenizer["tokenizer_class"].startswith("GPT2Tokenizer"),
          f"{tokenizer['tokenizer_class']}, {config['vocab_size']:,} tokens"),
         ("own-loop", "Hand-written training loop, no Trainer",
-         not scratch["trainer_loaded"],
+         not record.trainer_loaded,
          "transformers.trainer was "
-         + ("loaded" if scratch["trainer_loaded"] else "not loaded in the training process")),
+         + ("loaded" if record.trainer_loaded else "not loaded in the training process")),
         ("epochs", "At least 3 epochs", len(losses) >= LEAST_EPOCHS, f"{len(losses)} epochs"),
         ("validation", "Validation loss after each epoch, falling",
          losses[-1] == min(losses) < losses[0],
          ", ".join(f"{loss:.3f}" for loss in losses) + " nats per token; higher than the epoch "
          f"before: {sum(later >= earlier for earlier, later in pairwise(losses))} of them"),
         *(
-            (f"tracking-{run['track']}", f"W&B: losses and samples ({run['track']})",
-             run["tracking"]["mode"] == "online", _tracking(run))
+            (f"tracking-{run.record.track}", f"W&B: losses and samples ({run.record.track})",
+             run.record.tracking is not None and run.record.tracking.mode == "online",
+             _tracking(run))
             for run in (scratch, gpt2)
         ),
         ("gpt2", "Bonus: GPT-2 fine-tuned with the Trainer",
-         gpt2["trainer_loaded"] and gpt2["preset"].endswith("fine-tuned")
-         and gpt2["base"]["resolved"] == "openai-community/gpt2",
-         f"{gpt2['base']['resolved']} {gpt2['preset']}, transformers.trainer "
-         + ("loaded" if gpt2["trainer_loaded"] else "not loaded")),
+         bool(fine_tuned.trainer_loaded)
+         and fine_tuned.preset in (RowKind.FINE_TUNED, RowKind.LORA)
+         and fine_tuned.base.kind is BaseKind.GPT2,
+         f"{fine_tuned.display_name}, transformers.trainer "
+         + ("loaded" if fine_tuned.trainer_loaded else "not loaded")),
         ("published", "Both models on the Hub, with cards and tags", len(links) == 2,
          ", ".join(links) or "not pushed; python -m compare.publish stages both"),
     ]  # fmt: skip
     return [dict(zip(("id", "text", "met", "evidence"), row, strict=True)) for row in found]
 
 
-def _tracking(run: dict[str, Any]) -> str:
-    kinds = {key for line in run["history"] for key in line}
-    logged = ", ".join(key for key in ("train/loss", "eval/loss") if key in kinds)
-    mode = run["tracking"]["mode"]
-    where = run["tracking"].get("where", "nowhere")
-    how = f"wandb sync {where}" if mode == "offline" else where
-    return f"{mode}: {logged} and {len(run['samples'])} samples; {how}"
+def _tracking(run: CompleteRun) -> str:
+    """What was logged, and where."""
+    tracking = run.record.tracking
+    assert tracking is not None, "a complete run has been tracked, if only as disabled"
+    keys = {key for line in run.history for key in line}
+    logged = ", ".join(key for key in ("train/loss", "eval/loss") if key in keys)
+    where = tracking.where or "nowhere"
+    how = f"wandb sync {where}" if tracking.mode == "offline" else where
+    return f"{tracking.mode}: {logged} and {len(run.samples)} samples; {how}"

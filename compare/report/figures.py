@@ -1,4 +1,4 @@
-"""The report's figures, as SVG that reads on light and dark pages alike."""
+"""The figures of the report, as SVG for light and dark pages."""
 
 from __future__ import annotations
 
@@ -13,52 +13,56 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import LogLocator
 
-# Okabe and Ito's colours, told apart by colour-blind readers.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-WIDTH = 6.2  # inches: narrow enough for labels to be read on a phone
-MARKERS = "osD^vPX*"  # one more than colours: 56 pairs before one comes again
-TRACK_COLOURS = {"scratch_lm": COLOURS[0], "gpt2_finetune": COLOURS[1], "floor": "#777777"}
-Looks = dict[str, dict[str, str]]  # colour and marker of a model, the same in all figures
+# The palette of Okabe and Ito, which color-blind readers can distinguish.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+WIDTH = 6.2  # inches; narrow enough for labels to be legible on a phone
+MARKERS = "osD^vPX*"  # one more than the colors, so that 56 combinations are distinct
+TRACK_COLORS = {"scratch_lm": COLORS[0], "gpt2_finetune": COLORS[1], "floor": "#777777"}
+Looks = dict[str, dict[str, str]]  # color and marker of each model, the same in all figures
 STROKES = {"train": {"alpha": 0.45, "lw": 1, "marker": ""}, "validation": {}}
-LINES = ("zero-shot", "n-gram")  # not trained by gradient descent here, but worth comparing with
+# Kinds of rows drawn as reference lines, because gradient descent did not train them here.
+REFERENCE_KINDS = ("zero-shot", "n-gram")
 STYLE = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.3,
-    "svg.hashsalt": "study",  # the same numbers give the same file
+    "svg.hashsalt": "study",  # makes the file reproducible
     "figure.facecolor": "white",
 }
 
 
 def looks(names: Iterable[str]) -> Looks:
-    """A colour and a marker for each name."""
-    pairs = zip(names, cycle(COLOURS), cycle(MARKERS), strict=False)
-    return {name: {"color": colour, "marker": marker} for name, colour, marker in pairs}
+    """Assign a color and a marker to each name."""
+    pairs = zip(names, cycle(COLORS), cycle(MARKERS), strict=False)
+    return {name: {"color": color, "marker": marker} for name, color, marker in pairs}
 
 
 def loss_curves(curves: dict[str, list[dict[str, Any]]], looks: Looks, characters: int) -> bytes:
-    """Bits per byte over characters read: training as a line, validation after each epoch as dots.
+    """Plot bits per byte over characters read: training as lines, validation as markers.
 
-    `curves` holds by model name the lines {characters_seen, train | validation}; `characters` is
-    the length of one epoch, for the upper axis.
+    `curves` maps each model name to points {characters_seen, train | validation}.  `characters` is
+    the number of characters per epoch, for the upper axis.
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for name, points in curves.items():
             for key, stroke in STROKES.items():
-                chosen = [point for point in points if key in point]
+                with_key = [point for point in points if key in point]
                 axes.plot(
-                    [point["characters_seen"] / 1e6 for point in chosen],
-                    [point[key] for point in chosen],
+                    [point["characters_seen"] / 1e6 for point in with_key],
+                    [point[key] for point in with_key],
                     label=f"{name}, {key}",
                     **looks[name] | stroke,
                 )
-        every = [
-            point["validation"] for p in curves.values() for point in p if "validation" in point
-        ]
-        axes.set_ylim(min(every) - 0.3, min(every) + 2.2)  # the first steps are far above
+        best = min(
+            point["validation"]
+            for points in curves.values()
+            for point in points
+            if "validation" in point
+        )
+        axes.set_ylim(best - 0.3, best + 2.2)  # cuts off the first steps, which are far above
         axes.set_xlabel("characters read (million)")
         axes.set_ylabel("bits per byte (lower is better)")
         upper = axes.secondary_xaxis(
@@ -70,17 +74,18 @@ def loss_curves(curves: dict[str, list[dict[str, Any]]], looks: Looks, character
 
 
 def row_plot(rows: list[dict[str, Any]]) -> bytes:
-    """Each row's bits per byte on the test split, with its 95 % interval where there is one."""
-    rows = [row for row in reversed(rows) if row["kind"] != "uniform"]  # 8: far off the scale
+    """Plot each row's bits per byte on the test split, with its 95 % interval if it has one."""
+    # Uniform bytes, at 8 bits per byte, would be far off the scale.
+    rows = [row for row in reversed(rows) if row["kind"] != "uniform"]
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 0.48 * len(rows) + 1), layout="constrained")
         for place, row in enumerate(rows):
-            colour = TRACK_COLOURS[row["track"]]
+            color = TRACK_COLORS[row["track"]]
             if row["ci95"]:
-                axes.plot(row["ci95"], [place, place], color=colour, lw=2)
-            axes.plot(row["bits_per_byte"], place, "o", color=colour)
+                axes.plot(row["ci95"], [place, place], color=color, lw=2)
+            axes.plot(row["bits_per_byte"], place, "o", color=color)
             if row["track"] == "floor":
-                axes.axvline(row["bits_per_byte"], color=colour, lw=0.8, ls=":", zorder=0)
+                axes.axvline(row["bits_per_byte"], color=color, lw=0.8, ls=":", zorder=0)
             axes.annotate(
                 f"{row['bits_per_byte']:.3f}",
                 (row["bits_per_byte"], place),
@@ -97,7 +102,7 @@ def row_plot(rows: list[dict[str, Any]]) -> bytes:
 
 
 def kind_plot(kinds: list[dict[str, Any]], looks: Looks) -> bytes:
-    """Bits per word of each model by kind of text, with the words' share of all."""
+    """Plot the bits per word of each model by kind of word, with each kind's share of words."""
     words = sum(kind["words"] for kind in kinds)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 0.7 * len(kinds) + 1.8), layout="constrained")
@@ -113,7 +118,7 @@ def kind_plot(kinds: list[dict[str, Any]], looks: Looks) -> bytes:
 
 
 def context_plot(closer: list[dict[str, Any]], looks: Looks) -> bytes:
-    """Bits per byte against how far back a model may look."""
+    """Plot bits per byte against context length."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for row in closer:
@@ -133,17 +138,24 @@ def context_plot(closer: list[dict[str, Any]], looks: Looks) -> bytes:
 
 
 def compute_plot(rows: list[dict[str, Any]], looks: Looks) -> bytes:
-    """Bits per byte against training compute; rows that the study did not train are lines."""
+    """Plot bits per byte against training compute; rows not trained here are horizontal lines."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for row in rows:
             name, bits = row["name"], row["bits_per_byte"]
             if row["training_flops"]:
                 axes.plot(row["training_flops"], bits, ls="", label=name, **looks[name])
-            elif row["kind"] in LINES or name == "PPMd":
+            elif row["kind"] in REFERENCE_KINDS or name == "PPMd":
                 axes.axhline(bits, color="#777777", ls="--", lw=1)
-                axes.annotate(name, (0, bits), xycoords=("axes fraction", "data"), xytext=(3, 3),
-                              textcoords="offset points", color="#555555", fontsize=8)  # fmt: skip
+                axes.annotate(
+                    name,
+                    (0, bits),
+                    xycoords=("axes fraction", "data"),
+                    xytext=(3, 3),
+                    textcoords="offset points",
+                    color="#555555",
+                    fontsize=8,
+                )
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axes.xaxis.set_minor_formatter("")

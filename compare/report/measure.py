@@ -12,8 +12,9 @@ import numpy as np
 from compare.corpus import Corpus
 from compare.corpus.encoding import token_ids
 from compare.report import contexts as context_lengths
+from compare.report import costs
 from compare.report.rows import Row
-from compare.ruler import bootstrap, flops, sampling, scoring
+from compare.ruler import bootstrap, sampling, scoring
 from compare.ruler.scoring import Score
 from compare.runs import models
 
@@ -41,20 +42,20 @@ def measure(row: Row, corpus: Corpus) -> Measured:
     last_tenth = corpus.validation + corpus.test
     scores = [scoring.score(*pair, corpus.test, label=row.name) for pair in loaded]
     nanogpt = [scoring.score(*pair, last_tenth, label=f"{row.name}, val") for pair in loaded]
-    bits = [score.summary()["bits_per_byte"] for score in scores]
+    bits = [score.metrics.bits_per_byte for score in scores]
     model, tokenizer = loaded[0]
     entry = {
         "name": row.name,
-        "track": row.runs[0]["track"],
+        "track": row.runs[0].record.track,
         "kind": row.kind,
-        "run": row.runs[0]["path"].name,
+        "run": row.runs[0].path.name,
         "seeds": len(row.runs) if row.trained else None,
         "parameters": model.num_parameters(),
         "split": "test",
         **_metric(bootstrap.mean(scores)),
         "bits_per_byte_sd": float(np.std(bits, ddof=1)) if len(bits) > 1 else None,
         # nanoGPT's `val` is the last 10 %: our validation and test together.
-        "nanogpt_val_nats_per_char": bootstrap.mean(nanogpt).summary()["nats_per_char"],
+        "nanogpt_val_nats_per_char": bootstrap.mean(nanogpt).metrics.nats_per_char,
         **_costs(row, [model for model, _ in loaded], len(token_ids(tokenizer, corpus.train))),
     }
     prompts = sampling.prompts(corpus)
@@ -77,5 +78,5 @@ def _metric(score: Score) -> dict[str, float | int]:
 def _costs(row: Row, loaded: list[Any], epoch_tokens: int) -> dict[str, float | int]:
     """Of the study's own training, which for an untouched base is none."""
     if not row.trained:
-        return dict.fromkeys(flops.COSTS, 0)
-    return flops.costs(row.runs, loaded, epoch_tokens)
+        return dict.fromkeys(costs.COSTS, 0)
+    return costs.costs([run.record for run in row.runs], loaded, epoch_tokens)

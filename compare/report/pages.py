@@ -1,4 +1,4 @@
-"""`reports/`, written from the results alone: what `report.json` holds is all that pages show."""
+"""Write `reports/` from the results: every number on the pages is also in `report.json`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGES = ("report.md", "report.html", "samples.md", "handin.de.md")
 
 
 def write(result: dict[str, Any]) -> None:
-    """report.json, figures, tables and pages; each file appears whole or not at all."""
+    """Write report.json, figures, tables and pages; each file is written atomically."""
     images = draw(result)
     for name, image in images.items():
         write_atomically(REPORTS / "figures" / f"{name}.svg", image)
@@ -35,7 +35,7 @@ def write(result: dict[str, Any]) -> None:
 
 
 def draw(result: dict[str, Any]) -> dict[str, bytes]:
-    """The figures, as SVG, by name."""
+    """Draw the figures, and return them as SVG by name."""
     models = [row["name"] for row in result["closer"]]
     looks = figures.looks(dict.fromkeys([*models, *result["kinds"][0]["bits_per_word"]]))
     characters = result["corpus"]["splits"]["train"]["chars"]
@@ -49,10 +49,10 @@ def draw(result: dict[str, Any]) -> dict[str, bytes]:
 
 
 def tables(result: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    """The report's tables, by name."""
+    """Return the tables of the report by name."""
     epochs = pd.json_normalize(result["runs"], "epochs", ["name", "run"], record_prefix="epoch.")
     return {
-        "results": pd.DataFrame(result["rows"]).convert_dtypes(),  # counts stay whole
+        "results": pd.DataFrame(result["rows"]).convert_dtypes(),  # keeps counts integers
         "differences": pd.DataFrame(result["differences"]).drop(columns=["sentence", "by_kind"]),
         "kinds": pd.json_normalize(result["kinds"]),
         "recital": pd.DataFrame(result["recital"]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,30 @@ from compare.report.rows import Row, rows
 from compare.ruler import bootstrap, sampling
 from compare.ruler.scoring import Score
 from compare.runs import find
+from compare.runs.find import CompleteRun
 from compare.runs.receipt import published
 from compare.runs.writer import ROOT
+
+# What report.json has of each run's record.
+KEPT_OF_RUNS = (
+    "track",
+    "preset",
+    "seed",
+    "command",
+    "config",
+    "parameters",
+    "device",
+    "versions",
+    "git_commit",
+    "git_dirty",
+    "started",
+    "epochs",
+    "best_epoch",
+    "wall_seconds",
+    "characters_per_second",
+    "peak_memory_mb",
+    "tracking",
+)
 
 
 def report() -> None:
@@ -53,7 +76,7 @@ def report() -> None:
         "corpus": corpus.record(),
         "blocks": blocks.record(),
         "rows": table,
-        "differences": differences(table, draws, by_kind, chosen[0]["preset"], blocks),
+        "differences": differences(table, draws, by_kind, chosen[0].record.preset, blocks),
         "notes": [
             *bootstrap.notes(blocks),
             *published_results.notes(table, corpus.name),
@@ -77,8 +100,8 @@ def report() -> None:
         "sample_settings": vars(SETTINGS),
         "common": word_classes.COMMON,
         "requirements": requirements(*chosen),
-        "chosen": {run["track"]: run["path"].name for run in chosen},
-        "hub_links": {run["track"]: published(run) for run in chosen},
+        "chosen": {run.record.track: run.path.name for run in chosen},
+        "hub_links": {run.record.track: published(run) for run in chosen},
     }
     pages.write(result)
     lock.release()
@@ -89,14 +112,14 @@ def taught(rows: list[Row]) -> list[str]:
     """Sentences on the rows whose runs learnt from more than the training split's text."""
     notes = []
     for row in rows:
-        run = row.runs[0]
-        if row.trained and (teachers := run.get("teachers_sha256")):
+        record = row.runs[0].record
+        if row.trained and (teachers := record.teachers_sha256):
             notes.append(
                 f"{row.name} learnt from the training split and from what {len(teachers)} models "
                 "of this track, trained on the same split, expect there: their own training is not "
                 "in its cost."
             )
-        if row.trained and run["config"].get("drills"):
+        if row.trained and record.config.get("drills"):
             notes.append(
                 f"{row.name} learnt to copy from rows of random tokens, too: they are in its "
                 "seconds, not in its operations."
@@ -132,31 +155,33 @@ def _samples(measured: Mapping[str, Measured], corpus: Corpus) -> list[dict[str,
     ]
 
 
-def _run(run: dict[str, Any], name: str, test: Score, slice_: Score) -> dict[str, Any]:
+def _run(run: CompleteRun, name: str, test: Score, test_slice: Score) -> dict[str, Any]:
     """The record of a run, with what it alone needs for the test split."""
-    kept = ("track", "preset", "seed", "command", "config", "parameters", "device", "versions",
-            "git_commit", "started", "epochs", "best_epoch", "wall_seconds",
-            "characters_per_second", "peak_memory_mb", "tracking")  # fmt: skip
-    record = {key: run[key] for key in kept}
-    record["git_dirty"] = run.get("git_dirty")  # unknown of runs from before it was noted
-    record["teachers"] = len(run.get("teachers_sha256", []))
-    base = {key: value for key, value in run.get("base", {}).items() if key != "folder"}
-    record |= {"base": base, "zero_shot": run["zero_shot"]} if base else {}
+    everything = run.record.model_dump()
+    kept = {key: everything[key] for key in KEPT_OF_RUNS}
+    kept["teachers"] = len(run.record.teachers_sha256)
+    if run.record.base:
+        kept["base"] = run.record.base.model_dump(exclude={"folder"})
+        kept["zero_shot"] = everything["zero_shot"]
+    else:
+        kept["base"] = {}
     interval = bootstrap.interval(bootstrap.bootstrap({name: [test]}).get(name))
-    scores = test.summary() | {"ci95": interval}
-    record |= {"test": scores, "test_slice": slice_.summary()}
-    return {"name": name, "run": run["path"].name, **record}
+    scores = {
+        "test": asdict(test.metrics) | {"ci95": interval},
+        "test_slice": asdict(test_slice.metrics),
+    }
+    return {"name": name, "run": run.path.name, **kept, **scores}
 
 
-def _curve(run: dict[str, Any]) -> list[dict[str, Any]]:
+def _curve(run: CompleteRun) -> list[dict[str, Any]]:
     """History in bits per byte; training nats per token by the validation text's ratio."""
-    scores = run["epochs"][0]["eval"]
-    per_nat = scores["bits_per_byte"] / scores["loss"]
+    scores = run.record.epochs[0].eval
+    per_nat = scores.bits_per_byte / scores.loss
     return [
         {
             "characters_seen": line["characters_seen"],
             **({"train": line["train/loss"] * per_nat} if "train/loss" in line else {}),
             **({"validation": line["eval/bits_per_byte"]} if "eval/loss" in line else {}),
         }
-        for line in run["history"]
+        for line in run.history
     ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from compare.errors import Misuse
-from compare.runs import find, models
+from compare.kinds import RowKind
+from compare.runs import models
+from compare.runs.find import Group
 
 
 @dataclass(frozen=True)
@@ -14,35 +17,43 @@ class Row:
     """One line of the comparison: a name, and the runs behind it, which differ in their seed."""
 
     name: str
-    kind: str
-    runs: find.Runs  # the best on validation first: it speaks for the row
+    kind: RowKind
+    runs: Group  # the best on validation first: it speaks for the row
     folders: list[Path]  # of each run's weights
 
     @property
     def trained(self) -> bool:
         """False for a base that no run has changed."""
-        return self.kind != "zero-shot"
+        return self.kind is not RowKind.ZERO_SHOT
 
 
-def rows(scratch: list[find.Runs], gpt2: list[find.Runs]) -> list[Row]:
+def rows(scratch: Sequence[Group], gpt2: Sequence[Group]) -> list[Row]:
     """A row for each preset of `compare.runs.find.study`, and one for the untouched base.
 
     Raises Misuse when that base is not there any more, or not the same.
     """
-    for runs in [*scratch, *gpt2]:
-        for run in runs:
+    groups = [*scratch, *gpt2]
+    for group in groups:
+        for run in group:
             models.require_whole(run)
-    made = [
+    trained = [
         Row(
-            name=find.model_name(runs[0]),
-            kind=runs[0]["preset"],
-            runs=runs,
-            folders=[run["path"] / "model" for run in runs],
+            name=group[0].record.display_name,
+            kind=group[0].record.preset,
+            runs=group,
+            folders=[run.model for run in group],
         )
-        for runs in [*scratch, *gpt2]
+        for group in groups
     ]
-    run = gpt2[0][0]
-    base, folder = run["base"], Path(run["base"]["folder"])
-    if not folder.is_dir() or models.weights_sha256(folder) != base["weights_sha256"]:
-        raise Misuse(f"the base in {folder} has changed since {run['path']} started from it")
-    return [*made, Row(f"{base['resolved']} zero-shot", "zero-shot", [run], [folder])]
+    return [*trained, _zero_shot(gpt2[0])]
+
+
+def _zero_shot(group: Group) -> Row:
+    """The base that these runs started from."""
+    run = group[0]
+    base = run.record.base
+    assert base is not None, "every run of the GPT-2 track has a base"
+    folder = Path(base.folder)
+    if not folder.is_dir() or models.weights_sha256(folder) != base.weights_sha256:
+        raise Misuse(f"the base in {folder} has changed since {run.path} started from it")
+    return Row(f"{base.resolved} {RowKind.ZERO_SHOT}", RowKind.ZERO_SHOT, [run], [folder])

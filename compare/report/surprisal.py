@@ -1,4 +1,4 @@
-"""One held-out passage, and how surprised a model was by each part of it."""
+"""The surprisal of each token of one held-out passage, in bits."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import math
 
 from compare.ruler.scoring import Score
 
-LEAST, MOST = 300, 700  # characters
+SHORTEST_PASSAGE, LONGEST_PASSAGE = 300, 700  # characters
 
 
 def passage(text: str) -> tuple[int, int]:
-    """Characters (start, end) of whole speeches, LEAST to MOST characters, from the middle on.
+    """Choose a passage of `text`, and return its (start, end) character offsets.
 
-    Where a text has no such, MOST characters from its middle.
+    It is the first group of whole speeches after the middle of the text that has SHORTEST_PASSAGE
+    to LONGEST_PASSAGE characters.  If there is none, it is LONGEST_PASSAGE characters from the
+    middle on.
     """
     start = text.find("\n\n", len(text) // 2) + 2
     while start > 1:
-        end = text.rfind("\n\n", start, start + MOST)
-        if end - start >= LEAST:
+        end = text.rfind("\n\n", start, start + LONGEST_PASSAGE)
+        if end - start >= SHORTEST_PASSAGE:
             return start, end
         start = text.find("\n\n", start) + 2
-    return len(text) // 2, min(len(text) // 2 + MOST, len(text))
+    return len(text) // 2, min(len(text) // 2 + LONGEST_PASSAGE, len(text))
 
 
 def by_token(score: Score, start: int, end: int) -> list[tuple[str, float]]:
-    """[(characters of a token, bits that the model needed for it)] of a passage of the text."""
+    """Return [(text of a token, its surprisal in bits)] for the characters start to end."""
     first, last = (len(score.text[:at].encode()) for at in (start, end))
     inside = (score.byte_ends > first) & (score.byte_ends <= last)
     ends = score.byte_ends[inside] - first
     data = score.text[start:end].encode()
-    pieces = zip([0, *ends], ends, strict=False)
+    spans = zip([0, *ends], ends, strict=False)
     return [
-        (data[a:b].decode(), float(nats) / math.log(2))
-        for (a, b), nats in zip(pieces, score.nats[inside], strict=True)
+        (data[begin:end].decode(), float(nats) / math.log(2))
+        for (begin, end), nats in zip(spans, score.nats[inside], strict=True)
     ]

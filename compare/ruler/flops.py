@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 from torch import nn
 from transformers import PreTrainedModel
 
 from compare.ruler.scoring import context_of
-
-COSTS = (
-    "trained_characters",
-    "training_flops",
-    "wall_seconds",
-    "characters_per_second",
-    "peak_memory_mb",
-)
 
 
 def parameters(model: PreTrainedModel) -> dict[str, int]:
@@ -47,25 +35,3 @@ def training_flops(model: PreTrainedModel, tokens: int) -> float:
     multiplied = parameters(model)["non_embedding"] + output
     attention = config.num_hidden_layers * config.hidden_size * context_of(model)
     return float((6 * multiplied + 12 * attention) * tokens)
-
-
-def costs(
-    runs: Sequence[dict[str, Any]], models: Sequence[PreTrainedModel], epoch_tokens: int
-) -> dict[str, float | int]:
-    """COSTS of a row: means over its runs, but the highest of their peaks of memory.
-
-    Each run counts with the epochs that it has trained, which may be fewer than were allowed, and
-    each of these has `epoch_tokens`.
-    """
-    last = [run["epochs"][-1] for run in runs]
-    flops = [
-        training_flops(model, epoch["epoch"] * epoch_tokens)
-        for model, epoch in zip(models, last, strict=True)
-    ]
-    return {
-        "trained_characters": round(np.mean([epoch["characters_seen"] for epoch in last])),
-        "training_flops": float(np.mean(flops)),
-        "wall_seconds": float(np.mean([run["wall_seconds"] for run in runs])),
-        "characters_per_second": float(np.mean([run["characters_per_second"] for run in runs])),
-        "peak_memory_mb": max(run["peak_memory_mb"] for run in runs),
-    }

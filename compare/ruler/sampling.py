@@ -1,4 +1,4 @@
-"""Text from a model, the same way for both tracks: prompts, settings, seeds."""
+"""Text generation with the same prompts, settings and seeds for both tracks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHAKESPEARE_PROMPTS = ("ROMEO:\n", "First Citizen:\nBefore we proceed", "KING RI
 
 @dataclass(frozen=True)
 class Settings:
-    """How to sample; lengths are in characters, since tokens differ between tokenizers."""
+    """Sampling settings; the length is in characters, because tokenizers differ."""
 
     temperature: float = 0.8
     top_k: int = 50
@@ -28,7 +28,7 @@ class Settings:
 
 
 def prompts(corpus: Corpus) -> tuple[str, ...]:
-    """The study's fixed prompts: of the plays, or three openings from the validation split."""
+    """Return the fixed prompts: from the plays, or three excerpts of the validation split."""
     if corpus.name == "tiny-shakespeare":
         return SHAKESPEARE_PROMPTS
     words = corpus.validation.split()
@@ -36,7 +36,7 @@ def prompts(corpus: Corpus) -> tuple[str, ...]:
 
 
 class _LongEnough(StoppingCriteria):
-    """Stops after `characters`, and tells `watch` after every token what was written so far."""
+    """Stops after `characters` characters, and calls `watch` with the text after each token."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, start: int, characters: int, watch: Watch
@@ -57,48 +57,46 @@ def sample(
     settings: Settings,
     watch: Watch = lambda text: None,
 ) -> str:
-    """`settings.characters` characters after `prompt`, which is not repeated in the result.
+    """Generate `settings.characters` characters that continue `prompt`, and return them alone.
 
-    Text longer than the context length C goes on from its last C / 2 tokens.  The global random
-    state is left as it was.  `watch` is given the text so far after every token.
+    When the context length C is reached, generation continues from the last C / 2 tokens.  The
+    global random state is preserved.  `watch` is called with the text so far after each token.
     """
     context_length = context_of(model)
-    ids = tokenizer(
-        prompt, add_special_tokens=False, split_special_tokens=True, verbose=False
-    )["input_ids"]  # fmt: skip
-    ids = [start_token(tokenizer), *ids]
-    # The end of the text is not the end of the sample: never draw its token.
-    borders = {tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
+    encoded = tokenizer(prompt, add_special_tokens=False, split_special_tokens=True, verbose=False)
+    ids = [start_token(tokenizer), *encoded["input_ids"]]
+    # A sample has a fixed length, so the end-of-text token is never drawn.
+    border_ids = {tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
     start = len(ids)
     device = model.device
     was_training = model.training
     model.eval()
-    forked = {} if device.type == "cpu" else {"device_type": device.type}
-    with torch.random.fork_rng([] if device.type == "cpu" else [device], **forked):
+    fork_options = {} if device.type == "cpu" else {"device_type": device.type}
+    with torch.random.fork_rng([] if device.type == "cpu" else [device], **fork_options):
         torch.manual_seed(settings.seed)
         while len(text := tokenizer.decode(ids[start:])) < settings.characters:
-            keep = ids if len(ids) < context_length else ids[-(context_length // 2) :]
-            new = model.generate(
-                torch.tensor([keep], device=device),
-                attention_mask=torch.ones(1, len(keep), dtype=torch.long, device=device),
+            context = ids if len(ids) < context_length else ids[-(context_length // 2) :]
+            generated = model.generate(
+                torch.tensor([context], device=device),
+                attention_mask=torch.ones(1, len(context), dtype=torch.long, device=device),
                 do_sample=True,
                 temperature=settings.temperature,
                 top_k=settings.top_k,
                 top_p=settings.top_p,
-                max_new_tokens=context_length - len(keep),
+                max_new_tokens=context_length - len(context),
                 eos_token_id=None,
                 pad_token_id=ids[0],
-                suppress_tokens=sorted(borders),
+                suppress_tokens=sorted(border_ids),
                 stopping_criteria=[
                     _LongEnough(
                         tokenizer,
-                        len(keep),
+                        len(context),
                         settings.characters - len(text),
                         lambda more, text=text: watch(text + more),
                     )
                 ],
             )
-            ids += new[0, len(keep) :].tolist()
+            ids += generated[0, len(context) :].tolist()
     model.train(was_training)
     return text[: settings.characters]
 
@@ -110,7 +108,7 @@ def samples(
     epoch: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """One sample per fixed prompt, as lines of `samples.jsonl`."""
+    """Generate one sample per fixed prompt, as records for `samples.jsonl`."""
     settings = Settings(seed=seed)
     return [
         {

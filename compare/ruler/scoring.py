@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -18,7 +19,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from compare.corpus.encoding import encode, token_ids
-from compare.ruler.metrics import ratios
+from compare.ruler.metrics import Metrics, metrics_of
 
 LONGEST = 1024  # tokens of context: GPT-2's
 LOGITS_PER_BATCH = 2**22  # 16 MiB in fp32; GPT-2's 1024 x 50257 go one window at a time
@@ -32,9 +33,10 @@ class Score:
     byte_ends: np.ndarray  # (tokens,) int64: token i covers bytes byte_ends[i-1] .. byte_ends[i]
     text: str
 
-    def summary(self) -> dict[str, float | int]:
+    @cached_property
+    def metrics(self) -> Metrics:
         """Totals and ratios, as `compare.ruler.metrics` defines them."""
-        return ratios(float(self.nats.sum()), len(self.nats), self.text)
+        return metrics_of(float(self.nats.sum()), len(self.nats), self.text)
 
 
 def require_window(tokenizer: PreTrainedTokenizerBase, text: str, context_length: int) -> None:

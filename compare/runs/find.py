@@ -2,148 +2,138 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compare import corpus as corpora
 from compare.errors import Misuse
+from compare.kinds import RowKind, RunStatus, Track
 from compare.runs.latest import latest_run, resolve
-from compare.runs.start import COMMANDS, MATERIAL, SCHEMA, identity
+from compare.runs.record import RunRecord, read_record
+from compare.runs.start import MATERIAL, identity
 from compare.runs.writer import ROOT, read_lines
 
-NEEDED = {"track": str, "status": str, "config": dict, "corpus": dict, "preset": str, "seed": int,
-          "started": str, "epochs": list}  # fmt: skip
 
-Runs = list[dict[str, Any]]
+@dataclass(frozen=True)
+class CompleteRun:
+    """A complete run: its directory and what it holds."""
+
+    path: Path
+    record: RunRecord
+    history: list[dict[str, Any]]
+    samples: list[dict[str, Any]]
+
+    @property
+    def model(self) -> Path:
+        """The directory of its best epoch's model."""
+        return self.path / "model"
+
+    @property
+    def validation_nats(self) -> float:
+        """What its saved model needs for the validation split."""
+        return self.record.best_scores.nats
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The record of the complete run in directory `path`, with `path`, `history` and `samples`.
+Group = list[CompleteRun]
+"""Runs of one recipe, one for each seed, the best on validation first."""
 
-    Raises Misuse when there is no run, or it is not complete.
-    """
+
+def load(path: Path) -> CompleteRun:
+    """The complete run in directory `path`.  Raises Misuse when there is none."""
     path = resolve(path)
-    record = _record(path)
-    if record["status"] != "complete":
+    record = read_record(path)
+    if record.status is not RunStatus.COMPLETE:
         raise Misuse(
-            f"{path} is not complete: finish it with {COMMANDS[record['track']]} --resume "
+            f"{path} is not complete: finish it with {record.track.command} --resume "
             "and the options of its run.json"
         )
-    return record | {
-        "path": path,
-        "history": read_lines(path / "history.jsonl"),
-        "samples": read_lines(path / "samples.jsonl"),
-    }
+    return CompleteRun(
+        path, record, read_lines(path / "history.jsonl"), read_lines(path / "samples.jsonl")
+    )
 
 
-def corpus_of(run: dict[str, Any]) -> corpora.Corpus:
-    """The text that a run was trained on.  Raises Misuse when it is not that text any more."""
-    corpus = corpora.load(run["config"]["corpus"])
-    if corpus.sha256 != run["corpus"]["sha256"]:
-        raise Misuse(
-            f"{run['config']['corpus']} has changed since {run['path']} was trained on it "
-            f"(sha256 {corpus.sha256[:8]}..., then {run['corpus']['sha256'][:8]}...): train again"
-        )
-    return corpus
-
-
-def model_name(run: dict[str, Any]) -> str:
-    """What tables call the model that a run has trained."""
-    if run["track"] == "scratch_lm":
-        return f"Scratch ({run['preset']})"
-    return f"{run['base']['resolved']} {run['preset']}"
-
-
-def latest(track: str) -> dict[str, Any]:
+def latest(track: Track) -> CompleteRun:
     """The newest complete run of `track`.  Raises Misuse, with the command that makes one."""
     newest = latest_run(ROOT / track)
     if newest is None:
         unfinished = [path.parent.name for path in sorted((ROOT / track).glob("*/run.json"))]
         raise Misuse(
-            f"no complete run in {ROOT / track}: make one with {COMMANDS[track]}"
+            f"no complete run in {ROOT / track}: make one with {track.command}"
             + (f", or finish {', '.join(unfinished)} with --resume" if unfinished else "")
         )
     return load(newest)
 
 
-def complete(track: str) -> Runs:
+def complete(track: Track) -> list[CompleteRun]:
     """All complete runs of `track`, oldest first."""
-    found = []
-    for file in (ROOT / track).glob("*/run.json"):
-        if file.parent.is_symlink():
-            continue
-        record = _record(file.parent)
-        if record["status"] == "complete":
-            found.append((record["started"], file.parent))
-    return [load(path) for _, path in sorted(found)]
+    folders = [
+        file.parent
+        for file in (ROOT / track).glob("*/run.json")
+        if not file.parent.is_symlink()
+    ]
+    finished = [each for each in folders if read_record(each).status is RunStatus.COMPLETE]
+    return sorted(map(load, finished), key=lambda run: (run.record.started, run.path))
 
 
-def study() -> tuple[list[Runs], list[Runs]]:
+def corpus_of(run: CompleteRun) -> corpora.Corpus:
+    """The text that a run was trained on.  Raises Misuse when it is not that text any more."""
+    name, trained_on = run.record.config["corpus"], run.record.corpus
+    corpus = corpora.load(name)
+    if corpus.sha256 != trained_on.sha256:
+        raise Misuse(
+            f"{name} has changed since {run.path} was trained on it "
+            f"(sha256 {corpus.sha256[:8]}..., then {trained_on.sha256[:8]}...): train again"
+        )
+    return corpus
+
+
+def study() -> tuple[list[Group], list[Group]]:
     """The complete runs on the newest runs' text, of the scratch and of the GPT-2 track.
 
-    Each in lists, one for each preset, that hold one run for each seed: those of the preset's
-    newest configuration, on the newest base, the best on validation first.  Raises Misuse when a
-    track has no run, or only controls, or when both were trained on different texts.
+    Each in groups, one for each preset, that hold one run for each seed: those of the preset's
+    newest configuration, on the newest base.  Raises Misuse when a track has no run, or only
+    controls, or when both were trained on different texts.
     """
-    scratch, gpt2 = latest("scratch_lm"), latest("gpt2_finetune")
-    if scratch["corpus"]["sha256"] != gpt2["corpus"]["sha256"]:
+    scratch, gpt2 = latest(Track.SCRATCH), latest(Track.GPT2)
+    if scratch.record.corpus.sha256 != gpt2.record.corpus.sha256:
         raise Misuse(
-            f"{scratch['path']} was trained on {scratch['corpus']['name']} and {gpt2['path']} on "
-            f"{gpt2['corpus']['name']}: train both tracks on the same --corpus"
+            f"{scratch.path} was trained on {scratch.record.corpus.name} and {gpt2.path} on "
+            f"{gpt2.record.corpus.name}: train both tracks on the same --corpus"
         )
     groups = _by_preset(gpt2)
-    if groups[0][0]["preset"] == "from random weights":
+    if groups[0][0].record.preset is RowKind.RANDOM_WEIGHTS:
         raise Misuse(
-            f"{gpt2['path']} is a control from random weights, and nothing was fine-tuned from the "
-            f"same base: make that with {COMMANDS['gpt2_finetune']}"
+            f"{gpt2.path} is a control from random weights, and nothing was fine-tuned from the "
+            f"same base: make that with {Track.GPT2.command}"
         )
     return _by_preset(scratch), groups
 
 
-def _by_preset(newest: dict[str, Any]) -> list[Runs]:
-    presets: dict[str, dict[int, dict[str, Any]]] = {}
-    for run in reversed(complete(newest["track"])):
-        if any(identity(run)[key] != identity(newest)[key] for key in MATERIAL):
+def chosen(scratch: Sequence[Group], gpt2: Sequence[Group]) -> tuple[CompleteRun, CompleteRun]:
+    """The run of each track that is handed in and published: validation chooses, not the test."""
+    best = min((group[0] for group in scratch), key=lambda run: run.validation_nats)
+    return best, gpt2[0][0]
+
+
+def _by_preset(newest: CompleteRun) -> list[Group]:
+    """The runs made from the same text and base as `newest`, in groups of one recipe each."""
+    material = identity(newest.record)
+    presets: dict[RowKind, dict[int, CompleteRun]] = {}
+    for run in reversed(complete(newest.record.track)):
+        if any(identity(run.record)[key] != material[key] for key in MATERIAL):
             continue
-        group = presets.setdefault(run["preset"], {})
-        recipes = [identity(each) | {"seed": None} for each in (run, *group.values())]
+        by_seed = presets.setdefault(run.record.preset, {})
+        recipes = [identity(each.record) | {"seed": None} for each in (run, *by_seed.values())]
         if all(recipe == recipes[0] for recipe in recipes):
-            group.setdefault(run["seed"], run)
+            by_seed.setdefault(run.record.seed, run)
     return [
-        sorted(presets[preset].values(), key=validation_nats)
+        sorted(presets[preset].values(), key=lambda run: run.validation_nats)
         for preset in sorted(presets, key=_order)
     ]
 
 
-def _order(preset: str) -> tuple[bool, bool, str]:
+def _order(preset: RowKind) -> tuple[bool, bool, str]:
     """What the study asks for first, its control last."""
-    return preset != "fine-tuned", preset == "from random weights", preset
-
-
-def chosen(scratch: list[Runs], gpt2: list[Runs]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The run of each track that is handed in and published: validation chooses, not the test."""
-    return min((runs[0] for runs in scratch), key=validation_nats), gpt2[0][0]
-
-
-def validation_nats(run: dict[str, Any]) -> float:
-    """What the run's saved model needs for the validation split."""
-    return run["epochs"][run["best_epoch"] - 1]["eval"]["nats"]
-
-
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads((path / "run.json").read_text("utf-8"))
-    except FileNotFoundError:
-        raise Misuse(f"{path} is not a run directory: it has no run.json") from None
-    except ValueError as error:
-        raise Misuse(f"{path}/run.json is damaged ({error}): move the directory away") from None
-    if not isinstance(record, dict):
-        raise Misuse(f"{path}/run.json is damaged: it is no record: move the directory away")
-    if record.get("schema") != SCHEMA:
-        raise Misuse(f"{path}/run.json has schema {record.get('schema')}, this reads {SCHEMA}")
-    if missing := [key for key, kind in NEEDED.items() if not isinstance(record.get(key), kind)]:
-        raise Misuse(
-            f"{path}/run.json is damaged: it has no {', '.join(missing)}: move the directory away"
-        )
-    return record
+    return preset is not RowKind.FINE_TUNED, preset is RowKind.RANDOM_WEIGHTS, preset

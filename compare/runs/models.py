@@ -26,6 +26,7 @@ from transformers.utils import logging
 from compare import files
 from compare.device import choose_device
 from compare.errors import Failure
+from compare.runs.find import CompleteRun
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
@@ -43,17 +44,17 @@ EARLIER_CODE = {
 AUTO_MAP = {"AutoConfig": "model.ScratchConfig", "AutoModelForCausalLM": "model.ScratchLM"}
 
 
-def require_whole(run: dict[str, Any]) -> None:
+def require_whole(run: CompleteRun) -> None:
     """Raises Failure when a file of the run's model is not what the training has left.
 
     So it does when the model needs other code than this project's: checksums are of the run's own
     record, which whoever changed a file could have changed, too.
     """
-    folder = run["path"] / "model"
-    if bad := files.damaged_files(folder, run.get("model_sha256", {})):
+    folder = run.model
+    if bad := files.damaged_files(folder, run.record.model_sha256):
         raise Failure(
             f"{folder}: {', '.join(bad)} changed after the training (sha256): restore it, or move "
-            f"{run['path']} away and train again"
+            f"{run.path} away and train again"
         )
     if needs_code(folder):
         _own_code(folder)

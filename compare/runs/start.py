@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,10 @@ from compare.corpus import Corpus
 from compare.device import choose_device, describe
 from compare.errors import Misuse
 from compare.files import hold_lock
+from compare.kinds import RunStatus, Track
+from compare.runs.record import CorpusRecord, RunRecord, read_record
 from compare.runs.writer import ROOT, Run
 
-SCHEMA = 1
-COMMANDS = {
-    "scratch_lm": "python -m scratch_lm.train",
-    "gpt2_finetune": "python -m gpt2_finetune.train",
-}
 MATERIAL = ("corpus sha256", "base weights sha256")  # what a run is made from
 # What does not change the outcome, or no more than rounding does.
 ELSEWHERE = ("tracking", "project", "checkpoint_steps", "device")
@@ -35,38 +32,47 @@ GIT_PLACES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
 
 
 def start(
-    track: str, name: str, options: StudyOptions, corpus: Corpus, **fields: Any
+    track: Track, name: str, options: StudyOptions, corpus: Corpus, **fields: Any
 ) -> tuple[Run, str]:
     """A run directory `runs/<track>/<name>[-N]`, and "new", "resumed" or "complete".
 
-    With `options.resume` the newest directory of that name is continued; raises Misuse when its
-    configuration or corpus differ from those given now, or another process is writing to it.
+    `fields` are those of `RunRecord` that only the track knows.  With `options.resume` the newest
+    directory of that name is continued.  Raises Misuse when its configuration or corpus differ from
+    those given now, or another process is writing to it.
     """
-    config = as_record(options)
-    command = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    record = RunRecord(
+        track=track,
+        status=RunStatus.RUNNING,
+        command=f"{track.command} {shlex.join(arguments)}".strip(),
+        config=as_record(options),
+        corpus=CorpusRecord.model_validate(corpus.record()),
+        seed=options.seed,
+        device=describe(choose_device(options.device)),
+        versions={"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **_git(),
+        **fields,
+    )
     folder = ROOT / track
     path, number = _newest(folder, name)
     if options.resume and (path / "run.json").exists():
         lock = hold_lock(path / ".lock", str(path))  # before a look: nobody may be finishing it
-        record = json.loads((path / "run.json").read_text("utf-8"))
-        now = identity({"config": config, "corpus": corpus.record(), **fields})
-        then = identity(record)
+        earlier = read_record(path)
+        now, then = identity(record), identity(earlier)
         differences = [
             f"{key} was {then.get(key)} and is now {now.get(key)}"
             for key in sorted(now.keys() | then.keys())
             if now.get(key) != then.get(key)
         ]
+        if not differences and earlier.status is RunStatus.COMPLETE:
+            lock.release()
+            return Run(path, earlier), "complete"
         if not differences:
-            if record["status"] == "complete":
-                lock.release()
-                return Run(path, record), "complete"
-            record["status"] = "running"
-            record.pop("failure", None)
-            run = Run(path, record)
-            run.lock = lock
-            return run, "resumed"
+            earlier.status, earlier.failure = RunStatus.RUNNING, None
+            return Run(path, earlier, lock), "resumed"
         lock.release()
-        if record["status"] != "complete":
+        if earlier.status is not RunStatus.COMPLETE:
             raise Misuse(
                 f"cannot resume {path}: {'; '.join(differences)} "
                 "(give the same options, or leave out --resume to start a new run)"
@@ -78,32 +84,16 @@ def start(
         with contextlib.suppress(FileExistsError):
             path.mkdir(parents=True)
             break
-    record = {
-        "schema": SCHEMA,
-        "track": track,
-        "status": "running",
-        "command": f"{COMMANDS[track]} {shlex.join(command)}".strip(),
-        "config": config,
-        "corpus": corpus.record(),
-        **fields,
-        "seed": options.seed,
-        "device": describe(choose_device(options.device)),
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
-        **_git(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "epochs": [],
-    }
-    run = Run(path, record)
-    run.lock = hold_lock(path / ".lock", str(path))
+    run = Run(path, record, hold_lock(path / ".lock", str(path)))
     run.save()
     return run, "new"
 
 
-def newest(track: str, name: str) -> tuple[Run, str]:
-    """What `start` has given another process; for reading only."""
+def join(track: Track, name: str) -> tuple[Run, str]:
+    """What `start` has given the first process, for another one, which writes nothing."""
     path, _ = _newest(ROOT / track, name)
-    record = json.loads((path / "run.json").read_text("utf-8"))
-    return Run(path, record), record["status"]
+    record = read_record(path)
+    return Run(path, record, writes=False), record.status
 
 
 def _newest(folder: Path, name: str) -> tuple[Path, int]:
@@ -114,13 +104,23 @@ def _newest(folder: Path, name: str) -> tuple[Path, int]:
     return path, number
 
 
-def identity(record: dict[str, Any]) -> dict[str, Any]:
+def identity(record: RunRecord) -> dict[str, Any]:
     """What must be the same for a run to be the same run: not where it is tracked and kept."""
-    config = record["config"]
-    digests = record["corpus"]["sha256"], record.get("base", {}).get("weights_sha256")
-    return {key: config[key] for key in config if key not in ELSEWHERE} | {
-        "teachers sha256": record.get("teachers_sha256", []),
-        **dict(zip(MATERIAL, digests, strict=True)),
+    base = record.base.weights_sha256 if record.base else None
+    return recipe_identity(record.config, record.corpus.sha256, base, record.teachers_sha256)
+
+
+def recipe_identity(
+    config: Mapping[str, Any],
+    corpus_sha256: str,
+    base_sha256: str | None = None,
+    teachers_sha256: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The same of a run that need not exist."""
+    return {key: value for key, value in config.items() if key not in ELSEWHERE} | {
+        "teachers sha256": list(teachers_sha256),
+        "corpus sha256": corpus_sha256,
+        "base weights sha256": base_sha256,
     }
 
 
@@ -129,7 +129,7 @@ def _git() -> dict[str, Any]:
 
     Of this project's own repository: where it is installed, another one may lie around it.
     """
-    top = Path(__file__).resolve().parent.parent
+    top = Path(__file__).resolve().parents[2]
     found = _ask_git(top, "rev-parse", "--show-toplevel", "HEAD")
     changes = _ask_git(top, "status", "--porcelain", "--", *OWN_FILES)
     if found is None or changes is None:

@@ -20,26 +20,40 @@ from tqdm.auto import tqdm
 
 from compare import reachability
 from compare.cli import StudyOptions
+from compare.runs.record import RunRecord, TrackingRecord
 
 SAMPLE_COLUMNS = ["epoch", "prompt", "text", "seed"]
 
 
+class NoTracker:
+    """A tracker of nothing, for a run that is not tracked by this process."""
+
+    def log(self, values: dict[str, Any]) -> None:
+        """Do nothing."""
+
+    def log_samples(self, samples: list[dict[str, Any]]) -> None:
+        """Do nothing."""
+
+    def finish(self, model: Path) -> None:
+        """Do nothing."""
+
+
 class Tracker:
-    """A W&B run for a run directory; `record["tracking"]` says where it is to be seen."""
+    """A W&B run for a run directory; the record says where to look at it."""
 
     def __init__(
         self,
         path: Path,
-        record: dict[str, Any],
+        record: RunRecord,
         save: Callable[[], None],
         options: StudyOptions,
     ) -> None:
         self.mode = options.tracking if options.tracking != "auto" else _mode()
         self._path, self._record, self._save, self._wandb_run = path, record, save, None
-        known = record.get("tracking", {}).get("id", secrets.token_hex(4))
-        record["tracking"] = {"project": options.project, "mode": self.mode}
+        earlier = record.tracking.id if record.tracking else None
+        record.tracking = TrackingRecord(project=options.project, mode=self.mode)
         if self.mode != "disabled":
-            record["tracking"]["id"] = known
+            record.tracking.id = earlier or secrets.token_hex(4)
             # W&B's service needs a second to come up: the first steps need not wait for it.
             self._starting = ThreadPoolExecutor(1).submit(self._init, options)
         save()
@@ -51,7 +65,7 @@ class Tracker:
             offline = self.mode == "offline"
             folder = os.path.relpath(Path(self._wandb_run.dir).parent)
             where = folder if offline else self._wandb_run.url
-            self._record["tracking"]["where"] = where
+            self._record.tracking.where = where
             self._save()
             how = f"offline; to upload: wandb sync {where}" if offline else f"online at {where}"
             tqdm.write(f"W&B: {how}")
@@ -66,11 +80,11 @@ class Tracker:
             project=options.project,
             mode=self.mode,
             dir=self._path,
-            group=record["corpus"]["name"],
-            job_type=record["track"],
-            name=f"{record['track']}/{self._path.name}",
-            config=record["config"] | {"corpus_sha256": record["corpus"]["sha256"]},
-            id=record["tracking"]["id"],
+            group=record.corpus.name,
+            job_type=str(record.track),
+            name=f"{record.track}/{self._path.name}",
+            config=record.config | {"corpus_sha256": record.corpus.sha256},
+            id=record.tracking.id,
             resume="allow",
             settings=wandb.Settings(
                 silent=True,
@@ -98,17 +112,17 @@ class Tracker:
 
         self._safely(send)
 
-    def finish(self, record: dict[str, Any], model: Path) -> None:
+    def finish(self, model: Path) -> None:
         """Summary, the model directory as an artifact, and a clean end."""
 
         def send() -> None:
             import wandb
 
-            scores = [epoch["eval"]["bits_per_byte"] for epoch in record["epochs"]]
+            scores = [epoch.eval.bits_per_byte for epoch in self._record.epochs]
             begun = self._begun()
             begun.summary["best/bits_per_byte"] = min(scores)
             begun.summary["final/bits_per_byte"] = scores[-1]
-            artifact = wandb.Artifact(f"{record['track']}-model", type="model")
+            artifact = wandb.Artifact(f"{self._record.track}-model", type="model")
             artifact.add_dir(str(model))
             begun.log_artifact(artifact)
             begun.finish()
@@ -123,7 +137,7 @@ class Tracker:
         except Exception as error:  # whatever it is, a lost copy must not cost the training
             self.mode = "disabled"
             if self._wandb_run is None:
-                self._record["tracking"]["mode"] = self.mode
+                self._record.tracking.mode = self.mode
             reason = " ".join(str(error).split())[:200]
             print(f"W&B stopped ({type(error).__name__}: {reason}); the run goes on untracked, "
                   "history.jsonl has everything", file=sys.stderr)  # fmt: skip

@@ -1,12 +1,12 @@
-"""The record that a training leaves in `runs/<track>/<name>/`; `compare.runs.find` reads it.
+"""A run directory that a training writes to; `compare.runs.find` reads it when it is complete.
 
-    run.json        what ran, on what (see `compare.runs.start`), and its scores
+    run.json        what ran, on what, and its scores (see `compare.runs.record`)
     history.jsonl   one line per logged step, the source of truth for curves
-    samples.jsonl   text written after each epoch
+    samples.jsonl   text generated after each epoch
     model/          what `AutoModelForCausalLM.from_pretrained` loads
     checkpoint/     what --resume needs; removed when the run completes
 
-A run is complete or says that it is not: `status` is "running" until `finish`, or "failed".
+A run is complete or says that it is not: its status is "running" until `finish`, or "failed".
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import math
 import shutil
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,15 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from compare import files
-from compare.errors import Failure
+from compare.cli import StudyOptions
+from compare.errors import Failure, Interrupted
 from compare.files import write_atomically
+from compare.kinds import RunStatus
 from compare.peak_memory import peak_memory_mb
-from compare.runs import tracking
+from compare.ruler.metrics import Metrics
 from compare.runs.latest import point_latest_at
+from compare.runs.record import Epoch, RunRecord, write_record
+from compare.runs.tracking import NoTracker, Tracker
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,28 +42,63 @@ ROOT = Path("runs")
 
 
 class Run:
-    """A run directory that is being written to."""
+    """A run directory that is being written to, and W&B's copy of it.
 
-    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+    The first of several processes writes.  In the others `writes` is False, and whatever they
+    report is dropped, so that a training loop need not ask which process it runs in.
+    """
+
+    def __init__(
+        self, path: Path, record: RunRecord, lock: FileLock | None = None, writes: bool = True
+    ) -> None:
         self.path, self.record = path, record
+        self.writes = writes
         self.history: list[dict[str, Any]] = read_lines(path / "history.jsonl")
-        self.tracker: tracking.Tracker | None = None
-        self.lock: FileLock | None = None
-        self._began = time.perf_counter() - record.get("wall_seconds", 0.0)
+        self.tracker: Tracker | NoTracker = NoTracker()
+        self._lock = lock
+        self._began = time.perf_counter() - record.wall_seconds
 
     @property
     def checkpoint(self) -> Path:
+        """The directory for what --resume needs."""
         return self.path / "checkpoint"
 
+    @property
+    def complete(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.record.status is RunStatus.COMPLETE
+
+    def begin(self, options: StudyOptions, characters_seen: int, epochs: int) -> None:
+        """Start tracking, after forgetting what was logged after the checkpoint to resume from.
+
+        That is at `characters_seen` and has finished so many `epochs`; in a new run `history` has
+        nothing to forget.
+        """
+        if not self.writes:
+            return
+        self.history = [
+            line
+            for line in self.history
+            if line["characters_seen"] <= characters_seen
+            and ("eval/loss" not in line or line["epoch"] <= epochs)
+        ]
+        samples = [line for line in self._read("samples") if line["epoch"] <= epochs]
+        for name, lines in {"history": self.history, "samples": samples}.items():
+            text = "".join(json.dumps(line) + "\n" for line in lines)
+            write_atomically(self.path / f"{name}.jsonl", text.encode())
+        self.record.epochs = self.record.epochs[:epochs]
+        self.tracker = Tracker(self.path, self.record, self.save, options)
+
     def log(self, values: dict[str, Any], bar: tqdm | None = None) -> None:
-        """One line of `history.jsonl`, and the same to W&B.
+        """Add a line to `history.jsonl`, and the same to W&B.
 
         A step is shown beside its epoch's `bar`, or as a plain line where there is no terminal.
         """
+        if not self.writes:
+            return
         self.history.append(values)
-        _append(self.path / "history.jsonl", values)
-        if self.tracker:
-            self.tracker.log(values)
+        self._append("history", values)
+        self.tracker.log(values)
         if bar is not None:
             speed = values["throughput/characters_per_second"]
             shown = f"loss {values['train/loss']:.3f}, {speed:,} chars/s"
@@ -66,39 +106,36 @@ class Run:
             if bar.disable:
                 print(f"epoch {values['epoch']:.2f}, step {values['step']}: {shown}", flush=True)
 
-    def add_samples(self, samples: list[dict[str, Any]]) -> None:
-        """Lines of `samples.jsonl`; W&B gets all so far as one table."""
-        for sample in samples:
-            _append(self.path / "samples.jsonl", sample)
-        if self.tracker:
-            self.tracker.log_samples(read_lines(self.path / "samples.jsonl"))
+    def log_zero_shot(self, scores: Metrics) -> None:
+        """Record what the base needs for the validation split before it is trained."""
+        if not self.writes:
+            return
+        print(f"before training: {scores.bits_per_byte:.4f} bits/byte")
+        self.record.zero_shot = scores
+        self.log({"epoch": 0, "characters_seen": 0} | tracked(scores))
 
-    def add_epoch(self, epoch: dict[str, Any]) -> None:
-        """One finished epoch: its losses go to the record, its evaluation to the history."""
-        self.record["epochs"].append(epoch)
-        where = {key: epoch[key] for key in ("epoch", "characters_seen")}
-        self.log(where | tracked(epoch["eval"]))
-        best = min(self.record["epochs"], key=lambda each: each["eval"]["bits_per_byte"])
-        self.record["best_epoch"] = best["epoch"]
+    def add_samples(self, samples: list[dict[str, Any]]) -> None:
+        """Add lines to `samples.jsonl`; W&B gets all so far as one table."""
+        if not self.writes:
+            return
+        for sample in samples:
+            self._append("samples", sample)
+        self.tracker.log_samples(self._read("samples"))
+
+    def add_epoch(self, epoch: Epoch) -> None:
+        """Add a finished epoch: its losses to the record, its evaluation to the history."""
+        if not self.writes:
+            return
+        self.record.epochs.append(epoch)
+        position = {"epoch": epoch.epoch, "characters_seen": epoch.characters_seen}
+        self.log(position | tracked(epoch.eval))
+        best = min(self.record.epochs, key=lambda each: each.eval.bits_per_byte)
+        self.record.best_epoch = best.epoch
         self.save()
         tqdm.write(
-            f"epoch {epoch['epoch']}: train loss {epoch['train_loss']:.4f}, validation loss "
-            f"{epoch['eval']['loss']:.4f} nats/token = "
-            f"{epoch['eval']['bits_per_byte']:.4f} bits/byte"
+            f"epoch {epoch.epoch}: train loss {epoch.train_loss:.4f}, validation loss "
+            f"{epoch.eval.loss:.4f} nats/token = {epoch.eval.bits_per_byte:.4f} bits/byte"
         )
-
-    def rewind(self, characters_seen: int, epochs: int) -> None:
-        """Forget what was logged after the checkpoint that training goes on from."""
-        self.history = [
-            line for line in self.history if line["characters_seen"] <= characters_seen
-            and ("eval/loss" not in line or line["epoch"] <= epochs)
-        ]  # fmt: skip
-        samples = read_lines(self.path / "samples.jsonl")
-        kept = {"history": self.history, "samples": [s for s in samples if s["epoch"] <= epochs]}
-        for name, lines in kept.items():
-            text = "".join(json.dumps(line) + "\n" for line in lines)
-            write_atomically(self.path / f"{name}.jsonl", text.encode())
-        self.record["epochs"] = self.record["epochs"][:epochs]
 
     def save_model(
         self,
@@ -106,10 +143,13 @@ class Run:
         tokenizer: PreTrainedTokenizerBase,
         weights: dict[str, Tensor] | None = None,
     ) -> None:
-        """`model/` in the layout of `save_pretrained`, as a whole or not at all.
+        """Write `model/` in the layout of `save_pretrained`, as a whole or not at all.
 
-        `weights` are given where the model itself holds only a part of them.
+        `weights` are given where the model itself holds only a part of them.  Raises Failure when
+        the files cannot be written.
         """
+        if not self.writes:
+            return
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # "Writing model shards": over before it can be read
@@ -121,60 +161,77 @@ class Run:
             raise Failure(f"the model cannot be written to {new}: {error}") from None
         shutil.rmtree(self.path / "model", ignore_errors=True)
         new.replace(self.path / "model")
-        self.record["model_sha256"] = files.checksums(self.path / "model")
+        self.record.model_sha256 = files.checksums(self.path / "model")
 
     def save(self) -> None:
-        self.record["wall_seconds"] = round(time.perf_counter() - self._began, 1)
-        self.record["peak_memory_mb"] = max(peak_memory_mb(), self.record.get("peak_memory_mb", 0))
-        text = json.dumps(self.record, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(self.path / "run.json", text.encode())
+        """Write `run.json`."""
+        if not self.writes:
+            return
+        self.record.wall_seconds = round(time.perf_counter() - self._began, 1)
+        self.record.peak_memory_mb = max(peak_memory_mb(), self.record.peak_memory_mb)
+        write_record(self.path, self.record)
 
     def require_finite(self, loss: float, step: int) -> None:
-        """Raises Failure, noted in the record, when a step's loss is no number any more."""
-        if not math.isfinite(loss):
-            self.record |= {"status": "failed", "failure": f"the loss of step {step} is {loss}"}
-            self.save()
-            kept = any(self.checkpoint.glob("*"))
-            raise Failure(
-                f"the loss of step {step} is {loss}: try a lower --learning-rate"
-                + (f"; the last checkpoint before is kept in {self.checkpoint}" if kept else "")
-            )
+        """Raises Failure, noted in the record, when the loss of a step is NaN or infinite."""
+        if math.isfinite(loss):
+            return
+        reason = f"the loss of step {step} is {loss}"
+        self.record.status, self.record.failure = RunStatus.FAILED, reason
+        self.save()
+        kept = any(self.checkpoint.glob("*"))
+        raise Failure(
+            f"{reason}: try a lower --learning-rate"
+            + (f"; the last checkpoint before is kept in {self.checkpoint}" if kept else "")
+        )
+
+    def interrupt(self, signal_number: int) -> None:
+        """Raises Interrupted, with the command that resumes this run."""
+        raise Interrupted(signal_number, self.record.command)
 
     def finish(self) -> None:
         """Complete the record, drop the checkpoint and point `latest` here."""
-        seen = self.record["epochs"][-1]["characters_seen"]
-        training = sum(epoch["seconds"] for epoch in self.record["epochs"])
-        self.record["characters_per_second"] = round(seen / training)
-        self.record["trainer_loaded"] = "transformers.trainer" in sys.modules
-        if self.tracker:
-            self.tracker.finish(self.record, self.path / "model")
+        if not self.writes:
+            return
+        training_seconds = sum(epoch.seconds for epoch in self.record.epochs)
+        characters = self.record.epochs[-1].characters_seen
+        self.record.characters_per_second = round(characters / training_seconds)
+        self.record.trainer_loaded = "transformers.trainer" in sys.modules
+        self.tracker.finish(self.path / "model")
         point_latest_at(self.path)
-        self.record["status"] = "complete"  # after all that a kill could leave undone
+        self.record.status = RunStatus.COMPLETE  # after all that a kill could leave undone
         self.save()
         shutil.rmtree(self.checkpoint, ignore_errors=True)
-        if self.lock:
-            self.lock.release()
+        self.release()
         self._print_summary()
+
+    def release(self) -> None:
+        """Let other processes write to this run."""
+        if self._lock:
+            self._lock.release()
 
     def _print_summary(self) -> None:
         """Losses by epoch, the best one, and what to open next."""
         print("epoch  train loss  validation loss  bits/byte  (losses in nats/token)")
-        for epoch in self.record["epochs"]:
-            scores, mark = epoch["eval"], " best" * (epoch["epoch"] == self.record["best_epoch"])
-            print(f"{epoch['epoch']:5}  {epoch['train_loss']:10.4f}  {scores['loss']:15.4f}  "
-                  f"{scores['bits_per_byte']:9.4f}{mark}")  # fmt: skip
+        for epoch in self.record.epochs:
+            mark = " best" if epoch.epoch == self.record.best_epoch else ""
+            print(
+                f"{epoch.epoch:5}  {epoch.train_loss:10.4f}  {epoch.eval.loss:15.4f}  "
+                f"{epoch.eval.bits_per_byte:9.4f}{mark}"
+            )
         print(f"model: {self.path / 'model'}    next: python -m compare.report")
 
+    def _append(self, name: str, values: dict[str, Any]) -> None:
+        with (self.path / f"{name}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
 
-def tracked(summary: dict[str, float | int]) -> dict[str, float | int]:
-    """The values of a summary that are logged after each epoch, under their W&B keys."""
-    keys = ("loss", "bits_per_byte", "token_perplexity")
-    return {f"eval/{key}": summary[key] for key in keys}
+    def _read(self, name: str) -> list[dict[str, Any]]:
+        return read_lines(self.path / f"{name}.jsonl")
 
 
-def _append(path: Path, values: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")
+def tracked(scores: Metrics) -> dict[str, float]:
+    """The metrics that are logged after each epoch, under their W&B keys."""
+    values = asdict(scores)
+    return {f"eval/{key}": values[key] for key in ("loss", "bits_per_byte", "token_perplexity")}
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ def bits_per_byte_of_lm_eval(folder: Path, text: str, work: Path, own_code: bool
 def ours(folder: Path, text: str) -> float:
     model, tokenizer = models.load(folder)
     stride = model.config.max_position_embeddings
-    return scoring.score(model, tokenizer, text, stride).summary()["bits_per_byte"]
+    return scoring.score(model, tokenizer, text, stride).metrics.bits_per_byte
 
 
 def test_the_stand_in_on_the_test_split(tmp_path: Path, tiny_shakespeare: str) -> None:

@@ -159,5 +159,5 @@ def test_a_base_whose_tokenizer_loses_bytes_is_refused_by_name(
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>")
     tokenizer.save_pretrained(place.path / "base")
     line = place.refused(*FINETUNE, "--base", "base", "--corpus", mini_text)
-    assert "--base base: the tokenizer in base does not give the text back" in line
+    assert "--base base: the tokenizer in base does not reproduce the text" in line
     assert not (place.path / "runs").exists()

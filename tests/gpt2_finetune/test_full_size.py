@@ -62,4 +62,4 @@ def test_full_size_is_trained_scored_sampled_reported_and_staged(
     slice_ = next(each for each in report["runs"] if each["track"] == "gpt2_finetune")["test_slice"]
     test = text[-len(text) // 20 :]
     score = scoring.score(*staged, test[: slice_["chars"]])
-    assert score.summary()["bits_per_byte"] == pytest.approx(slice_["bits_per_byte"], rel=1e-5)
+    assert score.metrics.bits_per_byte == pytest.approx(slice_["bits_per_byte"], rel=1e-5)

@@ -47,7 +47,7 @@ def test_training_stops_when_validation_gets_worse_and_keeps_the_best_epoch(
     assert len(bits) < 12 and run["best_epoch"] == len(bits) - 1 and bits[-1] > bits[-2]
     pair = models.load(place.path / RUN / "model")
     text = corpus.load(str(short)).validation
-    assert scoring.score(*pair, text).summary()["bits_per_byte"] == pytest.approx(bits[-2])
+    assert scoring.score(*pair, text).metrics.bits_per_byte == pytest.approx(bits[-2])
 
     interrupted = [sys.executable, "-c", EXIT_BEFORE_SAVING, *map(str, command)]
     done = subprocess.run(interrupted, cwd=place.path, env=place.environment, capture_output=True)
@@ -76,7 +76,7 @@ def test_low_rank_training_saves_a_complete_model(
     pair = models.load(folder)
     text = corpus.load(str(mini_text)).validation
     best = run["epochs"][run["best_epoch"] - 1]["eval"]
-    assert scoring.score(*pair, text).summary()["nats"] == pytest.approx(best["nats"], rel=1e-5)
+    assert scoring.score(*pair, text).metrics.nats == pytest.approx(best["nats"], rel=1e-5)
     assert best["loss"] < run["zero_shot"]["loss"] - 0.03
     base, _ = models.load(tiny_base)
     torch.testing.assert_close(pair[0].transformer.wte.weight, base.transformer.wte.weight)

@@ -46,7 +46,7 @@ def test_the_stand_in_predicts_unseen_shakespeare(tiny_shakespeare: str) -> None
     """It needs fewer bits per byte for the end of the test split than the course model anywhere."""
     model, tokenizer = models.load(STAND_IN)
     text = tiny_shakespeare[-20_000:]
-    assert scoring.score(model, tokenizer, text).summary()["bits_per_byte"] < 2.1
+    assert scoring.score(model, tokenizer, text).metrics.bits_per_byte < 2.1
 
 
 @pytest.mark.slow
@@ -63,7 +63,7 @@ def test_the_builder_writes_a_checkpoint_and_documents_its_training(
     model, tokenizer = models.load(tmp_path)
     readme = (tmp_path / "README.md").read_text()
     assert f"{model.num_parameters():,} parameters" in readme and "hamlet" not in readme
-    score = scoring.score(model, tokenizer, short.validation).summary()["bits_per_byte"]
+    score = scoring.score(model, tokenizer, short.validation).metrics.bits_per_byte
     assert f"validation split: {score:.4f} bits per byte" in readme
     # Two epochs on very little text must beat a uniform distribution's 8.6 bits per token.
     assert score < 5

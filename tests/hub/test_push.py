@@ -122,7 +122,7 @@ def test_an_interrupted_upload_is_nowhere_claimed_and_completed_by_the_same_comm
 ) -> None:
     hub.faults = [("tiny-shakespeare-gpt2/commit/main", CUT)] * 20
     line = place.refused(*PUSH, code=1)
-    assert "tiny-shakespeare-gpt2" in line and "the same command completes the work" in line
+    assert "tiny-shakespeare-gpt2" in line and "run the same command again to complete it" in line
     assert list(receipt(place)) == ["scratch_lm"]
     assert len(hub.repositories[REPOS[1]].commits) == 1  # nothing of the model is to be seen
     hub.faults = []
@@ -132,9 +132,10 @@ def test_an_interrupted_upload_is_nowhere_claimed_and_completed_by_the_same_comm
 
 
 def test_who_may_not_is_told_so_in_one_line(place: Place, hub: Hub) -> None:
-    assert "no right to write to teacher" in place.refused(*PUSH, "--namespace", "teacher", code=1)
+    line = place.refused(*PUSH, "--namespace", "teacher", code=1)
+    assert "no permission to write to teacher" in line
     place.environment |= {"HF_TOKEN": "hf_wrong"}
-    assert "refuses this token" in place.refused(*PUSH, code=1)
+    assert "rejects this token" in place.refused(*PUSH, code=1)
     del place.environment["HF_TOKEN"]
     assert "hf auth login" in place.refused(*PUSH, code=1)
     place.environment |= {"HF_TOKEN": TOKEN, "HF_ENDPOINT": "http://127.0.0.1:9"}

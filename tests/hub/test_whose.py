@@ -95,7 +95,7 @@ def test_what_this_study_has_pushed_is_replaced(hub: Hub, folder: Path, private:
 
 def test_the_empty_repository_of_an_interrupted_push_is_filled(hub: Hub, folder: Path) -> None:
     hub.faults = [("commit/main", 400)]
-    with pytest.raises(Failure, match="completes the work"):
+    with pytest.raises(Failure, match="run the same command again to complete it"):
         hub_module.push(folder, REPO, False)
     assert list(hub.repositories[REPO].files) == [".gitattributes"]
     hub_module.push(folder, REPO, False)
@@ -126,5 +126,5 @@ def test_looking_creates_nothing(hub: Hub) -> None:
 def test_where_one_may_only_read_the_right_to_write_is_what_lacks(hub: Hub, folder: Path) -> None:
     repo = "teacher/tiny-shakespeare-gpt2"
     exists(hub, {"README.md": f"---\ntags: [{MARK}]\n---\n".encode()}, repo)
-    with pytest.raises(Failure, match="no right to write to teacher"):
+    with pytest.raises(Failure, match="no permission to write to teacher"):
         hub_module.push(folder, repo, False)

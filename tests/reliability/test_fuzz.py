@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from compare import cli, corpus
 from compare.errors import Misuse
+from compare.kinds import RunStatus
 from compare.runs import find
+from compare.runs.record import RunRecord
 from scratch_lm.config import PRESETS, ScratchOptions
 
 CASES = {"texts": 50_000, "records": 48_000, "options": 2_000}
@@ -23,7 +25,7 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner)
 )
-keys = st.sampled_from(["schema", *find.NEEDED]) | st.text(max_size=5)
+keys = st.sampled_from(sorted(RunRecord.model_json_schema()["properties"])) | st.text(max_size=5)
 records = st.dictionaries(keys, values | st.just(1) | st.just("complete"))
 flags = st.sampled_from([f"--{name.replace('_', '-')}" for name in ScratchOptions.__annotations__])
 arguments = st.lists(flags | st.text(max_size=8) | scalars.map(str), max_size=6)
@@ -51,7 +53,7 @@ def test_run_records(tmp_path_factory: pytest.TempPathFactory, text: str) -> Non
     folder.mkdir(exist_ok=True)
     (folder / "run.json").write_text(text, encoding="utf-8", errors="replace")
     with contextlib.suppress(Misuse):
-        assert find.load(Path(folder))["status"] == "complete"
+        assert find.load(Path(folder)).record.status is RunStatus.COMPLETE
 
 
 @pytest.mark.slow

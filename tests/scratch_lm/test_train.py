@@ -103,9 +103,9 @@ def test_the_saved_model_is_that_of_the_best_epoch(study: Place) -> None:
     run = json.loads((study.path / RUN / "run.json").read_text())
     model, tokenizer = models.load(study.path / RUN / "model")
     text = Path(run["config"]["corpus"]).read_text()[27_000:28_500]
-    rescored = scoring.score(model, tokenizer, text).summary()
+    rescored = scoring.score(model, tokenizer, text).metrics
     recorded = run["epochs"][run["best_epoch"] - 1]["eval"]
-    assert rescored["nats"] == pytest.approx(recorded["nats"], rel=1e-5)
+    assert rescored.nats == pytest.approx(recorded["nats"], rel=1e-5)
     assert load_file(study.path / RUN / "model/model.safetensors")["tokens.weight"].shape[0] == 400
 
 

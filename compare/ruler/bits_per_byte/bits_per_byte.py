@@ -1,16 +1,18 @@
 """The study's ratios as a metric of the `evaluate` library.
 
-    evaluate.load("compare/bits_per_byte").compute(
+    evaluate.load("compare/ruler/bits_per_byte").compute(
         nats=[4.2, 0.7], bytes=[3, 1], text="O no"
     )
 
 One pair of nats and bytes per token, and the text that the tokens spell.
 """
 
+from dataclasses import asdict
+
 import datasets
 import evaluate
 
-from compare.ruler.metrics import ratios
+from compare.ruler.metrics import metrics_of
 
 
 class BitsPerByte(evaluate.Metric):
@@ -29,4 +31,4 @@ class BitsPerByte(evaluate.Metric):
     def _compute(self, nats: list[float], bytes: list[int], text: str) -> dict[str, float | int]:
         if sum(bytes) != len(text.encode()):
             raise ValueError(f"{sum(bytes)} bytes of tokens for {len(text.encode())} of text")
-        return ratios(sum(nats), len(nats), text)
+        return asdict(metrics_of(sum(nats), len(nats), text))

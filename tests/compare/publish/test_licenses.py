@@ -10,10 +10,13 @@ import pytest
 from huggingface_hub import ModelCard
 
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
+from compare.kinds import BaseKind, Track
 from compare.publish import licenses
 from compare.publish.__main__ import PublishOptions
 from compare.publish.card import metadata
 from compare.runs import models
+from compare.runs.record import CorpusRecord, RunRecord
+from tests.run_records import BASE, CORPUS, make_record
 
 METRICS = {"bits_per_byte": 2.0, "nats_per_char": 1.4, "word_perplexity": 9.0,
            "token_perplexity": 5.0, "ci95": [1.9, 2.1]}  # fmt: skip
@@ -27,13 +30,22 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tuned(folder: Path, **differing: Any) -> dict[str, Any]:
-    """What a fine-tuning of the base in `folder`, on Tiny Shakespeare, says of itself."""
-    base = {"requested": "some/base", "resolved": "some/base", "revision": "abc", "source": "Hub",
-            "folder": str(folder), "weights_sha256": models.weights_sha256(folder)}  # fmt: skip
-    corpus = {"name": "tiny-shakespeare", "sha256": TINY_SHAKESPEARE_SHA256}
-    return {"track": "gpt2_finetune", "config": {"corpus": "tiny-shakespeare"}, "corpus": corpus,
-            "base": base | differing}  # fmt: skip
+def tuned(folder: Path, **differing: Any) -> RunRecord:
+    """The record of a fine-tuning of the base in `folder`, on Tiny Shakespeare."""
+    base = BASE.model_copy(
+        update={"folder": str(folder), "weights_sha256": models.weights_sha256(folder)} | differing
+    )
+    return make_record(
+        Track.GPT2,
+        config={"corpus": "tiny-shakespeare"},
+        corpus=on("tiny-shakespeare", TINY_SHAKESPEARE_SHA256),
+        base=base,
+    )
+
+
+def on(name: str, sha256: str) -> CorpusRecord:
+    """A corpus of that name and checksum."""
+    return CORPUS.model_copy(update={"name": name, "sha256": sha256})
 
 
 def card(folder: Path, text: str) -> None:
@@ -41,19 +53,22 @@ def card(folder: Path, text: str) -> None:
 
 
 def test_what_is_made_here_from_public_domain_text_is_mit(folder: Path) -> None:
-    stand_in = tuned(folder, resolved="stand-in-3.7m", revision=None,
-                     source="shipped with gpt2_finetune")  # fmt: skip
-    for run in (tuned(folder) | {"track": "scratch_lm"}, stand_in,
-                tuned(folder, resolved="openai-community/gpt2")):  # fmt: skip
-        assert licenses.known(run) == ({"license": "mit"}, "")
+    scratch = tuned(folder).model_copy(update={"track": Track.SCRATCH, "base": None})
+    stand_in = tuned(folder, kind=BaseKind.STAND_IN)
+    for record in (scratch, stand_in, tuned(folder, kind=BaseKind.GPT2)):
+        assert licenses.known(record) == ({"license": "mit"}, "")
 
 
-@pytest.mark.parametrize("track", ["scratch_lm", "gpt2_finetune"])
-def test_the_terms_of_another_text_are_the_users_to_state(folder: Path, track: str) -> None:
-    run = tuned(folder, resolved="openai-community/gpt2") | {"track": track}
+@pytest.mark.parametrize("kind", [None, *BaseKind])
+def test_the_terms_of_another_text_are_the_users_to_state(
+    folder: Path, kind: BaseKind | None
+) -> None:
+    record = tuned(folder, kind=kind)
+    if kind is None:
+        record.base = None
     for name in ("my-novel.txt", "wikitext-2", "tiny-shakespeare"):  # a file may be called so
-        run["corpus"] = {"name": name, "sha256": "0" * 64}
-        terms, reason = licenses.known(run)
+        record.corpus = on(name, "0" * 64)
+        terms, reason = licenses.known(record)
         assert not terms and name in reason
 
 
@@ -85,8 +100,8 @@ def test_none_is_stated_where_none_can_be_read(folder: Path, text: str) -> None:
 
 def test_a_directory_is_not_gpt2_because_it_is_called_so(folder: Path) -> None:
     for name in ("gpt2", "stand-in-3.7m"):
-        run = tuned(folder, resolved=name, revision=None, source="directory")
-        assert not licenses.known(run)[0]
+        record = tuned(folder, resolved=name, revision=None, source="directory")
+        assert not licenses.known(record)[0]
 
 
 def test_another_model_in_the_bases_place_says_nothing_of_the_base(folder: Path) -> None:
@@ -107,7 +122,7 @@ def test_front_matter_without_a_license_is_valid(folder: Path) -> None:
 def test_a_file_called_like_a_data_set_is_not_said_to_be_it(folder: Path) -> None:
     run = tuned(folder)
     assert metadata("a/b", run, METRICS, {}).datasets == ["karpathy/tiny_shakespeare"]
-    run |= {"config": {"corpus": "my/wikitext-2"}, "corpus": {"name": "wikitext-2", "sha256": "0"}}
+    run.config, run.corpus = {"corpus": "my/wikitext-2"}, on("wikitext-2", "0")
     assert metadata("a/b", run, METRICS, {}).datasets is None
 
 

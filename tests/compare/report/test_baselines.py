@@ -81,7 +81,7 @@ def test_bigram_by_hand() -> None:
 def test_score_covers_every_byte_and_is_the_product_of_probabilities() -> None:
     model = KneserNey(TEXT, 3)
     score = model.score("the caf\u00e9")
-    assert score.summary()["bytes"] == 9 and score.byte_ends.tolist() == list(range(1, 10))
+    assert score.metrics.bytes == 9 and score.byte_ends.tolist() == list(range(1, 10))
     first = model.probability(b"\0\0", b"t") * model.probability(b"\0t", b"h")
     assert np.exp(-score.nats[:2].sum()) == pytest.approx(first)
     assert model.score("the cat").nats.sum() < model.score("eht tac").nats.sum()

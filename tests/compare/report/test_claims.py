@@ -39,7 +39,7 @@ def test_too_short_a_text_supports_no_claim() -> None:
     table = [row("fine-tuned", 1.0), row("tuned", 2.709)]
     (found,) = differences(table, {}, kinds=[], chosen="tuned", blocks=SHORT)
     assert found["ci95"] is None and found["delta_bits_per_byte"] == 1.0 - 2.709
-    assert "too short a text for an interval (1 block, 30 are needed)" in found["sentence"]
+    assert "too short for an interval (1 block, 30 are needed)" in found["sentence"]
     assert "less" not in found["sentence"] and "[" not in found["sentence"]
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from compare.kinds import Track
 from compare.publish import staging
 from compare.rendering import cell, fenced, render
 from compare.report import pages
 from compare.report.course_checklist import requirements
 from compare.runs import find
 from tests.conftest import FINETUNE, SCRATCH, Place
+from tests.run_records import make_epoch
 
 TEMPLATES = pages.TEMPLATES
 CHOSEN = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
@@ -53,7 +55,7 @@ def test_the_kind_of_blocks_is_in_the_record_and_on_the_pages(study: Place, repo
     assert blocks["kind"] == "lines" and blocks["number"] >= blocks["needed"] == 30
     for page in ("report.md", "report.html"):
         text = (study.path / "reports" / page).read_text()
-        assert f"bootstrap over the test split's {blocks['number']} lines," in text
+        assert f"bootstrap over the {blocks['number']} lines of the test split" in text
         assert "too short" not in text
 
 
@@ -82,7 +84,7 @@ def test_a_short_text_gets_no_interval_and_no_claim_on_any_page(short_study: Pla
     assert any("too short for intervals" in note for note in report["notes"])
     for difference in report["differences"]:
         assert difference["ci95"] is None and "needs" not in difference["sentence"]
-        assert "too short a text for an interval" in difference["sentence"]
+        assert "too short for an interval" in difference["sentence"]
     for page in ("report.md", "report.html"):
         text = (reports / page).read_text()
         assert report["notes"][0] in text.replace("\\", "") and "None" not in text
@@ -235,7 +237,9 @@ def test_a_loss_falls_when_its_last_is_its_lowest(
     study: Place, losses: list[float], falls: bool
 ) -> None:
     scratch, gpt2 = (find.load(study.path / "runs" / run) for run in CHOSEN)
-    scratch["epochs"] = [{"eval": {"loss": loss}} for loss in losses]
+    scratch.record.epochs = [
+        make_epoch(nats=50 * loss, number=number) for number, loss in enumerate(losses, start=1)
+    ]
     (point,) = (one for one in requirements(scratch, gpt2) if one["id"] == "validation")
     assert point["met"] == falls
 
@@ -273,7 +277,7 @@ def test_the_german_page_says_who_else_taught_the_model(report: dict) -> None:
         for teachers in (0, 3)
     )  # fmt: skip
     assert "Destillation" not in alone
-    assert "| Cross-Entropy, auch gegen das, was 3 zuvor" in taught
+    assert "| Cross-Entropy, zusätzlich Destillation von 3 zuvor" in taught
 
 
 def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> None:
@@ -306,7 +310,8 @@ def test_a_changed_checkout_is_said_beside_the_commit(
     changed = report | {"runs": [run | noted for run in report["runs"]]}
     assert "| 012345678 and changes |" in render(TEMPLATES / "report.md.jinja", **changed)
     monkeypatch.chdir(study.path)
-    run = find.latest("scratch_lm") | noted
+    run = find.latest(Track.SCRATCH)
+    run.record.git_commit, run.record.git_dirty = noted["git_commit"], noted["git_dirty"]
     folder = staging.stage(tmp_path / "repository", "a/repository", run, report)
     card = (folder / "README.md").read_text()
     assert "at commit `012345678` with uncommitted changes, with torch" in card

@@ -14,11 +14,12 @@ def test_whole_speeches_from_the_middle(tiny_shakespeare: str) -> None:
     text = tiny_shakespeare[-55_770:]
     start, end = surprisal.passage(text)
     assert text[:start].endswith("\n\n") and text[end:].startswith("\n\n")
-    assert surprisal.LEAST <= end - start <= surprisal.MOST and start >= len(text) // 2
+    assert surprisal.SHORTEST_PASSAGE <= end - start <= surprisal.LONGEST_PASSAGE
+    assert start >= len(text) // 2
 
 
 def test_a_text_without_speeches_gives_a_piece_all_the_same() -> None:
-    assert surprisal.passage("x" * 5000) == (2500, 2500 + surprisal.MOST)
+    assert surprisal.passage("x" * 5000) == (2500, 2500 + surprisal.LONGEST_PASSAGE)
     assert surprisal.passage("a b c") == (2, 5)
 
 

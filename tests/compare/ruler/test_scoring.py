@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import evaluate
@@ -47,12 +48,12 @@ def test_three_token_model_by_hand() -> None:
     score = scoring.score(Bigram(8), bigram_tokenizer(), "abb")
     # P(a | end of text) P(b | a) P(b | b) = 0.3 x 0.3 x 0.5
     assert score.nats.sum() == pytest.approx(-math.log(0.045))
-    summary = score.summary()
-    assert summary["bits_per_byte"] == pytest.approx(-math.log2(0.045) / 3)
-    assert summary["token_perplexity"] == pytest.approx(0.045 ** (-1 / 3))
-    assert summary["word_perplexity"] == pytest.approx(1 / 0.045)
-    assert summary["nats_per_char"] == pytest.approx(-math.log(0.045) / 3)
-    assert (summary["bytes"], summary["chars"], summary["tokens"], summary["words"]) == (3, 3, 3, 1)
+    metrics = score.metrics
+    assert metrics.bits_per_byte == pytest.approx(-math.log2(0.045) / 3)
+    assert metrics.token_perplexity == pytest.approx(0.045 ** (-1 / 3))
+    assert metrics.word_perplexity == pytest.approx(1 / 0.045)
+    assert metrics.nats_per_char == pytest.approx(-math.log(0.045) / 3)
+    assert (metrics.bytes, metrics.chars, metrics.tokens, metrics.words) == (3, 3, 3, 1)
 
 
 @given(
@@ -94,10 +95,10 @@ def test_windows_tile_and_leave_enough_context(tokens: int, context: int, stride
 
 def test_metric_of_the_evaluate_library_is_the_same_formula() -> None:
     score = scoring.score(Bigram(4), bigram_tokenizer(), "abbabab")
-    metric = evaluate.load("compare/bits_per_byte")
+    metric = evaluate.load("compare/ruler/bits_per_byte")
     spans = np.diff(score.byte_ends, prepend=0)
     values = metric.compute(nats=score.nats.tolist(), bytes=spans.tolist(), text="abbabab")
-    assert values == pytest.approx(score.summary())
+    assert values == pytest.approx(asdict(score.metrics))
     with pytest.raises(ValueError, match="7 bytes of tokens for 3"):
         metric.compute(nats=score.nats.tolist(), bytes=spans.tolist(), text="abb")
 

@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compare.errors import Misuse
+from compare.kinds import RowKind, Track
 from compare.runs import find
+from compare.runs.latest import point_latest_at
+from compare.runs.record import write_record
+from tests.run_records import BASE, CORPUS, make_epoch, make_record
 
 
 def leave(
     track: str, name: str, minute: int, preset: str, seed: int, nats: float, **differing: Any
 ) -> None:
-    """A complete run as a training leaves it, with the fields that choosing looks at."""
+    """A complete run as a training leaves it."""
     path = Path("runs") / track / name
     path.mkdir(parents=True)
-    record = {
-        "schema": 1,
-        "status": "complete",
-        "track": track,
-        "preset": preset,
-        "seed": seed,
-        "config": {"seed": seed, "epochs": differing.get("epochs", 5), "project": name},
-        "corpus": {"name": "text", "sha256": differing.get("text", "t")},
-        "base": {"weights_sha256": differing.get("base", "b")},
-        "started": f"2026-01-01T00:{minute:02}:00Z",
-        "epochs": [{"eval": {"nats": nats}}],
-        "best_epoch": 1,
-    }
-    (path / "run.json").write_text(json.dumps(record))
-    latest = path.parent / "latest"
-    latest.unlink(missing_ok=True)
-    latest.symlink_to(name)
+    record = make_record(
+        Track(track),
+        preset=RowKind(preset),
+        seed=seed,
+        config={"seed": seed, "epochs": differing.get("epochs", 5), "project": name},
+        corpus=CORPUS.model_copy(update={"sha256": differing.get("text", "t")}),
+        base=BASE.model_copy(update={"weights_sha256": differing.get("base", "b")}),
+        started=f"2026-01-01T00:{minute:02}:00Z",
+        epochs=[make_epoch(nats)],
+    )
+    write_record(path, record)
+    point_latest_at(path)
 
 
 def found() -> list[list[str]]:
-    return [[run["path"].name for run in runs] for track in find.study() for runs in track]
+    return [[run.path.name for run in runs] for track in find.study() for runs in track]
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +61,7 @@ def test_full_fine_tuning_speaks_for_its_track_low_rank_only_where_there_is_noth
     assert found() == [["c1"], ["l1"], ["r1"]]
     leave("gpt2_finetune", "g1", 3, "fine-tuned", 1, 5.0)
     assert found() == [["c1"], ["g1"], ["l1"], ["r1"]]
-    assert find.chosen(*find.study())[1]["path"].name == "g1"
+    assert find.chosen(*find.study())[1].path.name == "g1"
 
 
 def test_other_recipes_texts_bases_and_older_runs_stay_out() -> None:

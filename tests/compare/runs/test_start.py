@@ -14,12 +14,13 @@ from compare.cli import StudyOptions
 from compare.corpus import Corpus
 from compare.errors import Misuse
 from compare.files import hold_lock
+from compare.kinds import RowKind, RunStatus, Track
 from compare.runs import start as start_module
+from compare.runs.record import Parameters
 from compare.runs.writer import Run
+from tests.run_records import make_record
 
 CORPUS = Corpus("text", "file text", "0" * 64, "train", "validation", "test")
-EPOCH = {"epoch": 1, "train_loss": 2.0, "characters_seen": 100, "seconds": 1.0,
-         "eval": {"loss": 2.0, "bits_per_byte": 3.0}}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -29,14 +30,21 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def start(name: str = "course-seed1", **options: Any) -> tuple[Run, str]:
-    return start_module.start("scratch_lm", name, StudyOptions(**options), CORPUS, preset="course")
+    return start_module.start(
+        Track.SCRATCH,
+        name,
+        StudyOptions(**options),
+        CORPUS,
+        preset=RowKind.COURSE,
+        parameters=Parameters(total=1000, non_embedding=500),
+    )
 
 
 def ready(name: str) -> Run:
     """A run that has only to be finished."""
     path = Path("runs/scratch_lm") / name
     path.mkdir(parents=True)
-    return Run(path, {"epochs": [EPOCH], "best_epoch": 1, "status": "running"})
+    return Run(path, make_record(status=RunStatus.RUNNING))
 
 
 def test_a_training_that_ends_while_another_points_latest_at_itself(
@@ -46,8 +54,8 @@ def test_a_training_that_ends_while_another_points_latest_at_itself(
     really = Path.replace
 
     def replace(path: Path, target: Path) -> Path:
-        if target.name == "latest" and second.record["status"] == "running":
-            second.record["status"] = "finishing"
+        if target.name == "latest" and second.record.status is RunStatus.RUNNING:
+            second.record.status = RunStatus.COMPLETE
             second.finish()  # between the link's making and its renaming
         return really(path, target)
 
@@ -86,7 +94,7 @@ def test_a_run_that_another_process_completes_meanwhile_stays_complete(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, _ = start()
-    run.lock.release()
+    run.release()
     record = run.path / "run.json"
 
     def finished_first(path: Path, what: str) -> object:
@@ -95,22 +103,22 @@ def test_a_run_that_another_process_completes_meanwhile_stays_complete(
         record.write_text(json.dumps(done))
         return hold_lock(path, what)
 
-    monkeypatch.setattr(start_module, "hold", finished_first)
+    monkeypatch.setattr(start_module, "hold_lock", finished_first)
     again, state = start(resume=True)
-    assert state == "complete" and again.record["status"] == "complete"
+    assert state == "complete" and again.complete
 
 
 def test_a_run_that_another_process_writes_to_is_refused() -> None:
     run, _ = start()
     with pytest.raises(Misuse, match="another process is writing"):
         start(resume=True)
-    run.lock.release()
+    run.release()
     assert start(resume=True)[1] == "resumed"
 
 
 def test_looking_at_a_run_that_cannot_be_resumed_leaves_it_free() -> None:
     run, _ = start()
-    run.lock.release()
+    run.release()
     with pytest.raises(Misuse, match="cannot resume"):
         start(resume=True, seed=2)
     assert start(resume=True)[1] == "resumed"
@@ -127,9 +135,9 @@ def git(folder: Path, *arguments: str) -> str:
 def project(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository, and within it this project's code, which believes to lie in `project`."""
     folder = somewhere / "outer" / "project"
-    (folder / "compare").mkdir(parents=True)
-    (folder / "compare" / "started.py").write_text("code\n")
-    monkeypatch.setattr(start_module, "__file__", str(folder / "compare" / "started.py"))
+    (folder / "compare" / "runs").mkdir(parents=True)
+    (folder / "compare" / "runs" / "start.py").write_text("code\n")
+    monkeypatch.setattr(start_module, "__file__", str(folder / "compare" / "runs" / "start.py"))
     return folder
 
 
@@ -142,7 +150,7 @@ def committed(folder: Path) -> str:
 
 def noted() -> tuple[str | None, bool | None]:
     record = start()[0].record
-    return record["git_commit"], record["git_dirty"]
+    return record.git_commit, record.git_dirty
 
 
 def test_the_commit_of_this_projects_own_repository_is_noted(project: Path) -> None:
@@ -174,7 +182,7 @@ def test_changes_of_the_code_are_noted_others_are_not(project: Path) -> None:
     (project / "reports").mkdir()
     (project / "reports" / "report.md").touch()
     assert noted() == (commit, False)
-    (project / "compare" / "started.py").write_text("other code\n")
+    (project / "compare" / "runs" / "start.py").write_text("other code\n")
     assert noted() == (commit, True)
     git(project, "checkout", "--quiet", ".")
     (project / "scratch_lm").mkdir()

@@ -1,0 +1,188 @@
+"""The record of a run, `run.json`: its types, and the one place that reads and writes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from compare.errors import Misuse
+from compare.files import write_atomically
+from compare.kinds import BaseKind, RowKind, RunStatus, Track
+from compare.ruler.metrics import Metrics
+
+# Version 2 has the base's kind, which version 1 could be asked for by its name and source alone.
+SCHEMA = 2
+READABLE = (1, SCHEMA)
+
+
+class _Part(BaseModel):
+    """Types are not converted, and a field that is not known is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class SplitSize(_Part):
+    """How long a split is."""
+
+    chars: int
+    bytes: int
+
+
+class CorpusRecord(_Part):
+    """The text that a run was trained on."""
+
+    name: str
+    source: str
+    sha256: str
+    line_ends: dict[str, int] = {"CRLF": 0, "CR": 0}
+    """Line ends other than LF that the text had, by their names."""
+    splits: dict[str, SplitSize]
+
+
+class Base(_Part):
+    """The pretrained model that fine-tuning started from."""
+
+    requested: str
+    """The value of --base."""
+    resolved: str
+    """The name under which tables show it."""
+    kind: BaseKind
+    revision: str | None = None
+    """Commit on the Hub."""
+    source: str
+    folder: str
+    """Where `compare.report` finds the untouched base."""
+    weights_sha256: str
+
+
+class Parameters(_Part):
+    """Numbers of parameters; see `compare.ruler.flops.parameters`."""
+
+    total: int
+    non_embedding: int
+    trained: int | None = None
+    """With LoRA: those that are trained."""
+
+
+class TrackingRecord(_Part):
+    """Where W&B's copy of the run is."""
+
+    project: str
+    mode: str
+    id: str | None = None
+    where: str | None = None
+    """The run's address, or the directory to be uploaded."""
+
+
+class Epoch(_Part):
+    """One finished epoch."""
+
+    epoch: int
+    train_loss: float
+    """Mean over the epoch's targets, in nats per token."""
+    characters_seen: int
+    seconds: float
+    """Of training, without evaluation."""
+    eval: Metrics
+    """Of the validation split."""
+
+
+class RunRecord(_Part):
+    """What ran, on what, and how well."""
+
+    schema_version: int = Field(SCHEMA, alias="schema")
+    track: Track
+    status: RunStatus
+    failure: str | None = None
+    command: str
+    config: dict[str, Any]
+    """The options of the track, which decide the outcome."""
+    corpus: CorpusRecord
+    preset: RowKind
+    seed: int
+    teachers_sha256: list[str] = []
+    base: Base | None = None
+    parameters: Parameters
+    device: str
+    versions: dict[str, str]
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    """None where it was not noted, or there is no repository."""
+    started: str
+    """UTC, ISO 8601."""
+    zero_shot: Metrics | None = None
+    """The base on the validation split, before training."""
+    epochs: list[Epoch] = []
+    best_epoch: int | None = None
+    wall_seconds: float = 0.0
+    characters_per_second: int | None = None
+    peak_memory_mb: int = 0
+    trainer_loaded: bool | None = None
+    """Whether the training process had imported transformers.trainer."""
+    model_sha256: dict[str, str] = {}
+    """Of each file of the saved model."""
+    tracking: TrackingRecord | None = None
+
+    @property
+    def best_scores(self) -> Metrics:
+        """What the saved model needs for the validation split."""
+        assert self.best_epoch is not None, "no epoch is finished"
+        return self.epochs[self.best_epoch - 1].eval
+
+    @property
+    def display_name(self) -> str:
+        """What tables call the model that the run trains."""
+        if self.base is None:
+            return f"Scratch ({self.preset})"
+        return f"{self.base.resolved} {self.preset}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON has it; what is None is left out."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Replace `run.json` in a run's directory."""
+    text = json.dumps(record.to_json(), indent=2, ensure_ascii=False) + "\n"
+    write_atomically(folder / "run.json", text.encode())
+
+
+def read_record(folder: Path) -> RunRecord:
+    """The record in a run's directory.  Raises Misuse when there is none, or it is damaged."""
+    path = folder / "run.json"
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise Misuse(f"{folder} is not a run directory: it has no run.json") from None
+    except ValueError as error:
+        raise Misuse(f"{path} is damaged ({error}): move the directory away") from None
+    if not isinstance(record, dict):
+        raise Misuse(f"{path} is damaged: it is not a JSON object: move the directory away")
+    if record.get("schema") not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        raise Misuse(f"{path} has schema {record.get('schema')}, this version reads {known}")
+    try:
+        return RunRecord.model_validate_json(json.dumps(_upgraded(record)))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            for problem in error.errors(include_url=False)[:3]
+        )
+        raise Misuse(f"{path} is damaged ({problems}): move the directory away") from None
+
+
+def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of version 1 as version 2 has it."""
+    base = record.get("base")
+    if record["schema"] == 1 and isinstance(base, dict):
+        if base.get("source") == "shipped with gpt2_finetune":
+            kind = BaseKind.STAND_IN
+        elif base.get("revision") and base.get("resolved") in ("openai-community/gpt2", "gpt2"):
+            kind = BaseKind.GPT2
+        else:
+            kind = BaseKind.OTHER
+        record = record | {"base": base | {"kind": kind}}
+    return record | {"schema": SCHEMA}

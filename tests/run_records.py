@@ -1,0 +1,74 @@
+"""Records of runs that no training has left, for tests of what reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compare.kinds import BaseKind, RowKind, RunStatus, Track
+from compare.ruler.metrics import Metrics
+from compare.runs.record import Base, CorpusRecord, Epoch, Parameters, RunRecord, SplitSize
+
+SIZE = SplitSize(chars=100, bytes=100)
+CORPUS = CorpusRecord(
+    name="text",
+    source="file text",
+    sha256="t",
+    splits={"train": SIZE, "validation": SIZE, "test": SIZE},
+)
+BASE = Base(
+    requested="some/base",
+    resolved="some/base",
+    kind=BaseKind.OTHER,
+    revision="abc",
+    source="Hub",
+    folder="nowhere",
+    weights_sha256="b",
+)
+
+
+def make_metrics(nats: float = 200.0) -> Metrics:
+    """Of a text of 100 bytes."""
+    return Metrics(
+        nats=nats,
+        bytes=100,
+        chars=100,
+        tokens=50,
+        words=20,
+        loss=nats / 50,
+        bits_per_byte=nats / 69.3,
+        nats_per_char=nats / 100,
+        token_perplexity=9.0,
+        word_perplexity=99.0,
+    )
+
+
+def make_epoch(nats: float = 200.0, number: int = 1) -> Epoch:
+    return Epoch(
+        epoch=number,
+        train_loss=2.0,
+        characters_seen=100 * number,
+        seconds=1.0,
+        eval=make_metrics(nats),
+    )
+
+
+def make_record(track: Track = Track.SCRATCH, **differing: Any) -> RunRecord:
+    """A complete run of one epoch."""
+    scratch = track is Track.SCRATCH
+    fields = {
+        "track": track,
+        "status": RunStatus.COMPLETE,
+        "command": track.command,
+        "config": {"corpus": "text", "seed": 1},
+        "corpus": CORPUS,
+        "preset": RowKind.COURSE if scratch else RowKind.FINE_TUNED,
+        "seed": 1,
+        "base": None if scratch else BASE,
+        "parameters": Parameters(total=1000, non_embedding=500),
+        "device": "CPU",
+        "versions": {},
+        "started": "2026-01-01T00:00:00Z",
+        "epochs": [make_epoch()],
+        "best_epoch": 1,
+    }
+    return RunRecord(**fields | differing)
