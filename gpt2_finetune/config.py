@@ -16,36 +16,36 @@ class FinetuneOptions(StudyOptions):
     """Fine-tune GPT-2, or another causal language model, with the Trainer."""
 
     base: str = "auto"
-    """Checkpoint to start from: a Hub name or a directory; auto is GPT-2, or where it cannot be had
-    the small stand-in that ships with this package."""
+    """Checkpoint to start from: a Hub name or a directory; auto is GPT-2 or, if GPT-2 is not
+    available, the small stand-in that ships with this package."""
     random_weights: bool = False
-    """Forget the base's weights and keep its architecture and tokenizer: the control that tells
-    what pretraining adds."""
+    """Initialize the weights randomly and keep the base's architecture and tokenizer: the control
+    that shows what pretraining adds."""
     lora: bool = False
-    """Train low-rank additions to the weights instead of the weights (needs the package peft)."""
+    """Train low-rank adapters (LoRA) instead of the weights; needs the package peft."""
     epochs: int = 3
-    """Passes over the training split, at most: see --patience."""
+    """Maximum number of passes over the training split, see --patience."""
     patience: int = 1
-    """Epochs without a better validation score after which training ends."""
+    """Stop after this many epochs without a better validation score."""
     batch_tokens: int = 2048
-    """Tokens per step, over all processes, in blocks of the base's context length."""
+    """Tokens per step over all processes, in blocks of the base's context length."""
     accumulation: int = 1
-    """Parts that a step's tokens are read in, for less memory and the same sums."""
+    """Gradient accumulation: micro-batches per step; uses less memory and gives the same sums."""
     gradient_checkpointing: bool = False
-    """Compute activations twice instead of keeping them, for less memory."""
+    """Recompute activations in the backward pass instead of storing them, to save memory."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Numbers in training's matrix products; auto is bf16 where the device computes in it."""
+    """Precision of matrix products in training; auto is bf16 if the device supports it natively."""
     learning_rate: float | None = None
     """Peak learning rate of AdamW; by default 5e-5 x sqrt(124 M / parameters), ten times that with
-    --lora, and from random weights 0.003239 - 0.0001395 ln(non-embedding parameters)."""
+    --lora, and 0.003239 - 0.0001395 ln(non-embedding parameters) with --random-weights."""
     weight_decay: float = 0.1
     """Weight decay of AdamW."""
     dropout: float = 0.0
-    """Share of activations dropped, outside attention."""
+    """Dropout rate outside attention."""
     warmup: float = 0.1
-    """Share of the steps with linear warm-up; then cosine decay to zero."""
+    """Fraction of all steps used for linear warm-up, followed by cosine decay to zero."""
     checkpoint_steps: int = 200
-    """Steps between the checkpoints that --resume goes on from; one is written after each epoch."""
+    """Steps between checkpoints for --resume; one more is written after each epoch."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,6 +60,6 @@ class FinetuneOptions(StudyOptions):
         if self.learning_rate is not None:
             check(self, "learning_rate", 1e-8, 1)
         if self.lora and self.random_weights:
-            raise ValueError("--lora adds to weights that are there: leave out --random-weights")
+            raise ValueError("--lora needs pretrained weights: leave out --random-weights")
         if not self.base:
             raise ValueError("--base is empty: give a Hub name, a directory, or auto")

@@ -1,4 +1,4 @@
-"""The training split as the Trainer wants it: a Dataset, and what makes a batch of its rows."""
+"""The training split in the form that the Trainer expects: a Dataset and a data collator."""
 
 from __future__ import annotations
 
@@ -19,25 +19,30 @@ Collator = Callable[[list[dict[str, int]]], dict[str, torch.Tensor]]
 def dataset(
     corpus: Corpus, tokenizer: PreTrainedTokenizerBase, context_length: int, multiple: int
 ) -> tuple[datasets.Dataset, Collator, int]:
-    """Numbers of rows, what cuts a batch of them out of the text, and how many tokens that has.
+    """Return a dataset of row indices, its collator, and the number of training tokens.
 
-    A batch's `input_ids` and targets are (rows, `context_length`) int64.  Rows without targets fill
-    up to a `multiple`: with the rows of a step, each step is whole, and processes that share it
-    have as many rows each.  Raises ValueError for a text too short, LossyTokenizer for one that
-    the tokenizer does not give back.
+    The collator turns row indices into a batch: `input_ids`, `labels` and `shift_labels`, each
+    (rows, `context_length`) int64.
+
+    The number of rows is padded to a multiple of `multiple` with rows whose targets are all
+    ignored.  If `multiple` is the number of rows per step, every step is complete, and all
+    processes get the same number of rows.
+
+    Raises ValueError if the text is too short, and LossyTokenizer if the tokenizer cannot
+    reproduce it.
     """
     scoring.require_window(tokenizer, corpus.validation, context_length)
     ids = encoding.token_ids(tokenizer, corpus.train, "tokens")
     rows = blocks(ids, context_length, scoring.start_token(tokenizer))
 
-    # Not the Dataset's own transform: it would pickle the whole text for its fingerprint.
-    def cut(batch: list[dict[str, int]]) -> dict[str, torch.Tensor]:
-        places = np.array([row["row"] for row in batch])
-        inputs, targets = map(torch.from_numpy, rows[places % len(rows)])
-        targets[places >= len(rows)] = IGNORED
-        # `shift_labels` are taken as they are; `labels` alone would be shifted once more by the
-        # model, which leaves out the first token of every block.
+    # A transform of the Dataset itself would pickle the whole text to compute its fingerprint.
+    def collate(batch: list[dict[str, int]]) -> dict[str, torch.Tensor]:
+        indices = np.array([row["row"] for row in batch])
+        inputs, targets = map(torch.from_numpy, rows[indices % len(rows)])
+        targets[indices >= len(rows)] = IGNORED
+        # The model uses `shift_labels` unchanged.  It would shift `labels` once more, and lose the
+        # first token of every block.
         return {"input_ids": inputs, "labels": targets, "shift_labels": targets}
 
-    numbers = np.arange(len(rows) + -len(rows) % multiple)
-    return datasets.Dataset.from_dict({"row": numbers}), cut, len(ids)
+    indices = np.arange(len(rows) + -len(rows) % multiple)
+    return datasets.Dataset.from_dict({"row": indices}), collate, len(ids)

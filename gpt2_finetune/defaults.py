@@ -1,4 +1,4 @@
-"""What --precision auto and an omitted --learning-rate mean for this device and this base."""
+"""Default values that depend on the device and the base: --precision and --learning-rate."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ LORA_FACTOR = 10
 
 
 def precision(device: torch.device) -> str:
-    """bf16 where the GPU, or the CPU's instruction set, multiplies in it; else fp32.
+    """Return "bf16" if the GPU, or the CPU's instruction set, supports it natively, else "fp32".
 
-    A CPU without such instructions is slower in bf16 than in fp32; on Apple's GPUs nobody has
-    measured it for this study.
+    CPUs without bf16 instructions are slower in bf16 than in fp32.  Apple GPUs use fp32, because
+    this study has not measured bf16 on them.
     """
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if device.type == "mps":
         return "fp32"
-    can = torch.cpu.get_capabilities()
-    return "bf16" if can.get("avx512_bf16") or can.get("amx_bf16") else "fp32"
+    capabilities = torch.cpu.get_capabilities()
+    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bf16" if native else "fp32"
 
 
 def learning_rate(parameters: Mapping[str, int], random_weights: bool, lora: bool = False) -> float:
-    """5e-5 for fine-tuning GPT-2, more for a smaller base; from random weights as one pretrains.
+    """Return the default peak learning rate for a model with these parameter counts.
 
-    The latter is Kaplan et al. 2020, "Scaling Laws for Neural Language Models", equation D.1, of
-    the parameters that are no embeddings.  `compare.ruler.flops.parameters` counts `parameters`.
+    Fine-tuning uses 5e-5 for GPT-2 and more for a smaller base, and LoRA ten times as much.  From
+    random weights, the rate is that of Kaplan et al. 2020, "Scaling Laws for Neural Language
+    Models", equation D.1, a function of the number of non-embedding parameters.  `parameters`
+    comes from `compare.ruler.flops.parameters`.
     """
     if random_weights:
         return 0.003239 - 0.0001395 * math.log(parameters["non_embedding"])
-    full = GPT2_LEARNING_RATE * (GPT2_PARAMETERS / parameters["total"]) ** 0.5
-    return full * (LORA_FACTOR if lora else 1)
+    full_rank = GPT2_LEARNING_RATE * (GPT2_PARAMETERS / parameters["total"]) ** 0.5
+    return full_rank * (LORA_FACTOR if lora else 1)

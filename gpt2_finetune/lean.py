@@ -1,4 +1,4 @@
-"""GPT-2 in less time and memory: the same function, other kernels."""
+"""Less time and memory for training GPT-2: the same function, computed by other kernels."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-# Tokens whose logits are there at once: 512 x 50,257 in fp32 are 103 MB.  A step of 2,048 tokens
-# would need 412 MB, and as much again for their softmax, and for its gradient.
+# Number of tokens whose logits exist at the same time: 512 x 50,257 in fp32 are 103 MB.  All 2,048
+# tokens of a step would need 412 MB, and the same again for their softmax and for its gradient.
 CHUNK_TOKENS = 512
 
 
 def lean(model: PreTrainedModel) -> None:
-    """Change how a GPT-2 computes its activation and, in training, its loss; not what it computes.
+    """Replace a GPT-2's activation and training loss, in place, by equivalent cheaper kernels.
 
-    The library's activation is seven elementwise steps, of which each keeps its result for the
-    backward pass; torch has the function as one.  Other architectures are left as they are.
+    The activation in transformers consists of seven elementwise operations, and each stores its
+    result for the backward pass.  torch has the same function as a single kernel.  In training
+    mode, the model's `logits` output then holds the hidden states, (batch, time, width).  Models
+    of other architectures are not changed.
     """
     if model.config.model_type != "gpt2":
         return
@@ -39,11 +41,14 @@ def chunked_loss(
     num_items_in_batch: Tensor,
     **_: Any,
 ) -> Tensor:
-    """Sum of the tokens' losses over `num_items_in_batch`, for hidden (batch, time, width).
+    """Return the sum of the cross-entropies in nats divided by `num_items_in_batch`, in fp32.
 
-    The library returns nats in the dtype of its input, so they are summed here, in fp32.  Its own
-    sum in bf16 would be a multiple of 32 where 2,048 tokens cost 7,000 nats: a loss in steps of
-    1/64.  A token's 3 nats in bf16 are off by up to 1/128, the mean of 2,048 by some 1e-4.
+    `hidden` is (batch, time, width), and `shift_labels` (batch, time) int64.
+
+    `linear_cross_entropy` returns nats in the dtype of its input, so the sum is computed here, in
+    fp32.  A sum in bf16 would be rounded to a multiple of 32 (2,048 tokens have about 7,000 nats),
+    and the loss to a multiple of 1/64.  A single token's 3 nats in bf16 are off by up to 1/128, and
+    the mean of 2,048 tokens by about 1e-4.
     """
     device = hidden.device.type
     autocast = torch.is_autocast_enabled(device)

@@ -1,4 +1,4 @@
-"""Low-rank fine-tuning (Hu et al. 2021, "LoRA"): only added weights are trained."""
+"""Low-rank adaptation ("LoRA", Hu et al. 2021): only adapter weights are trained."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from transformers import PreTrainedModel
 from compare.errors import Misuse
 from gpt2_finetune.config import FinetuneOptions
 
-RANK, SCALE = 16, 32  # W + (SCALE / RANK) B A; for GPT-2, 2.4 M numbers in B and A
+RANK, SCALE = 16, 32  # W + (SCALE / RANK) B A; in GPT-2, B and A have 2.4 M parameters
 
 
 def added(model: PreTrainedModel, options: FinetuneOptions) -> tuple[PreTrainedModel, int]:
-    """`model` with additions to all its layers' matrices, and how many numbers these have."""
+    """Add adapters to the weight matrices of all layers of `model`.
+
+    Returns the wrapped model and the number of trainable parameters.  Raises Misuse if the package
+    peft is not installed.
+    """
     try:
         from peft import LoraConfig, TaskType, get_peft_model
     except ImportError:
@@ -32,5 +36,5 @@ def added(model: PreTrainedModel, options: FinetuneOptions) -> tuple[PreTrainedM
 
 
 def merged(model: PreTrainedModel) -> PreTrainedModel:
-    """The model as it was before `added`, with the additions in its weights."""
+    """Undo `added`: return the original model with the adapters merged into its weights."""
     return model.merge_and_unload()

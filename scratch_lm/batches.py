@@ -1,6 +1,7 @@
-"""What an epoch shows the model: every training token once, in an order of its own.
+"""Training batches: each epoch shows the model every training token once, in a new order.
 
-The exercises of `scratch_lm.copying` change some names in that and add rows to it.
+Two exercises from `scratch_lm.copying` can modify the batches: invented speaker names replace some
+tokens, and drills add rows.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import torch
 
 from compare.corpus.blocks import IGNORED, blocks
 from scratch_lm.config import ScratchOptions
-from scratch_lm.copying import EVERY, Speakers, drill
+from scratch_lm.copying import EVERY, Speakers, make_drills
 
 
 def steps_per_epoch(tokens: int, options: ScratchOptions) -> int:
-    """Steps of `epoch_batches`, the same in every epoch."""
+    """Return the number of batches that `epoch_batches` yields for a text of `tokens` tokens.
+
+    It is the same in every epoch.
+    """
     return -(-tokens // (options.context_length * options.batch_size))
 
 
@@ -28,45 +32,48 @@ def epoch_batches(
     done: int = 0,
     speakers: Speakers | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Inputs, targets and the targets' places in `ids`, for each step after the first `done`.
+    """Yield (inputs, targets, positions) for each step of `epoch` after the first `done` steps.
 
-    (rows, context length) int64 each.  A target that is not the text's own has place -1: an
-    invented name of one of the `speakers`, or a drill, whose row comes after the batch's.
+    Each tensor is (rows, context length) int64.  Positions are indices of the targets in `ids`.  A
+    target that does not come from the text has position -1: an invented name, if `speakers` are
+    given, or a drill.  Drill rows follow the text's rows.
 
-    Borders between blocks and the order of blocks are drawn anew for each epoch, from the seed and
-    the epoch alone, so a resumed epoch is the same as an unbroken one.
+    Block boundaries and block order change in every epoch.  They depend only on the seed and the
+    epoch, so a resumed epoch is identical to an uninterrupted one.
+
+    Raises ValueError if `ids` has fewer tokens than one block.
     """
     length = options.context_length
     generator = torch.Generator().manual_seed(options.seed * 1000 + epoch)
-    # A first block of at least the last one's length leaves the number of blocks as it is.
-    least = (len(ids) - 1) % length + 1
-    first = int(torch.randint(least, length + 1, (), generator=generator))
-    rows = blocks(ids, length, end_of_text, first)
+    # If the first block is at least as long as the last one, the number of blocks does not change.
+    shortest_first = (len(ids) - 1) % length + 1
+    first_length = int(torch.randint(shortest_first, length + 1, (), generator=generator))
+    rows = blocks(ids, length, end_of_text, first_length)
     order = torch.randperm(len(rows), generator=generator).numpy()
-    for number in range(done, steps_per_epoch(len(ids), options)):
-        batch = order[number * options.batch_size : (number + 1) * options.batch_size]
-        parts = *rows[batch], rows.places(batch)
-        rng = np.random.default_rng([options.seed, epoch, number])
+    for step in range(done, steps_per_epoch(len(ids), options)):
+        selected = order[step * options.batch_size : (step + 1) * options.batch_size]
+        batch = *rows[selected], rows.places(selected)
+        rng = np.random.default_rng([options.seed, epoch, step])
         if speakers:
-            for row in np.flatnonzero(rng.random(len(batch)) < options.rename):
-                _rename(*(part[row] for part in parts), speakers, rng)
-        if options.drills and number % EVERY == 0:
-            exercise = drill(1, length, options.vocabulary, rng)
-            parts = map(np.concatenate, zip(parts, exercise, strict=True))
-        yield tuple(map(torch.from_numpy, parts))
+            for row in np.flatnonzero(rng.random(len(selected)) < options.rename):
+                _rename_speakers(*(array[row] for array in batch), speakers, rng)
+        if options.drills and step % EVERY == 0:
+            drill = make_drills(1, length, options.vocabulary, rng)
+            batch = map(np.concatenate, zip(batch, drill, strict=True))
+        yield tuple(map(torch.from_numpy, batch))
 
 
-def _rename(
+def _rename_speakers(
     inputs: np.ndarray,
     targets: np.ndarray,
-    places: np.ndarray,
+    positions: np.ndarray,
     speakers: Speakers,
     rng: np.random.Generator,
 ) -> None:
-    """Invented names for the speakers of one row, in place."""
-    begin = max(0, places[0] - 1)  # the text's first token has none before it
-    tokens = speakers.renamed(begin, places[-1] + 1, rng)
+    """Give the speakers of one row invented names, in place."""
+    begin = max(0, positions[0] - 1)  # the text's first token has no predecessor
+    tokens = speakers.with_invented_names(begin, positions[-1] + 1, rng)
     inputs[len(inputs) + 1 - len(tokens) :] = tokens[:-1]
-    new = tokens[places - begin]
-    changed = (new != speakers.ids[places]) & (targets != IGNORED)
-    targets[changed], places[changed] = new[changed], -1
+    new_targets = tokens[positions - begin]
+    changed = (new_targets != speakers.ids[positions]) & (targets != IGNORED)
+    targets[changed], positions[changed] = new_targets[changed], -1

@@ -1,8 +1,9 @@
-"""How fast the scratch track trains and writes, as ratios that one run measures.
+"""Measure the speed of training and generation in the scratch track, as ratios.
 
     python -m scratch_lm.bench
 
-Each figure is the best of several repetitions: other work on the machine only makes it worse.
+Each figure is the best of several repetitions, because other load on the machine can only slow one
+down.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from compare import cli
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """Measure training and generation of the scratch track's tuned preset."""
+    """Measure training and generation speed of the tuned preset."""
 
     repetitions: int = 5
-    """Times that each figure is measured; the best counts."""
+    """Repetitions of each measurement; the fastest counts."""
 
     def __post_init__(self) -> None:
         cli.check(self, "repetitions", 1, 1000)
@@ -46,11 +47,11 @@ from scratch_lm.train import build, step
 
 STEPS = 10
 NEW_TOKENS = 256
-TEXTS = (1, 32)  # written at once: a single one is mostly the cost of calling layers
+BATCH_SIZES = (1, 32)  # for generation; with one text, most of the time is call overhead
 
 
 class TextbookLM(nn.Module):
-    """What tutorials build of `nn.TransformerDecoder`: its defaults, and itself as memory."""
+    """A tutorial's language model: `nn.TransformerDecoder` with defaults, its input as memory."""
 
     def __init__(self, options: ScratchOptions) -> None:
         super().__init__()
@@ -63,13 +64,14 @@ class TextbookLM(nn.Module):
         self.head = nn.Linear(options.width, options.vocabulary)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, time, vocabulary) for ids (batch, time)."""
+        """Return logits (batch, time, vocabulary) for ids (batch, time)."""
         x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1]))
         mask = nn.Transformer.generate_square_subsequent_mask(ids.shape[1])
         return self.head(self.decoder(x, x, tgt_mask=mask, memory_mask=mask))
 
 
 def bench(options: BenchOptions) -> None:
+    """Measure everything and print the results."""
     preset = ScratchOptions(preset="tuned", **PRESETS["tuned"])
     set_seed(1)
     model = build(preset, end_of_text=0)
@@ -79,109 +81,128 @@ def bench(options: BenchOptions) -> None:
     tokens = data[0].numel()
 
     matrix = torch.randn(1024, 1024)
-    contests = {
+    workloads = {
         "peak": lambda: [matrix @ matrix for _ in range(20)],
-        "ours": training(model, preset, data),
-        "textbook": textbook_training(preset, data),
+        "ours": make_training(model, preset, data),
+        "textbook": make_textbook_training(preset, data),
         **{
-            (rows, cached): lambda rows=rows, cached=cached: write(model, rows, cached)
-            for rows in TEXTS
+            (texts, cached): lambda texts=texts, cached=cached: generate(model, texts, cached)
+            for texts in BATCH_SIZES
             for cached in (True, False)
         },
     }
-    seconds = fastest(contests, options.repetitions)
+    seconds = measure_fastest(workloads, options.repetitions)
 
     peak = 20 * 2 * 1024**3 / seconds["peak"]
     speed = training_flops(model, tokens) / seconds["ours"]
     print(f"threads                          {torch.get_num_threads()}")
     print(f"matrix product, fp32             {peak / 1e9:.0f} GFLOP/s (1024 x 1024)")
-    print(f"training, tuned                  {speed / 1e9:.0f} GFLOP/s = {speed / peak:.0%} of it; "
-          f"{tokens / seconds['ours']:,.0f} tokens/s")  # fmt: skip
-    print(f"training, textbook loop          {tokens / seconds['textbook']:,.0f} tokens/s; "
-          f"tuned is {seconds['textbook'] / seconds['ours']:.2f} times as fast")  # fmt: skip
+    print(
+        f"training, tuned                  {speed / 1e9:.0f} GFLOP/s = {speed / peak:.0%} of it; "
+        f"{tokens / seconds['ours']:,.0f} tokens/s"
+    )
+    print(
+        f"training, textbook loop          {tokens / seconds['textbook']:,.0f} tokens/s; "
+        f"tuned is {seconds['textbook'] / seconds['ours']:.2f} times as fast"
+    )
     print_page_faults(options.repetitions)
-    for rows in TEXTS:
-        cached, recomputed = seconds[rows, True], seconds[rows, False]
-        print(f"{NEW_TOKENS} new tokens, {f'texts: {rows}':<18}"
-              f"{cached:.2f} s cached, {recomputed:.2f} s recomputed; cached is "
-              f"{recomputed / cached:.1f} times as fast")  # fmt: skip
+    for texts in BATCH_SIZES:
+        cached, recomputed = seconds[texts, True], seconds[texts, False]
+        print(
+            f"{NEW_TOKENS} new tokens, {f'texts: {texts}':<18}"
+            f"{cached:.2f} s cached, {recomputed:.2f} s recomputed; cached is "
+            f"{recomputed / cached:.1f} times as fast"
+        )
 
 
 def print_page_faults(repetitions: int) -> None:
-    """What keeping freed memory saves: page faults and the fastest step, with and without it.
+    """Print page faults and the fastest step, with and without keeping freed memory.
 
-    Each figure comes from a process of its own, since the setting cannot be undone in one.
+    Each setting is measured in a new process, because it cannot be undone within one.
     """
     context = get_context("spawn")
     for keep, label in ((True, "kept"), (False, "returned")):
         with ProcessPoolExecutor(1, context) as process:
             measured = process.submit(measure_page_faults, keep, repetitions).result()
         if measured is None:
-            print("freed memory                     this C library does not keep it on request")
+            print("freed memory                     this C library cannot be told to keep it")
             return
         faults, fastest_step = measured
-        print(f"{f'freed memory {label}':<33}{faults:,} page faults a step, "
-              f"{1000 * fastest_step:.0f} ms")  # fmt: skip
+        print(
+            f"{f'freed memory {label}':<33}{faults:,} page faults per step, "
+            f"{1000 * fastest_step:.0f} ms"
+        )
 
 
 def measure_page_faults(keep: bool, repetitions: int) -> tuple[int, float] | None:
-    """(page faults per training step of `tuned`, seconds of the fastest step).
+    """Return (page faults per training step of `tuned`, seconds of the fastest step).
 
-    None where freed memory is to be kept and the C library does not do that.
+    Return None if `keep` is set and the C library cannot keep freed memory.
     """
     if keep and not keep_freed_memory():
         return None
-    import resource  # not on Windows, whose C library has answered above
+    import resource  # not available on Windows, which has already returned above
 
     preset = ScratchOptions(preset="tuned", **PRESETS["tuned"])
     model = build(preset, end_of_text=0).train()
-    made = optimizers(model, preset)
+    model_optimizers = optimizers(model, preset)
     ids = torch.randint(preset.vocabulary, (preset.batch_size, preset.context_length + 1))
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
     seconds = []
     steps = STEPS * repetitions
     for number in range(STEPS + steps):
-        if number == STEPS:  # the ones before warm up
+        if number == STEPS:  # the steps before this one are a warm-up
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         began = time.perf_counter()
-        step(model, made, inputs, targets, targets)
+        step(model, model_optimizers, inputs, targets, targets)
         seconds.append(time.perf_counter() - began)
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
     return round(faults / steps), min(seconds[STEPS:])
 
 
-def fastest(contests: dict[Any, Callable[[], object]], repetitions: int) -> dict[Any, float]:
-    """Seconds of each contest's best repetition, after one to warm up; they take turns."""
-    best = dict.fromkeys(contests, float("inf"))
+def measure_fastest(
+    workloads: dict[Any, Callable[[], object]], repetitions: int
+) -> dict[Any, float]:
+    """Return the seconds of each workload's fastest repetition, not counting one warm-up.
+
+    The workloads take turns, so that load on the machine affects all of them.
+    """
+    best = dict.fromkeys(workloads, float("inf"))
     for repetition in range(repetitions + 1):
-        for name, work in contests.items():
+        for name, workload in workloads.items():
             began = time.perf_counter()
-            work()
+            workload()
             if repetition:
                 best[name] = min(best[name], time.perf_counter() - began)
     return best
 
 
-def training(
+def make_training(
     model: ScratchLM, preset: ScratchOptions, data: tuple[torch.Tensor, torch.Tensor]
 ) -> Callable[[], None]:
-    """The package's own steps.  What they do with freed memory, the other contests profit from."""
+    """Return a function that runs this package's training steps on `data`.
+
+    `keep_freed_memory` affects the whole process, so the other workloads benefit from it as well.
+    """
     keep_freed_memory()
-    made = optimizers(model, preset)
-    batches = list(zip(*(part.split(preset.batch_size) for part in data), strict=True))
+    model_optimizers = optimizers(model, preset)
+    batches = list(zip(*(tensor.split(preset.batch_size) for tensor in data), strict=True))
 
     def train() -> None:
         model.train()
         for inputs, targets in batches:
-            step(model, made, inputs, targets, targets)
+            step(model, model_optimizers, inputs, targets, targets)
 
     return train
 
 
-def textbook_training(
+def make_textbook_training(
     preset: ScratchOptions, data: tuple[torch.Tensor, torch.Tensor]
 ) -> Callable[[], None]:
-    """A tutorial's steps on a model of the same width, depth, context and batch."""
+    """Return a function that runs a tutorial's training steps on `data`.
+
+    The model has the same width, depth, context length and batch size as the preset.
+    """
     model = TextbookLM(preset)
     optimizer = torch.optim.AdamW(model.parameters(), lr=preset.learning_rate)
     loader = DataLoader(TensorDataset(*data), batch_size=preset.batch_size, shuffle=True)
@@ -200,14 +221,19 @@ def textbook_training(
 
 
 @torch.inference_mode()
-def write(model: ScratchLM, rows: int, use_cache: bool) -> None:
-    """NEW_TOKENS more after a full context, of so many texts at once."""
+def generate(model: ScratchLM, texts: int, use_cache: bool) -> None:
+    """Generate NEW_TOKENS tokens after a full context, for `texts` texts in one batch."""
     model.eval()
-    prompt = torch.ones(rows, model.config.max_position_embeddings, dtype=torch.long)
+    prompt = torch.ones(texts, model.config.max_position_embeddings, dtype=torch.long)
     model.generate(
-        prompt, attention_mask=torch.ones_like(prompt), do_sample=False, use_cache=use_cache,
-        min_new_tokens=NEW_TOKENS, max_new_tokens=NEW_TOKENS, pad_token_id=0,
-    )  # fmt: skip
+        prompt,
+        attention_mask=torch.ones_like(prompt),
+        do_sample=False,
+        use_cache=use_cache,
+        min_new_tokens=NEW_TOKENS,
+        max_new_tokens=NEW_TOKENS,
+        pad_token_id=0,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The training text as token ids: made once, then kept in the cache under the text's hash."""
+"""A cache for the tokenizer and the token ids of a training text, keyed by a hash of the text."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ from scratch_lm.tokenizer import train_tokenizer
 
 
 def encoded(text: str, vocabulary: int, context_length: int) -> tuple[GPT2Tokenizer, np.ndarray]:
-    """A tokenizer trained on `text`, and the token ids of `text`.
+    """Return a tokenizer trained on `text`, and the token ids of `text` as a 1-D integer array.
 
-    Raises ValueError as `train_tokenizer` does.
+    Both come from the cache if it holds an intact copy.  A cache that cannot be read or written is
+    skipped.
+
+    Raises ValueError if `text` is too short for `vocabulary`, see `train_tokenizer`.
     """
-    name = hashlib.sha256(f"{vocabulary} tokens by tokenizers {tokenizers.__version__}\n".encode())
-    name.update(text.encode())
+    key = hashlib.sha256(f"{vocabulary} tokens by tokenizers {tokenizers.__version__}\n".encode())
+    key.update(text.encode())
     folder = cache_folder()
-    path = folder / "scratch_lm" / f"{name.hexdigest()}.safetensors" if folder else None
-    if path and (found := _read(path, context_length)):
-        return found
+    path = folder / "scratch_lm" / f"{key.hexdigest()}.safetensors" if folder else None
+    if path and (cached := _read(path, context_length)):
+        return cached
     tokenizer = train_tokenizer(text, vocabulary, context_length)
     ids = token_ids(tokenizer, text, "tokens")
     if path:
@@ -40,31 +43,31 @@ def encoded(text: str, vocabulary: int, context_length: int) -> tuple[GPT2Tokeni
 def _write(path: Path, tokenizer: GPT2Tokenizer, ids: np.ndarray) -> None:
     bpe = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     metadata = {key: json.dumps(bpe[key]) for key in ("vocab", "merges")}
-    metadata["sha256"] = _digest(metadata, ids)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError, SafetensorError):  # a training can do without
+    metadata["sha256"] = _sha256(metadata, ids)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with contextlib.suppress(OSError, SafetensorError):  # training works without a cache
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"ids": ids}, new, metadata)
-        new.replace(path)
+        save_file({"ids": ids}, temporary, metadata)
+        temporary.replace(path)
     with contextlib.suppress(OSError):
-        new.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _digest(metadata: dict[str, str], ids: np.ndarray) -> str:
+def _sha256(metadata: dict[str, str], ids: np.ndarray) -> str:
     digest = hashlib.sha256((metadata["vocab"] + metadata["merges"]).encode())
     digest.update(ids.data)
     return digest.hexdigest()
 
 
 def _read(path: Path, context_length: int) -> tuple[GPT2Tokenizer, np.ndarray] | None:
-    """What the cache holds, if it is whole."""
+    """Return the cached tokenizer and ids, or None if the file is missing or damaged."""
     try:
         with safe_open(path, "np") as file:
             metadata, ids = file.metadata(), file.get_tensor("ids")
         vocab, merges = (json.loads(metadata[key]) for key in ("vocab", "merges"))
         merges = [tuple(merge) for merge in merges]
         tokenizer = GPT2Tokenizer(vocab=vocab, merges=merges, model_max_length=context_length)
-        whole = metadata["sha256"] == _digest(metadata, ids)
-    except Exception:  # no copy, or a spoiled one: it can be made again
+        intact = metadata["sha256"] == _sha256(metadata, ids)
+    except Exception:  # damage can raise almost anything, and the entry can be recomputed
         return None
-    return (tokenizer, ids) if whole else None
+    return (tokenizer, ids) if intact else None

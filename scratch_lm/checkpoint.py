@@ -1,4 +1,4 @@
-"""What --resume needs, in one safetensors file: no pickle, and complete or not there at all."""
+"""The state that --resume needs, in one safetensors file: no pickle, and written atomically."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from compare.files import write_atomically
 
 @dataclass
 class Progress:
-    """Where a training stands."""
+    """How far a training run has come.
 
-    step: int = 0
-    epochs: int = 0  # finished ones
-    characters_seen: int = 0
-    nats: float = 0.0  # of the running epoch's training loss, summed over the text's targets so far
-    tokens: int = 0  # those targets
-    seconds: float = 0.0  # spent on the running epoch's steps
+    `nats`, `tokens` and `seconds` accumulate over the current epoch and restart at 0 in the next.
+    """
+
+    step: int = 0  # optimizer steps so far
+    epochs: int = 0  # completed epochs
+    characters_seen: int = 0  # of the training split, over all epochs
+    nats: float = 0.0  # training loss, summed over the targets that come from the text
+    tokens: int = 0  # number of these targets
+    seconds: float = 0.0  # time spent in training steps
 
 
 def save_checkpoint(
@@ -34,31 +37,39 @@ def save_checkpoint(
     optimizers: list[torch.optim.Optimizer],
     progress: Progress,
 ) -> None:
-    """Weights, optimizer states and `progress`; dropout needs no state, see `train`."""
+    """Write weights, optimizer states and `progress` to `path`, atomically.
+
+    No random state is needed: `scratch_lm.dropout` derives the dropout masks from the step.  Pass
+    no optimizers to save the weights alone.
+    """
     tensors = {f"model/{name}": p.detach() for name, p in model.named_parameters()}
     for number, optimizer in enumerate(optimizers):
         for parameter, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
                 tensors[f"optimizer/{number}/{parameter}/{key}"] = value
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    where = json.dumps(asdict(progress))
-    metadata = {"progress": where, "sha256": _sha256(tensors, where)}
+    progress_json = json.dumps(asdict(progress))
+    metadata = {"progress": progress_json, "sha256": _sha256(tensors, progress_json)}
     write_atomically(path, save(tensors, metadata))
 
 
 def load_checkpoint(
     path: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer]
 ) -> Progress:
-    """Put the saved states back; returns `progress`.  Raises Failure for a damaged file."""
+    """Restore the weights and optimizer states from `path`, and return the saved `Progress`.
+
+    Pass no optimizers to restore the weights alone.  Raises Failure if the file is missing or
+    damaged.
+    """
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
         progress = Progress(**json.loads(metadata["progress"]))
-        whole = metadata["sha256"] == _sha256(tensors, metadata["progress"])
+        intact = metadata["sha256"] == _sha256(tensors, metadata["progress"])
     except (OSError, SafetensorError, ValueError, TypeError, KeyError):
-        whole = False
-    if not whole:
+        intact = False
+    if not intact:
         raise Failure(f"{path} is damaged: move its run directory away and train again")
     states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
     parameters = dict(model.named_parameters())
@@ -75,7 +86,7 @@ def load_checkpoint(
 
 
 def _sha256(tensors: dict[str, torch.Tensor], progress: str) -> str:
-    """Of the progress, and of the tensors' names and bytes in the order of their names."""
+    """Hash the progress, then the name and bytes of every tensor, sorted by name."""
     digest = hashlib.sha256(progress.encode())
     for name in sorted(tensors):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""Options of the scratch track, its presets, and the parameter budget.
+"""Options, presets and parameter budget of the scratch track.
 
 1 epoch of `course` = 1,003,854 characters = 307,607 tokens = 601 steps of 4 x 128 tokens.
 """
@@ -27,7 +27,7 @@ TUNED: dict[str, int | float | str | bool] = {
     "muon_learning_rate": 0.03,
 }
 PRESETS: dict[str, dict[str, int | float | str | bool | list[str]]] = {
-    "course": {},  # the defaults below are the course's table
+    "course": {},  # the defaults below are the course's specification
     "tuned": TUNED,
     "record": TUNED
     | {"epochs": 20, "dropout": 0.1, "teachers": ["tuned-seed1", "tuned-seed2", "tuned-seed3"]},
@@ -39,11 +39,12 @@ class ScratchOptions(StudyOptions):
     """Train a decoder-only language model from scratch."""
 
     preset: Literal["course", "tuned", "record"] = "course"
-    """Defaults: the course's table, or the best found for 5 or for 45 minutes on 2 cores."""
+    """Default values: the course's specification, or the best recipe found for 5 (tuned) or 45
+    minutes (record) of training on 2 cores."""
     vocabulary: int = 4096
-    """Tokens of the byte-level BPE tokenizer, trained on the training split."""
+    """Vocabulary size of the byte-level BPE tokenizer, trained on the training split."""
     context_length: int = 128
-    """Tokens that the model sees at once."""
+    """Context length of the model in tokens."""
     layers: int = 2
     """Decoder layers."""
     heads: int = 4
@@ -51,42 +52,44 @@ class ScratchOptions(StudyOptions):
     width: int = 128
     """Width of embeddings and layers."""
     feed_forward: int = 256
-    """Width of the feed-forward layers' inside."""
+    """Inner width of the feed-forward layers."""
     distance_bias: bool = False
-    """Let each head of each layer learn how much it looks at a token by its distance."""
+    """Learn an additive attention bias for every layer, head and distance between tokens."""
     smeared_keys: bool = False
-    """Let each head of each layer see in a token's key the token before it, too."""
+    """Mix each token's attention key with that of the previous token; the share is learned for
+    every layer and head."""
     dropout: float = 0.0
-    """Dropout of embeddings and of what each layer adds."""
+    """Dropout rate of the embeddings and of each layer's residual updates."""
     init_std: float = 0.02
-    """Standard deviation of the layers' initial weights; GPT-2's is 0.02."""
+    """Standard deviation of the layers' initial weights; 0.02 in GPT-2."""
     epochs: int = 5
     """Passes over the training split."""
     batch_size: int = 4
     """Blocks of context-length tokens per step."""
     drills: bool = False
-    """Learn copying from rows of random tokens that repeat: 200 steps of nothing else before the
-    text, with a warm-up of their own, then one such row at every third step of the text."""
+    """Train copying on rows of repeating random tokens: 200 steps on these alone before the text,
+    with a warm-up of their own, then one such row in every third step on the text."""
     rename: float = 0.0
-    """Share of the blocks whose speakers get invented names, in each block others."""
+    """Fraction of the blocks whose speakers get invented names, drawn separately for each block."""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """adamw for all, or muon for the layers' matrices and adamw for the rest."""
+    """adamw for all parameters, or muon for the layers' weight matrices and adamw for the rest."""
     learning_rate: float = 3e-4
     """Peak learning rate of AdamW."""
     muon_learning_rate: float = 0.02
     """Peak learning rate of Muon."""
     warmup_steps: int = 100
-    """Steps of linear warm-up; then cosine decay to 0.05 of the peak.  With --drills, the steps
-    before the text go through the beginning of this, warm-up included, and the text starts anew."""
+    """Steps of linear warm-up, followed by cosine decay to 0.05 of the peak.  The steps that
+    --drills puts before the text follow the start of this schedule, warm-up included; it then
+    restarts for the text."""
     teachers: list[str] = field(default_factory=list)
-    """Runs of this track on the same text, whose models' predictions this one learns too: names,
-    of which the newest complete run is meant, or directories."""
+    """Teachers for knowledge distillation: complete runs of this track on the same text, given as
+    directories or as names.  A name stands for its newest complete run."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Of matrix products; bf16 is for GPUs, and no faster on the CPUs tried."""
+    """Precision of matrix products; bf16 is for GPUs, and was not faster on the CPUs tested."""
     compile: bool = False
-    """Compile the model with torch.compile, which needs a C++ compiler on a CPU."""
+    """Compile the model with torch.compile; on a CPU this needs a C++ compiler."""
     checkpoint_steps: int = 500
-    """Steps between the checkpoints that --resume goes on from."""
+    """Steps between checkpoints for --resume."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,19 +108,19 @@ class ScratchOptions(StudyOptions):
             raise ValueError(f"--heads {self.heads} does not divide --width {self.width}")
         if self.parameters >= PARAMETER_LIMIT:
             raise ValueError(
-                f"{self.parameters:,} parameters, of which {self.embedding_parameters:,} are "
-                f"embeddings; the limit is {PARAMETER_LIMIT - 1:,}: lower --vocabulary, --layers, "
-                "--width or --feed-forward"
+                f"{self.parameters:,} parameters ({self.embedding_parameters:,} of them in "
+                f"embeddings) exceed the limit of {PARAMETER_LIMIT - 1:,}: lower --vocabulary, "
+                "--layers, --width or --feed-forward"
             )
 
     @property
     def embedding_parameters(self) -> int:
-        """Token embeddings, which are the output weights too, and position embeddings."""
+        """Number of parameters in token embeddings (tied to the output layer) and positions."""
         return (self.vocabulary + self.context_length) * self.width
 
     @property
     def parameters(self) -> int:
-        """All trained numbers of the model, before it is built."""
+        """Number of trainable parameters, computed without building the model."""
         width, inside = self.width, self.feed_forward
         norm = 2 * width
         attention = 4 * width * (width + 1)

@@ -1,8 +1,9 @@
-"""Exercises in copying: without them so small a model learns the names in a text by heart.
+"""Copying exercises: without them, a model this small memorizes the names in the training text.
 
-Told the first token of a speaker's name, a model that copies ("induction", Olsson et al. 2022)
-finds the rest where the name stood before.  A text of few plays does not teach it that, since each
-name comes back a hundred times, and a play with other names is then read without it.
+Given the first token of a speaker's name, a model that can copy ("induction", Olsson et al. 2022)
+completes it from an earlier occurrence in its context.  A text of a few plays does not teach this:
+each name occurs a hundred times, so memorizing it is enough.  Such a model cannot complete the
+names in a play that it has not seen.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from transformers import PreTrainedTokenizerBase
 from compare.corpus.blocks import IGNORED
 from scratch_lm.config import ScratchOptions
 
-FIRST_STEPS = 200  # of drills alone, before the text: enough to learn copying
-EVERY = 3  # steps; one drill among the text's rows at each such step, so that it is not unlearnt
-SHORTEST = 8  # tokens in a drill before they repeat, where a context has room for two rounds
+FIRST_STEPS = 200  # steps on drills alone before the text: enough to learn copying
+EVERY = 3  # afterwards, every third step contains one drill row, so that copying is not forgotten
+SHORTEST_PERIOD = 8  # tokens before a drill repeats, if the context has room for two periods
 
 
-def drill(
+def make_drills(
     rows: int, length: int, vocabulary: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Inputs, targets and places, (rows, length) int64 each: random tokens, over and over.
+    """Return inputs, targets and positions of drills: rows of random tokens that repeat.
 
-    The targets of their first round, which nobody could know, are IGNORED.  All places are -1:
-    these tokens are not the text's.
+    Each array is (rows, length) int64.  The targets of the first period are IGNORED, because they
+    cannot be predicted.  All positions are -1, because the tokens do not come from the text.
     """
     tokens = np.empty((rows, length + 1), np.int64)
-    shortest = min(SHORTEST, length // 2)
+    shortest = min(SHORTEST_PERIOD, length // 2)
     periods = rng.integers(shortest, max(shortest + 1, length * 3 // 4), rows)
     for row, period in zip(tokens, periods, strict=True):
         row[:] = np.resize(rng.integers(0, vocabulary, period), length + 1)
@@ -41,48 +42,62 @@ def drill(
 
 
 def first_drills(options: ScratchOptions) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of drills, one for each of the FIRST_STEPS."""
+    """Yield FIRST_STEPS batches of drills: inputs, targets and positions, see `make_drills`."""
     rng = np.random.default_rng([options.seed, 0])
     for _ in range(FIRST_STEPS):
-        parts = drill(options.batch_size, options.context_length, options.vocabulary, rng)
-        yield tuple(map(torch.from_numpy, parts))
+        batch = make_drills(options.batch_size, options.context_length, options.vocabulary, rng)
+        yield tuple(map(torch.from_numpy, batch))
 
 
 class Speakers:
-    """Where the token `ids` of a text name a speaker: in capitals, on a line that ends in a colon,
-    after an empty one."""
+    """The speaker names in a tokenized text, and a way to replace them with invented names.
+
+    A speaker's name is written in capitals, follows an empty line, and ends its line with a colon.
+
+    Attributes:
+        ids: the text's token ids.
+        starts: index in `ids` of each name's first token, int64, in ascending order.
+        ends: index in `ids` of the token after each name, int64.
+        names: the distinct names as tuples of token ids, grouped by their number of tokens.
+    """
 
     def __init__(self, ids: np.ndarray, tokenizer: PreTrainedTokenizerBase) -> None:
-        spelled = [tokenizer.decode(token) for token in range(len(tokenizer))]
-        capitals = np.array([each == " " or (each.strip(" ").isalpha() and each.isupper())
-                             for each in spelled])  # fmt: skip
-        line, colon = spelled.index("\n"), spelled.index(":")
-        lines = np.flatnonzero((ids[:-1] == line) & (ids[1:] == line)) + 2
-        self.ids, spans = ids, []
-        for start in lines:
+        spellings = [tokenizer.decode(token) for token in range(len(tokenizer))]
+        is_capital = np.array(
+            [
+                spelling == " " or (spelling.strip(" ").isalpha() and spelling.isupper())
+                for spelling in spellings
+            ]
+        )
+        newline, colon = spellings.index("\n"), spellings.index(":")
+        after_empty_line = np.flatnonzero((ids[:-1] == newline) & (ids[1:] == newline)) + 2
+        spans = []
+        for start in after_empty_line:
             end = start
-            while end < len(ids) and capitals[ids[end]]:
+            while end < len(ids) and is_capital[ids[end]]:
                 end += 1
-            if start < end and ids[end : end + 2].tolist() == [colon, line]:
+            if start < end and ids[end : end + 2].tolist() == [colon, newline]:
                 spans.append((start, end))
+        self.ids = ids
         self.starts, self.ends = np.array(spans, np.int64).reshape(-1, 2).T
-        self.names: dict[int, list[tuple[int, ...]]] = {}  # by their number of tokens
+        self.names: dict[int, list[tuple[int, ...]]] = {}
         for name in dict.fromkeys(tuple(ids[start:end].tolist()) for start, end in spans):
             self.names.setdefault(len(name), []).append(name)
 
-    def renamed(self, first: int, last: int, rng: np.random.Generator) -> np.ndarray:
-        """The tokens from place `first` to before `last`, each speaker with an invented name.
+    def with_invented_names(self, first: int, last: int, rng: np.random.Generator) -> np.ndarray:
+        """Return a copy of `ids[first:last]` in which each speaker has an invented name.
 
-        It has as many tokens as the speaker's own, each of them from some name's same place.
+        A speaker keeps the invented name throughout.  It has as many tokens as the original, and
+        each token stands at the same index in some real name of that length.
         """
         tokens, invented = self.ids[first:last].copy(), {}
         here = slice(np.searchsorted(self.ends, first, "right"), np.searchsorted(self.starts, last))
         for start, end in zip(self.starts[here], self.ends[here], strict=True):
             name = tuple(self.ids[start:end].tolist())
             if name not in invented:
-                alike = np.array(self.names[len(name)])
-                picked = rng.integers(len(alike), size=len(name))
-                invented[name] = alike[picked, np.arange(len(name))]
+                same_length = np.array(self.names[len(name)])
+                picked = rng.integers(len(same_length), size=len(name))
+                invented[name] = same_length[picked, np.arange(len(name))]
             begin, stop = max(start, first), min(end, last)
             tokens[begin - first : stop - first] = invented[name][begin - start : stop - start]
         return tokens

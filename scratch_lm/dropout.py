@@ -1,4 +1,4 @@
-"""Seeds for dropout: one for every step, so that a checkpoint needs no random state."""
+"""Dropout seeds: a separate one for every step, so that checkpoints need no random state."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 def dropout_seed(seed: int, step: int, rank: int) -> int:
-    """A 32-bit seed for the masks that process `rank` draws in one step of a training.
+    """Return a 32-bit seed for the dropout masks of process `rank` in training step `step`.
 
-    It is a hash of all three numbers.  PyTorch's generator for the CPU uses the low 32 bits of its
-    seed only, so numbers that are merely packed into 64 bits lose whatever stands above.
+    The seed is a hash of all three numbers.  PyTorch's CPU generator uses only the low 32 bits of
+    its seed, so packing the numbers into 64 bits would lose everything in the high bits.
     """
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])

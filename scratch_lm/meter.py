@@ -1,4 +1,4 @@
-"""Sums between two log lines: loss and speed."""
+"""Accumulates loss and speed between two log lines."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import time
 
 
 class Meter:
-    """Counts nats, tokens and seconds since the last `read`."""
+    """Accumulates nats, tokens and wall-clock seconds since the last `read`."""
 
     def __init__(self) -> None:
         self._nats, self._tokens, self._began = 0.0, 0, time.perf_counter()
 
     def add(self, nats: float, tokens: int) -> None:
-        """One step's loss, summed over its tokens, and their number."""
+        """Add one step: its loss in nats, summed over its tokens, and the number of tokens."""
         self._nats += nats
         self._tokens += tokens
 
     def read(self) -> tuple[float, int, float]:
-        """(nats, tokens, seconds) since the last time; counting begins anew."""
+        """Return (nats, tokens, seconds) since the last `read`, and reset all three to zero."""
         now = time.perf_counter()
-        counted = self._nats, self._tokens, now - self._began
+        totals = self._nats, self._tokens, now - self._began
         self._nats, self._tokens, self._began = 0.0, 0, now
-        return counted
+        return totals

@@ -1,4 +1,4 @@
-"""The optimizers and the learning rate of the scratch track."""
+"""Optimizers and learning-rate schedule of the scratch track."""
 
 from __future__ import annotations
 
@@ -9,43 +9,50 @@ from torch import nn
 
 from scratch_lm.config import ScratchOptions
 
-FINAL_FACTOR = 0.05
+FINAL_FACTOR = 0.05  # learning rate at the end of training, as a fraction of the peak
 
 
 def optimizers(model: nn.Module, options: ScratchOptions) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon (Jordan 2024, `torch.optim.Muon`) for the decoder's matrices.
+    """Return AdamW for all parameters, or Muon for the decoder's weight matrices plus AdamW.
 
-    Each group keeps its peak rate under "peak", for `set_learning_rate`.
+    Muon (Jordan 2024) is `torch.optim.Muon`.  The last optimizer is always AdamW.  Each parameter
+    group stores its peak learning rate under "peak", for `set_learning_rate`.
     """
     parameters = list(model.named_parameters())
-    matrices = [p for name, p in parameters if p.ndim == 2 and name.endswith("weight")
-                and name.startswith("decoder.")]  # fmt: skip
+    matrices = [
+        parameter
+        for name, parameter in parameters
+        if parameter.ndim == 2 and name.endswith("weight") and name.startswith("decoder.")
+    ]
     if options.optimizer == "adamw":
-        made = [torch.optim.AdamW(model.parameters(), lr=options.learning_rate, fused=True)]
+        selected = [torch.optim.AdamW(model.parameters(), lr=options.learning_rate, fused=True)]
     else:
-        known = {id(p) for p in matrices}
-        rest = [p for _, p in parameters if id(p) not in known]
-        made = [
+        matrix_ids = {id(parameter) for parameter in matrices}
+        rest = [parameter for _, parameter in parameters if id(parameter) not in matrix_ids]
+        selected = [
             torch.optim.Muon(matrices, lr=options.muon_learning_rate, adjust_lr_fn="original"),
             torch.optim.AdamW(rest, lr=options.learning_rate, weight_decay=0.0, fused=True),
         ]
-    for optimizer in made:
+    for optimizer in selected:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]
-    return made
+    return selected
 
 
 def set_learning_rate(
-    made: list[torch.optim.Optimizer], step: int, steps: int, warmup_steps: int
+    optimizers: list[torch.optim.Optimizer], step: int, steps: int, warmup_steps: int
 ) -> float:
-    """Linear warm-up, then cosine decay to FINAL_FACTOR of the peak; returns AdamW's rate."""
+    """Set the learning rate of all optimizers for `step` of `steps`; return that of AdamW.
+
+    The schedule is a linear warm-up, then a cosine decay to FINAL_FACTOR of the peak.
+    """
     if step < warmup_steps:
         factor = (step + 1) / warmup_steps
     else:
         progress = (step - warmup_steps) / max(1, steps - warmup_steps)
         cosine = 0.5 * (1 + math.cos(math.pi * progress))
         factor = FINAL_FACTOR + (1 - FINAL_FACTOR) * cosine
-    for optimizer in made:
+    for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-    return made[-1].param_groups[0]["lr"]
+    return optimizers[-1].param_groups[0]["lr"]

@@ -1,6 +1,6 @@
-"""More than one process on one batch: `torchrun --nproc-per-node 2 -m scratch_lm.train`.
+"""Data parallelism over several processes: `torchrun --nproc-per-node 2 -m scratch_lm.train`.
 
-Every process makes the same batches and takes its share of the rows of each.
+Every process generates the same batches and computes on its share of each batch's rows.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch import Tensor, distributed, nn
 T = TypeVar("T")
 RANK = int(os.environ.get("RANK", 0))
 PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
-FIRST = RANK == 0  # the process that keeps the record
+FIRST = RANK == 0  # the only process that writes files
 
 
 def join(device: torch.device) -> None:
-    """Find the other processes, if there are any, and take a GPU of this process's own."""
+    """Select this process's GPU, and join the process group if there are several processes."""
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     if PROCESSES > 1:
@@ -29,24 +29,30 @@ def join(device: torch.device) -> None:
 
 
 def wrapped(model: nn.Module) -> nn.Module:
-    """`model` with gradients averaged over all processes; itself where there is one."""
+    """Return `model` in DistributedDataParallel, which averages gradients over processes.
+
+    With a single process, return `model` itself.
+    """
     return nn.parallel.DistributedDataParallel(model) if PROCESSES > 1 else model
 
 
 def share(rows: Tensor) -> Tensor:
-    """This process's rows of a batch."""
+    """Return this process's rows of a batch; the first dimension is the batch."""
     return rows[RANK::PROCESSES]
 
 
 def total(value: Tensor) -> float:
-    """The sum of `value`, one number, over all processes."""
+    """Return the sum of the one-element tensor `value` over all processes.
+
+    With several processes, `value` is overwritten with the sum.
+    """
     if PROCESSES > 1:
         distributed.all_reduce(value)
     return value.item()
 
 
 def first_then_others(first: Callable[[], T], others: Callable[[], T]) -> T:
-    """`first()` in the first process and, when that is done, `others()` in the others."""
+    """Return `first()` in the first process, and afterwards `others()` in all other processes."""
     result = first() if FIRST else None
     if PROCESSES > 1:
         distributed.barrier()

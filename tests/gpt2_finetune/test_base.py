@@ -1,4 +1,4 @@
-"""Which checkpoint is fine-tuned, and that nothing passes for GPT-2 that is not."""
+"""Which checkpoint is fine-tuned, and that no other model is reported as GPT-2."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import FINETUNE, Place
 
 
 def put_in_cache(place: Place, base: Path, name: str) -> Path:
-    """Lay `base` into the Hub's cache as if `name` had been downloaded."""
+    """Copy `base` into the Hub's local cache, as if `name` had been downloaded."""
     folder = Path(place.environment["HF_HOME"]) / "hub" / f"models--{name.replace('/', '--')}"
     commit = "0123456789abcdef0123456789abcdef01234567"
     snapshot = folder / "snapshots" / commit
@@ -31,7 +31,9 @@ def record(place: Place) -> dict:
     return json.loads((place.path / "runs/gpt2_finetune/latest/run.json").read_text())
 
 
-def test_auto_without_gpt2_is_the_stand_in_by_its_own_name(place: Place, mini_text: Path) -> None:
+def test_auto_without_gpt2_uses_the_stand_in_under_its_own_name(
+    place: Place, mini_text: Path
+) -> None:
     # A text too short for the stand-in's context stops the command after the base is chosen.
     short = place.path / "short.txt"
     short.write_text(mini_text.read_text()[:2000])
@@ -40,7 +42,7 @@ def test_auto_without_gpt2_is_the_stand_in_by_its_own_name(place: Place, mini_te
     assert "stand-in-3.7m" in done.stderr
 
 
-def test_auto_takes_gpt2_from_the_cache(
+def test_auto_loads_gpt2_from_the_cache(
     place: Place, tmp_path: Path, mini_text: Path, tiny_base: Path
 ) -> None:
     place.environment["HF_HOME"] = str(tmp_path / "hf")
@@ -61,7 +63,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize(("pattern", "words"), MISSING.values(), ids=MISSING)
-def test_auto_with_an_incomplete_cache_is_the_stand_in_and_says_what_is_missing(
+def test_auto_with_an_incomplete_cache_uses_the_stand_in_and_names_what_is_missing(
     place: Place, tmp_path: Path, mini_text: Path, tiny_base: Path, pattern: str, words: str
 ) -> None:
     place.environment["HF_HOME"] = str(tmp_path / "hf")
@@ -77,7 +79,7 @@ def test_auto_with_an_incomplete_cache_is_the_stand_in_and_says_what_is_missing(
     assert words in warning and "the Hub is out of reach" in warning and "stand-in-3.7m" in warning
 
 
-def test_a_named_base_with_an_incomplete_cache_fails_and_says_what_is_missing(
+def test_a_named_base_with_an_incomplete_cache_fails_and_names_what_is_missing(
     place: Place, tmp_path: Path, tiny_base: Path
 ) -> None:
     place.environment["HF_HOME"] = str(tmp_path / "hf")
@@ -89,12 +91,15 @@ def test_a_named_base_with_an_incomplete_cache_fails_and_says_what_is_missing(
 
 
 @pytest.mark.parametrize("requested", ["auto", "distilgpt2"])
-def test_what_the_cache_lacks_comes_from_the_hub(
-    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture, requested: str,
-) -> None:  # fmt: skip
+def test_files_missing_from_the_cache_are_downloaded_from_the_hub(
+    tmp_path: Path,
+    tiny_base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    requested: str,
+) -> None:
     def download(name: str, local_files_only: bool = False, **_: object) -> str:
-        """As the Hub's client does: the same folder, which is whole afterwards."""
+        """Mimic the Hub's client: return the same directory, completed with the missing files."""
         if not local_files_only:
             for file in tiny_base.glob("tokenizer*"):
                 shutil.copy(file, snapshot)
@@ -111,7 +116,7 @@ def test_what_the_cache_lacks_comes_from_the_hub(
     assert "has no tokenizer): asking the Hub for it" in capsys.readouterr().err
 
 
-def test_a_named_base_that_the_hub_cannot_give_either_fails(
+def test_a_named_base_that_the_hub_does_not_have_either_fails(
     tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def download(name: str, local_files_only: bool = False, **_: object) -> str:
@@ -128,7 +133,7 @@ def test_a_named_base_that_the_hub_cannot_give_either_fails(
     assert bases.load_base("auto", 0.0)[2]["resolved"] == "stand-in-3.7m"
 
 
-def test_a_named_base_that_cannot_be_had_fails(place: Place) -> None:
+def test_a_named_base_that_is_not_available_fails(place: Place) -> None:
     line = place.refused(*FINETUNE, "--base", "distilgpt2", code=1)
     assert "distilgpt2 is not in the local cache, and the Hub is out of reach" in line
 
@@ -138,7 +143,7 @@ def test_a_directory_without_a_model_is_refused(place: Place) -> None:
     assert "empty is no causal language model" in place.refused(*FINETUNE, "--base", "empty")
 
 
-def test_a_name_that_can_be_none_is_refused(place: Place) -> None:
+def test_an_invalid_hub_name_is_refused(place: Place) -> None:
     line = place.refused(*FINETUNE, "--base", "no/such/directory")
     assert "neither a directory nor a Hub name" in line
 

@@ -1,4 +1,4 @@
-"""A lean GPT-2 is the same function with the same gradients."""
+"""`lean` changes neither the function that GPT-2 computes nor its gradients."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ def batch() -> dict[str, torch.Tensor]:
     }
 
 
-def test_loss_and_gradients_are_those_of_the_library(
+def test_loss_and_gradients_equal_those_of_transformers(
     tiny_base: Path, batch: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lean_module, "CHUNK_TOKENS", 50)  # 192 tokens: three chunks and a rest
+    monkeypatch.setattr(
+        lean_module, "CHUNK_TOKENS", 50
+    )  # 192 tokens: three full chunks and a partial one
     plain, _ = models.load(tiny_base)
     changed = copy.deepcopy(plain)
     lean(changed)
@@ -45,7 +47,7 @@ def test_loss_and_gradients_are_those_of_the_library(
         torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
 
 
-def test_logits_come_in_evaluation_but_not_in_training(
+def test_logits_are_computed_in_evaluation_but_not_in_training(
     tiny_base: Path, batch: dict[str, torch.Tensor]
 ) -> None:
     plain, _ = models.load(tiny_base)
@@ -54,13 +56,13 @@ def test_logits_come_in_evaluation_but_not_in_training(
     ids = batch["input_ids"]
     torch.testing.assert_close(changed(ids).logits, plain(ids).logits)
     changed.train()
-    assert changed(**batch).logits.shape == (3, 64, 32)  # the width: nothing of 300 columns
+    assert changed(**batch).logits.shape == (3, 64, 32)  # hidden states: width 32, not 300 logits
 
 
-def test_the_loss_in_bf16_is_the_fp32_sum_over_the_same_logits_but_for_rounding() -> None:
-    """The mean of 1,280 values, each rounded to 1 in 256; their sum in bf16 is off by 32 of 8,000.
+def test_the_loss_in_bf16_equals_the_fp32_sum_over_the_same_logits_up_to_rounding() -> None:
+    """Each of 1,280 values is rounded to 1 part in 256; a sum in bf16 would be off by 32 in 8,000.
 
-    The standard error is 2**-8 / sqrt(12) / sqrt(1280) = 3e-5 of the loss.
+    The standard error of the mean is 2**-8 / sqrt(12) / sqrt(1280) = 3e-5 of the loss.
     """
     torch.manual_seed(0)
     hidden, head = torch.randn(2, 640, 16), torch.nn.Linear(16, 300, bias=False)

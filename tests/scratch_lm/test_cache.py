@@ -1,4 +1,4 @@
-"""Tokenizer and ids come from the cache as they were made, and only when they are whole."""
+"""The cache returns tokenizer and ids exactly as stored, and only if the entry is intact."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratch_lm import cache as encoding
+from scratch_lm import cache as token_cache
 
 TEXT = (
     "To be, or not to be <|endoftext|>: that is the question.\n \N{GREEK SMALL LETTER ALPHA}" * 50
@@ -25,33 +25,33 @@ def saved(tokenizer: object, folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_the_second_time_nothing_is_made_but_all_is_the_same(
+def test_a_second_call_computes_nothing_and_returns_the_same(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, ids = encoding.encoded(TEXT, 290, 32)
-    monkeypatch.setattr(encoding, "train_tokenizer", None)  # must not be called again
-    kept, again = encoding.encoded(TEXT, 290, 32)
-    assert np.array_equal(ids, again) and ids.dtype == again.dtype
-    assert saved(made, tmp_path / "made") == saved(kept, tmp_path / "kept")
+    trained, ids = token_cache.encoded(TEXT, 290, 32)
+    monkeypatch.setattr(token_cache, "train_tokenizer", None)  # must not be called again
+    cached, cached_ids = token_cache.encoded(TEXT, 290, 32)
+    assert np.array_equal(ids, cached_ids) and ids.dtype == cached_ids.dtype
+    assert saved(trained, tmp_path / "trained") == saved(cached, tmp_path / "cached")
 
 
-def test_text_and_vocabulary_have_entries_of_their_own(cache: Path) -> None:
+def test_every_text_and_vocabulary_size_has_its_own_entry(cache: Path) -> None:
     for text, vocabulary in ((TEXT, 290), (TEXT, 291), (TEXT + "!", 290)):
-        tokenizer, ids = encoding.encoded(text, vocabulary, 32)
+        tokenizer, ids = token_cache.encoded(text, vocabulary, 32)
         assert len(tokenizer) == vocabulary and tokenizer.decode(ids) == text
     assert len(list(cache.iterdir())) == 3
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
-def test_a_spoiled_entry_is_made_again(
+def test_a_damaged_entry_is_recomputed(
     cache: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
-    _, ids = encoding.encoded(TEXT, 290, 32)
+    _, ids = token_cache.encoded(TEXT, 290, 32)
     (entry,) = cache.iterdir()
-    good = entry.read_bytes()
-    at = int(share * len(good))
-    for bad in (good[:at], good[:at] + bytes([good[at] ^ 255]) + good[at + 1 :]):
-        entry.write_bytes(bad)
-        assert np.array_equal(encoding.encoded(TEXT, 290, 32)[1], ids)
-    monkeypatch.setattr(encoding, "train_tokenizer", None)  # the entry is good again
-    assert np.array_equal(encoding.encoded(TEXT, 290, 32)[1], ids)
+    intact = entry.read_bytes()
+    at = int(share * len(intact))
+    for damaged in (intact[:at], intact[:at] + bytes([intact[at] ^ 255]) + intact[at + 1 :]):
+        entry.write_bytes(damaged)
+        assert np.array_equal(token_cache.encoded(TEXT, 290, 32)[1], ids)
+    monkeypatch.setattr(token_cache, "train_tokenizer", None)  # the entry is intact again
+    assert np.array_equal(token_cache.encoded(TEXT, 290, 32)[1], ids)

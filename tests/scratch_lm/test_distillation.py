@@ -1,4 +1,4 @@
-"""A model learns from what its teachers expect: the right tokens, in the right places."""
+"""Knowledge distillation: predictions match their tokens, and only suitable teachers count."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ TEACHERS = ["course-seed1", "course-seed2"]
 
 @pytest.fixture
 def school(study: Place, place: Place) -> Place:
-    """A place with the study's runs, to which others can be added."""
+    """A place that contains the study's runs, and to which a test can add more."""
     shutil.copytree(study.path / "runs", place.path / "runs", symlinks=True)
     return place
 
 
-def test_lessons_are_the_mean_of_what_the_teachers_expect(
+def test_lessons_are_the_mean_of_the_teachers_predictions(
     study: Place, mini_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(distillation, "LIKELIEST", 400)  # the whole vocabulary
@@ -49,7 +49,7 @@ def test_lessons_are_the_mean_of_what_the_teachers_expect(
     assert probabilities.sum(-1).numpy() == pytest.approx(1, abs=5e-3)
 
 
-def test_of_what_is_not_in_the_text_only_the_target_is_known() -> None:
+def test_a_position_outside_the_text_has_only_its_target_as_prediction() -> None:
     lessons = distillation.Lessons(
         np.array([[3, 4], [5, 6]], np.int32), np.array([[0.75, 0.25], [0.5, 0.25]], np.float16)
     )
@@ -60,7 +60,7 @@ def test_of_what_is_not_in_the_text_only_the_target_is_known() -> None:
     assert tokens[0, 0].tolist() == [5, 6] and tokens[0, 1, 0] == 9 and tokens.min() >= 0
 
 
-def test_loss_is_cross_entropy_with_what_the_teachers_expect() -> None:
+def test_the_loss_is_the_cross_entropy_with_the_teachers_predictions() -> None:
     torch.manual_seed(0)
     logits, teacher = torch.randn(2, 3, 10), torch.randn(2, 3, 10).softmax(-1)
     targets = torch.tensor([[1, 2, 3], [4, IGNORED, 5]])
@@ -70,12 +70,12 @@ def test_loss_is_cross_entropy_with_what_the_teachers_expect() -> None:
     assert nats.item() == pytest.approx(each[[0, 1, 2, 3, 5]].sum().item(), rel=1e-5)
 
 
-def test_a_taught_run_names_its_teachers_and_resumes_to_the_same_weights(
+def test_a_distilled_run_records_its_teachers_and_resumes_to_the_same_weights(
     school: Place, mini_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled", "--seed", "3",
-               "--teachers", *TEACHERS, "--checkpoint-steps", "20", "--drills",
-               "--rename", "0.5"]  # fmt: skip
+    command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled", "--seed", "3"]
+    command += ["--teachers", *TEACHERS, "--checkpoint-steps", "20"]
+    command += ["--drills", "--rename", "0.5"]
     run = school.path / "runs/scratch_lm/course-seed3"
     school.kill_at("os.rename", "state.safetensors", 2, *command)
     school.run(*command, "--resume")
@@ -93,15 +93,24 @@ def test_a_taught_run_names_its_teachers_and_resumes_to_the_same_weights(
     assert sum("learnt to copy from rows of random tokens" in note for note in notes) == 2
 
 
-MINIATURE = {"vocabulary": 400, "context_length": 32, "layers": 1, "width": 32, "heads": 2,
-             "feed_forward": 64, "epochs": 3, "learning_rate": 0.003, "batch_size": 8}  # fmt: skip
+MINIATURE = {
+    "vocabulary": 400,
+    "context_length": 32,
+    "layers": 1,
+    "width": 32,
+    "heads": 2,
+    "feed_forward": 64,
+    "epochs": 3,
+    "learning_rate": 0.003,
+    "batch_size": 8,
+}
 
 
 @pytest.fixture
 def chosen(
     school: Place, mini_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., list[str]]:
-    """The names of the runs that teachers are found in, where `tuned` is now a miniature."""
+    """A function that returns the run names chosen as teachers, with a miniature `tuned` preset."""
     monkeypatch.chdir(school.path)
     monkeypatch.setitem(PRESETS, "tuned", PRESETS["tuned"] | MINIATURE)
     corpus = corpora.load(str(mini_text))
@@ -117,7 +126,7 @@ def chosen(
 
 
 def another(school: Place, name: str, status: str = "complete", **options: object) -> None:
-    """A further run of `tuned`, made with other options."""
+    """Add a run of `tuned` with other options, or change an existing one."""
     runs = school.path / "runs/scratch_lm"
     if not (runs / name).exists():
         shutil.copytree(runs / "tuned-seed1", runs / name)
@@ -134,21 +143,24 @@ def test_a_name_means_the_newest_complete_run(school: Place, chosen: Callable) -
     another(school, "tuned-seed12")
     assert chosen("tuned-seed1") == ["tuned-seed1-10"]
     assert chosen("tuned-seed1-2") == ["tuned-seed1-2"]
-    assert chosen("course-seed1", "tuned-seed1", preset="course") == [
-        "course-seed1", "tuned-seed1-10"
-    ]  # fmt: skip
+    both = chosen("course-seed1", "tuned-seed1", preset="course")
+    assert both == ["course-seed1", "tuned-seed1-10"]
 
 
-def test_a_presets_own_teachers_are_of_the_present_recipe(school: Place, chosen: Callable) -> None:
+def test_a_presets_default_teachers_must_match_its_current_recipe(
+    school: Place, chosen: Callable
+) -> None:
     another(school, "tuned-seed1-2")
     another(school, "tuned-seed1", dropout=0.3)
     assert chosen("tuned-seed1") == ["tuned-seed1-2"]
     another(school, "tuned-seed1-3", rename=0.5)
     assert chosen("tuned-seed1") == ["tuned-seed1-2"]
-    assert chosen("tuned-seed1", preset="course") == ["tuned-seed1-3"]  # whose own it is not
+    assert chosen("tuned-seed1", preset="course") == [
+        "tuned-seed1-3"
+    ]  # not a default teacher of this preset
 
 
-def test_stale_teachers_are_refused_with_what_differs_and_the_command(
+def test_outdated_teachers_are_refused_with_the_difference_and_the_command(
     school: Place, chosen: Callable, mini_text: Path
 ) -> None:
     another(school, "tuned-seed1", dropout=0.3)
@@ -160,24 +172,24 @@ def test_stale_teachers_are_refused_with_what_differs_and_the_command(
     assert "dropout was 0.3 and is now 0.0; train it with" in line
     command = f"scratch_lm.train --preset tuned --seed 1 --corpus {mini_text} --resume"
     assert f"python -m {command}" in line
-    assert chosen("runs/scratch_lm/tuned-seed1") == ["tuned-seed1"]  # as the line offers
+    assert chosen("runs/scratch_lm/tuned-seed1") == ["tuned-seed1"]  # as the error message suggests
 
 
-def test_a_newer_run_on_another_text_is_passed_over(school: Place, chosen: Callable) -> None:
+def test_a_newer_run_on_another_text_is_skipped(school: Place, chosen: Callable) -> None:
     another(school, "tuned-seed1-2")
     file = school.path / "runs/scratch_lm/tuned-seed1-2/run.json"
     file.write_text(file.read_text().replace('"sha256": "', '"sha256": "0', 1))
     assert chosen("tuned-seed1") == ["tuned-seed1"]
 
 
-def test_record_refuses_teachers_that_are_no_tuned_of_today(school: Place, mini_text: Path) -> None:
+def test_record_refuses_teachers_from_an_outdated_tuned(school: Place, mini_text: Path) -> None:
     line = school.refused(*SCRATCH, "--corpus", mini_text, "--preset", "record")
     assert "tuned-seed1 is not of the present --preset tuned" in line
     assert "vocabulary was 400 and is now 1024" in line
     assert not list((school.path / "runs/scratch_lm").glob("record*"))
 
 
-def test_teachers_that_cannot_teach_are_refused(school: Place, mini_text: Path) -> None:
+def test_unsuitable_teachers_are_refused(school: Place, mini_text: Path) -> None:
     command = [*SCRATCH, "--corpus", mini_text, "--teachers"]
     assert "train the teachers first" in school.refused(*command, "tuned-seed9")
     vocabulary = ["--vocabulary", "390"]

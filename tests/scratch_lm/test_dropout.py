@@ -1,4 +1,4 @@
-"""Every seed, step and process draws dropout masks of its own."""
+"""Every seed, step and process draws its own dropout masks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_masks_differ_between_seeds_steps_and_processes() -> None:
     assert len(masks) == 4 * 3 * 2
 
 
-def test_a_steps_masks_do_not_depend_on_what_was_drawn_before() -> None:
+def test_the_masks_of_a_step_do_not_depend_on_earlier_draws() -> None:
     def draw() -> torch.Tensor:
         torch.manual_seed(dropout_seed(1, 7, 0))
         return torch.rand(8)

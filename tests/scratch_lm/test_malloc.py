@@ -1,7 +1,7 @@
-"""What is asked of the C library, and that other libraries are left alone.
+"""The right settings are requested from the C library, and other C libraries are left alone.
 
-How many page faults it saves depends on the library's version and on what the process did before:
-`python -m scratch_lm.bench` measures that.
+The number of page faults that this saves depends on the library's version and on the history of the
+process; `python -m scratch_lm.bench` measures it.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from scratch_lm import malloc
 
 
 def use_library(monkeypatch: pytest.MonkeyPatch, accepts: set[int]) -> list[int]:
-    """Replace the C library by one that accepts these parameters; returns those asked for."""
-    asked: list[int] = []
+    """Replace the C library with one that accepts only `accepts`; return the requested ones."""
+    requested: list[int] = []
 
     def mallopt(parameter: int, value: int) -> int:
-        asked.append(parameter)
+        requested.append(parameter)
         return int(parameter in accepts)
 
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
-    return asked
+    return requested
 
 
 def test_both_thresholds_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     both = {malloc.M_MMAP_THRESHOLD, malloc.M_TRIM_THRESHOLD}
-    asked = use_library(monkeypatch, accepts=both)
+    requested = use_library(monkeypatch, accepts=both)
     assert malloc.keep_freed_memory()
-    assert set(asked) == both
+    assert set(requested) == both
 
 
-def test_no_trim_threshold_where_the_mmap_threshold_is_refused(
+def test_no_trim_threshold_is_set_if_the_mmap_threshold_is_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Alone it doubles the time of a step."""
-    asked = use_library(monkeypatch, accepts={malloc.M_TRIM_THRESHOLD})
+    """On its own, the trim threshold doubles the time of a step."""
+    requested = use_library(monkeypatch, accepts={malloc.M_TRIM_THRESHOLD})
     assert not malloc.keep_freed_memory()
-    assert asked == [malloc.M_MMAP_THRESHOLD]
+    assert requested == [malloc.M_MMAP_THRESHOLD]
 
 
 @pytest.mark.parametrize("error", [TypeError, OSError, AttributeError])

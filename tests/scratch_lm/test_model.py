@@ -1,4 +1,4 @@
-"""Decoder-only for real: nothing leaks from the future or from other rows, anyone can load it."""
+"""The model is causal, rows of a batch are independent, and anyone can load a saved model."""
 
 from __future__ import annotations
 
@@ -19,20 +19,26 @@ from scratch_lm.model import ScratchConfig, ScratchLM
 def model(request: pytest.FixtureRequest) -> ScratchLM:
     set_seed(0)
     config = ScratchConfig(
-        vocab_size=50, max_position_embeddings=12, num_hidden_layers=3, hidden_size=16,
-        num_attention_heads=4, intermediate_size=32, initializer_range=0.5,
-        distance_bias=request.param, smeared_keys=request.param,
-    )  # fmt: skip
+        vocab_size=50,
+        max_position_embeddings=12,
+        num_hidden_layers=3,
+        hidden_size=16,
+        num_attention_heads=4,
+        intermediate_size=32,
+        initializer_range=0.5,
+        distance_bias=request.param,
+        smeared_keys=request.param,
+    )
     model = ScratchLM(config).eval()
     for layer in model.decoder.layers:
         if layer.distance_bias is not None:
-            torch.nn.init.normal_(layer.distance_bias)  # zeros at first
+            torch.nn.init.normal_(layer.distance_bias)  # initialized to zero
             torch.nn.init.normal_(layer.smear)
     return model
 
 
 @torch.inference_mode()
-def test_changing_a_token_changes_no_logit_before_it(model: ScratchLM) -> None:
+def test_changing_a_token_does_not_change_earlier_logits(model: ScratchLM) -> None:
     ids = torch.randint(50, (1, 12))
     before = model(ids).logits
     for t in range(12):
@@ -44,7 +50,7 @@ def test_changing_a_token_changes_no_logit_before_it(model: ScratchLM) -> None:
 
 
 @torch.inference_mode()
-def test_rows_of_a_batch_do_not_touch(model: ScratchLM) -> None:
+def test_rows_of_a_batch_are_independent(model: ScratchLM) -> None:
     ids = torch.randint(50, (3, 12))
     together = model(ids).logits
     for row in range(3):
@@ -58,31 +64,38 @@ def test_rows_of_a_batch_do_not_touch(model: ScratchLM) -> None:
 @pytest.mark.parametrize("sampled", [False, True])
 def test_the_cache_changes_no_token_even_past_the_context(model: ScratchLM, sampled: bool) -> None:
     prompt = torch.randint(50, (2, 3))
-    found = []
+    generated = []
     for use_cache in (False, True):
         torch.manual_seed(0)
-        found.append(
+        generated.append(
             model.generate(
-                prompt, attention_mask=torch.ones_like(prompt), do_sample=sampled, top_k=10,
-                min_new_tokens=40, max_new_tokens=40, use_cache=use_cache, pad_token_id=0,
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                do_sample=sampled,
+                top_k=10,
+                min_new_tokens=40,
+                max_new_tokens=40,
+                use_cache=use_cache,
+                pad_token_id=0,
             )
-        )  # fmt: skip
-    assert found[0].shape == (2, 43)
-    assert torch.equal(found[0], found[1])
+        )
+    assert generated[0].shape == (2, 43)
+    assert torch.equal(generated[0], generated[1])
 
 
 @torch.inference_mode()
-def test_the_cache_spares_the_past(model: ScratchLM) -> None:
+def test_the_cache_avoids_recomputing_the_past(model: ScratchLM) -> None:
     widths = []
     hook = model.decoder.register_forward_pre_hook(lambda _, args: widths.append(args[0].shape[1]))
     model.generate(torch.ones(1, 3).long(), min_new_tokens=18, max_new_tokens=18, pad_token_id=0)
     hook.remove()
-    # Context 12: full after 9 new tokens; then the last 7 are read again, and 6 steps later too.
+    # Context length 12: full after 9 new tokens.  The last 7 tokens are then recomputed, and once
+    # more 6 steps later.
     assert widths == [3, *[1] * 9, 7, *[1] * 5, 7, 1]
 
 
 @torch.inference_mode()
-def test_logits_go_on_where_the_cache_ends(model: ScratchLM) -> None:
+def test_cached_logits_equal_those_of_one_forward_pass(model: ScratchLM) -> None:
     ids, past = torch.randint(50, (2, 12)), DynamicCache(config=model.config)
     whole = model(ids).logits
     parts = [model(ids[:, a:b], past_key_values=past).logits for a, b in ((0, 5), (5, 6), (6, 12))]
@@ -90,8 +103,8 @@ def test_logits_go_on_where_the_cache_ends(model: ScratchLM) -> None:
 
 
 @torch.inference_mode()
-def test_a_loaded_model_has_all_that_it_needs(model: ScratchLM, tmp_path: Path) -> None:
-    """Values that are not saved must not be left to chance: the cached path reads the mask."""
+def test_a_loaded_model_computes_the_same_with_the_cache(model: ScratchLM, tmp_path: Path) -> None:
+    """The cached path reads the mask, so unsaved values such as buffers must not be undefined."""
     model.save_pretrained(tmp_path)
     loaded = ScratchLM.from_pretrained(tmp_path).eval()
     assert not list(loaded.buffers())
@@ -99,19 +112,20 @@ def test_a_loaded_model_has_all_that_it_needs(model: ScratchLM, tmp_path: Path) 
     torch.testing.assert_close(loaded(ids, past_key_values=past).logits, model(ids).logits)
 
 
-def test_dropout_acts_on_what_attention_and_feed_forward_add() -> None:
+def test_dropout_acts_on_the_updates_of_attention_and_feed_forward() -> None:
     for silent in ("linear2", "self_attn.out_proj"):
         config = ScratchConfig(hidden_size=64, dropout=0.5, initializer_range=0.5)
         layer = ScratchLM(config).train().decoder.layers[0]
-        torch.nn.init.zeros_(layer.get_submodule(silent).weight)  # only the other one adds
+        torch.nn.init.zeros_(layer.get_submodule(silent).weight)  # only the other one contributes
         x = torch.randn(4, 8, 64)
         added = layer(x, None, torch.zeros(8, 8)) - x
         assert 0.4 < (added == 0).float().mean() < 0.6
 
 
-def test_nothing_to_attend_to_but_itself(model: ScratchLM) -> None:
+def test_there_is_no_cross_attention_and_the_output_weights_are_tied(model: ScratchLM) -> None:
     assert isinstance(model.decoder, torch.nn.TransformerDecoder)
-    assert all(isinstance(each, torch.nn.TransformerDecoderLayer) for each in model.decoder.layers)
+    layers = model.decoder.layers
+    assert all(isinstance(layer, torch.nn.TransformerDecoderLayer) for layer in layers)
     assert not any("multihead_attn" in name for name, _ in model.named_parameters())
     assert model.lm_head.weight is model.tokens.weight
 
@@ -120,11 +134,15 @@ def test_nothing_to_attend_to_but_itself(model: ScratchLM) -> None:
 def test_parameters_are_counted_before_the_model_is_built(preset: str) -> None:
     options = ScratchOptions(preset=preset, **PRESETS[preset])
     config = ScratchConfig(
-        vocab_size=options.vocabulary, max_position_embeddings=options.context_length,
-        num_hidden_layers=options.layers, hidden_size=options.width,
-        num_attention_heads=options.heads, intermediate_size=options.feed_forward,
-        distance_bias=options.distance_bias, smeared_keys=options.smeared_keys,
-    )  # fmt: skip
+        vocab_size=options.vocabulary,
+        max_position_embeddings=options.context_length,
+        num_hidden_layers=options.layers,
+        hidden_size=options.width,
+        num_attention_heads=options.heads,
+        intermediate_size=options.feed_forward,
+        distance_bias=options.distance_bias,
+        smeared_keys=options.smeared_keys,
+    )
     assert options.parameters == ScratchLM(config).num_parameters() < 1_000_000
 
 
@@ -135,7 +153,7 @@ def test_too_long_input_and_padding_are_refused(model: ScratchLM) -> None:
         model(torch.zeros(1, 2, dtype=torch.long), attention_mask=torch.tensor([[0, 1]]))
 
 
-def test_loss_is_that_of_the_next_token(model: ScratchLM) -> None:
+def test_the_loss_is_the_cross_entropy_of_the_next_token(model: ScratchLM) -> None:
     ids = torch.randint(50, (2, 12))
     out = model(ids, labels=ids)
     expected = torch.nn.functional.cross_entropy(
@@ -154,7 +172,7 @@ generator = pipeline("text-generation", sys.argv[1], trust_remote_code=True)
 torch.manual_seed(0)
 text = generator("ROMEO:", max_new_tokens=60, do_sample=True, top_k=50)[0]["generated_text"]
 assert text.startswith("ROMEO:") and len(text) > 20, text
-# Past the context length of 32 the oldest tokens are forgotten.
+# Past the context length of 32, the oldest tokens are dropped.
 new = model.generate(torch.ones(1, 1).long(), min_new_tokens=60, max_new_tokens=60)
 assert new.shape == (1, 61)
 assert "scratch_lm.model" not in sys.modules
@@ -168,7 +186,9 @@ def test_a_stranger_loads_the_saved_model_and_gets_the_same_logits(study, tmp_pa
     code = f"import sys; sys.path.append({site!r})\n{STRANGER}"
     subprocess.run(
         [sys.executable, "-I", "-S", "-c", code, str(folder), str(tmp_path / "logits.pt")],
-        check=True, cwd=tmp_path, env=study.environment | {"PATH": os.environ["PATH"]},
-    )  # fmt: skip
+        check=True,
+        cwd=tmp_path,
+        env=study.environment | {"PATH": os.environ["PATH"]},
+    )
     ours = ScratchLM.from_pretrained(folder)(torch.arange(30)[None]).logits
     torch.testing.assert_close(torch.load(tmp_path / "logits.pt"), ours)

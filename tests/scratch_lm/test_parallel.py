@@ -1,4 +1,4 @@
-"""Several processes on one batch, and the options that only change how the sums are done."""
+"""Several processes share a batch, and options that change only how sums are computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import SCRATCH, Place
 
 RUN = Path("runs/scratch_lm/course-seed1")
-# Batches of 7 rows for 2 processes: never the same share, and of the last batch one may get none.
+# 7 rows for 2 processes: uneven shares, and one process may get no rows of the last batch.
 COMMAND = [*SCRATCH, "--batch-size", "7", "--drills", "--rename", "0.5", "--tracking", "disabled"]
 
 
@@ -23,46 +23,50 @@ def losses(run: Path) -> list[float]:
 
 
 def torchrun(place: Place, *arguments: object) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-               "--nproc-per-node", "2", "-m", *map(str, arguments)]  # fmt: skip
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     done = subprocess.run(
-        command, cwd=place.path, env=place.environment | {"PATH": os.environ["PATH"]},
-        capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+        [*launcher, "--nproc-per-node", "2", "-m", *map(str, arguments)],
+        cwd=place.path,
+        env=place.environment | {"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture
-def alone(place: Place, mini_text: Path) -> list[float]:
+def single_process_losses(place: Place, mini_text: Path) -> list[float]:
     place.run(*COMMAND, "--corpus", mini_text)
     return losses(place.path / RUN)
 
 
-def test_two_processes_get_the_losses_of_one(
-    place: Place, mini_text: Path, alone: list[float]
+def test_two_processes_have_the_losses_of_one(
+    place: Place, mini_text: Path, single_process_losses: list[float]
 ) -> None:
     torchrun(place, *COMMAND, "--corpus", mini_text)
     together = place.path / RUN.with_name("course-seed1-2")
-    assert losses(together) == pytest.approx(alone, rel=1e-5)
+    assert losses(together) == pytest.approx(single_process_losses, rel=1e-5)
     record = json.loads((together / "run.json").read_text())
     assert record["status"] == "complete" and len(record["epochs"]) == 3
-    torchrun(place, *COMMAND, "--corpus", mini_text, "--resume")  # complete: nothing to do
+    torchrun(place, *COMMAND, "--corpus", mini_text, "--resume")  # already complete: does nothing
 
 
 @pytest.mark.slow
-def test_bf16_is_the_same_training_but_for_rounding(
-    place: Place, mini_text: Path, alone: list[float]
+def test_bf16_gives_the_same_losses_up_to_rounding(
+    place: Place, mini_text: Path, single_process_losses: list[float]
 ) -> None:
     place.run(*COMMAND, "--corpus", mini_text, "--precision", "bf16")
     rounded = losses(place.path / RUN.with_name("course-seed1-2"))
-    assert rounded == pytest.approx(alone, rel=5e-3) and rounded != alone
+    assert rounded == pytest.approx(single_process_losses, rel=5e-3)
+    assert rounded != single_process_losses
 
 
 @pytest.mark.slow
 def test_a_compiled_model_trains_to_the_same_losses(
-    place: Place, mini_text: Path, alone: list[float]
+    place: Place, mini_text: Path, single_process_losses: list[float]
 ) -> None:
     place.run(*COMMAND, "--corpus", mini_text, "--compile")
     compiled = place.path / RUN.with_name("course-seed1-2")
-    assert losses(compiled) == pytest.approx(alone, rel=1e-5)
+    assert losses(compiled) == pytest.approx(single_process_losses, rel=1e-5)
     assert json.loads((compiled / "run.json").read_text())["status"] == "complete"

@@ -1,4 +1,4 @@
-"""Lossless on anything, learnt from the training split alone."""
+"""The tokenizer is lossless on any text, and trained on the training split alone."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def test_any_text_survives_the_round_trip(tokenizer: GPT2Tokenizer, text: str) -
     assert tokenizer.decode(ids) == text
 
 
-def test_vocabulary_is_as_large_as_asked_and_learns_words(tokenizer: GPT2Tokenizer) -> None:
+def test_vocabulary_has_the_requested_size_and_contains_words(tokenizer: GPT2Tokenizer) -> None:
     assert len(tokenizer) == 512
     assert len(tokenizer(" the")["input_ids"]) == 1
 
 
-def test_text_too_poor_for_the_vocabulary_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"gives only \d+ tokens: lower --vocabulary from 4096"):
+def test_a_text_with_too_few_merges_for_the_vocabulary_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"yields only \d+ tokens: lower --vocabulary from 4096"):
         train_tokenizer("To be, or not to be.", 4096, 128)

@@ -1,4 +1,4 @@
-"""The scratch track from the command line: what it leaves, how it resumes, what it refuses."""
+"""The scratch track on the command line: its output files, resuming, and refused options."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def without_times(history: list[dict]) -> list[dict]:
     ]
 
 
-def test_run_record_says_what_ran_and_how_well(study: Place) -> None:
+def test_the_run_record_holds_configuration_and_results(study: Place) -> None:
     run = json.loads((study.path / RUN / "run.json").read_text())
     assert run["status"] == "complete" and run["track"] == "scratch_lm"
     assert run["corpus"]["splits"]["train"]["chars"] == 27_000
@@ -45,9 +45,14 @@ def test_history_and_samples_follow_the_contract(study: Place) -> None:
     history = lines(study.path / RUN / "history.jsonl")
     train = [line for line in history if "train/loss" in line]
     assert set(train[0]) == {
-        "step", "epoch", "characters_seen", "train/loss", "train/learning_rate",
-        "train/gradient_norm", "throughput/characters_per_second",
-    }  # fmt: skip
+        "step",
+        "epoch",
+        "characters_seen",
+        "train/loss",
+        "train/learning_rate",
+        "train/gradient_norm",
+        "throughput/characters_per_second",
+    }
     assert all(line["train/gradient_norm"] > 0 for line in train)
     evaluated = [line for line in history if "eval/loss" in line]
     assert [line["epoch"] for line in evaluated] == [1, 2, 3]
@@ -90,24 +95,24 @@ def test_resume_under_another_configuration_is_refused(place: Place, mini_text: 
     assert "dropout was 0.0 and is now 0.1" in line
 
 
-def test_the_best_epoch_is_what_is_saved(study: Place) -> None:
-    """The saved model, scored again, gives the recorded validation score."""
+def test_the_saved_model_is_that_of_the_best_epoch(study: Place) -> None:
+    """Scoring the saved model again gives the recorded validation score."""
     from compare.ruler import scoring
     from compare.runs import models
 
     run = json.loads((study.path / RUN / "run.json").read_text())
     model, tokenizer = models.load(study.path / RUN / "model")
     text = Path(run["config"]["corpus"]).read_text()[27_000:28_500]
-    again = scoring.score(model, tokenizer, text).metrics
+    rescored = scoring.score(model, tokenizer, text).metrics
     recorded = run["epochs"][run["best_epoch"] - 1]["eval"]
-    assert again.nats == pytest.approx(recorded["nats"], rel=1e-5)
+    assert rescored.nats == pytest.approx(recorded["nats"], rel=1e-5)
     assert load_file(study.path / RUN / "model/model.safetensors")["tokens.weight"].shape[0] == 400
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--vocabulary", "8000"], "1,305,600 parameters, of which 1,040,384 are embeddings"),
+        (["--vocabulary", "8000"], "1,305,600 parameters (1,040,384 of them in embeddings)"),
         (["--heads", "3"], "--heads 3 does not divide --width 128"),
         (["--epochs", "0"], "--epochs is 0: it must be between"),
         (["--learning-rate", "nan"], "--learning-rate is nan"),
@@ -119,21 +124,24 @@ def test_the_best_epoch_is_what_is_saved(study: Place) -> None:
         (["--vocabulary", "100"], "--vocabulary is 100"),
     ],
 )
-def test_wrong_options_are_refused_before_any_work(
+def test_invalid_options_are_refused_before_any_work(
     place: Place, options: list[str], words: str
 ) -> None:
     assert words in place.refused("scratch_lm.train", *options)
     assert not (place.path / "runs").exists()
 
 
-def test_vocabulary_larger_than_the_text_allows(place: Place, mini_text: Path) -> None:
+def test_a_vocabulary_larger_than_the_text_allows_is_refused(place: Place, mini_text: Path) -> None:
     line = place.refused("scratch_lm.train", "--corpus", mini_text, "--vocabulary", "5000")
     assert "lower --vocabulary from 5000" in line
 
 
 @pytest.mark.slow
 def test_the_benchmark_measures_every_ratio(place: Place) -> None:
-    said = place.run("scratch_lm.bench", "--repetitions", 1).stdout
-    for ratio in (r"\d+ GFLOP/s = \d+% of it", r"tuned is \d+\.\d+ times as fast",
-                  r"cached is \d+\.\d+ times as fast"):  # fmt: skip
-        assert re.search(ratio, said), said
+    output = place.run("scratch_lm.bench", "--repetitions", 1).stdout
+    for ratio in (
+        r"\d+ GFLOP/s = \d+% of it",
+        r"tuned is \d+\.\d+ times as fast",
+        r"cached is \d+\.\d+ times as fast",
+    ):
+        assert re.search(ratio, output), output
