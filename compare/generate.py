@@ -83,7 +83,7 @@ def generate(options: GenerateOptions) -> None:
 
 
 class _Typist:
-    """Prints what has come since the last time, but no character of which bytes are missing."""
+    """Prints the text that is new since the last call, without characters that are incomplete."""
 
     def __init__(self) -> None:
         self.shown = 0

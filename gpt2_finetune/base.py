@@ -33,7 +33,7 @@ def load_base(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenize
 
     A name is looked for in the local cache, then on the Hub.  "auto" is GPT-2, or the stand-in
     under its own name.  A warning says what could not be used.  Raises Failure when any other name
-    cannot be had, Misuse when it, or a directory, is no causal language model.
+    is not available, Misuse when it, or a directory, is not a causal language model.
     """
     if Path(requested).is_dir():
         folder = Path(requested)
@@ -41,7 +41,7 @@ def load_base(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenize
         try:
             return _load(requested, dropout, name, folder, None, "directory", kind)
         except Failure as error:
-            raise Misuse(f"--base {requested} is no causal language model: {error}") from None
+            raise Misuse(f"--base {requested} is not a causal language model: {error}") from None
     name = GPT2 if requested == "auto" else requested
     try:
         return _named(requested, dropout, name)
@@ -83,7 +83,7 @@ def _named(
         return _load(requested, dropout, name, folder, folder.name, "Hub", kind)
     except Failure as error:
         raise Misuse(
-            f"--base {name} is no causal language model: {error}; if its files are damaged, "
+            f"--base {name} is not a causal language model: {error}; if its files are damaged, "
             f"delete {folder.parents[1]}"
         ) from None
 
@@ -115,7 +115,7 @@ def _downloaded(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=files))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise Failure(f"{name} cannot be had from the Hub: {error}") from None
+        raise Failure(f"{name} is not available from the Hub: {error}") from None
 
 
 def _load(

@@ -33,7 +33,7 @@ class PublishOptions:
 
     def __post_init__(self) -> None:
         if self.namespace is not None and not re.fullmatch(NAME, self.namespace):
-            raise ValueError(f"--namespace {self.namespace!r} is no name of a user on the Hub")
+            raise ValueError(f"--namespace {self.namespace!r} is not the name of a user on the Hub")
         if not re.fullmatch(NAME, self.prefix):
             raise ValueError(f"--prefix {self.prefix!r}: use letters, digits, '-', '_' and '.'")
         if self.license is not None and not re.fullmatch(card.LICENSE, self.license):

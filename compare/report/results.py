@@ -109,19 +109,19 @@ def report() -> None:
 
 
 def taught(rows: list[Row]) -> list[str]:
-    """Sentences on the rows whose runs learnt from more than the training split's text."""
+    """Sentences on the rows whose runs learned from more than the training split's text."""
     notes = []
     for row in rows:
         record = row.runs[0].record
         if row.trained and (teachers := record.teachers_sha256):
             notes.append(
-                f"{row.name} learnt from the training split and from what {len(teachers)} models "
+                f"{row.name} learned from the training split and from what {len(teachers)} models "
                 "of this track, trained on the same split, expect there: their own training is not "
                 "in its cost."
             )
         if row.trained and record.config.get("drills"):
             notes.append(
-                f"{row.name} learnt to copy from rows of random tokens, too: they are in its "
+                f"{row.name} learned to copy from rows of random tokens, too: they are in its "
                 "seconds, not in its operations."
             )
     return notes

@@ -24,7 +24,7 @@ def parameters(model: PreTrainedModel) -> dict[str, int]:
 
 
 def training_flops(model: PreTrainedModel, tokens: int) -> float:
-    """Floating-point operations of training on so many tokens, forward and backward.
+    """Floating-point operations of training on `tokens` tokens, forward and backward.
 
     Chowdhery et al. 2022, "PaLM", appendix B: 6 N + 12 L d T per token, for N weights that tokens
     are multiplied with, L layers of width d and T tokens of context.  N leaves out the embeddings,

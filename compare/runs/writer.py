@@ -71,8 +71,7 @@ class Run:
     def begin(self, options: StudyOptions, characters_seen: int, epochs: int) -> None:
         """Start tracking, after forgetting what was logged after the checkpoint to resume from.
 
-        That is at `characters_seen` and has finished so many `epochs`; in a new run `history` has
-        nothing to forget.
+        The checkpoint was written at `characters_seen`, after `epochs` whole epochs.
         """
         if not self.writes:
             return

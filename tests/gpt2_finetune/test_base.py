@@ -111,8 +111,8 @@ def test_files_missing_from_the_cache_are_downloaded_from_the_hub(
     monkeypatch.setattr(reachability, "hub_reachable", lambda: True)
     _, tokenizer, found = bases.load_base(requested, 0.0)
     assert len(tokenizer) == 300
-    assert (found["source"], found["revision"]) == ("Hub", "0123456789abcdef")
-    assert found["resolved"] == (bases.GPT2 if requested == "auto" else requested)
+    assert (found.source, found.revision) == ("Hub", "0123456789abcdef")
+    assert found.resolved == (bases.GPT2 if requested == "auto" else requested)
     assert "has no tokenizer): asking the Hub for it" in capsys.readouterr().err
 
 
@@ -128,9 +128,9 @@ def test_a_named_base_that_the_hub_does_not_have_either_fails(
     shutil.copytree(tiny_base, snapshot, ignore=shutil.ignore_patterns("tokenizer*"))
     monkeypatch.setattr(bases, "snapshot_download", download)
     monkeypatch.setattr(reachability, "hub_reachable", lambda: True)
-    with pytest.raises(Failure, match="distilgpt2 cannot be had from the Hub: no such repository"):
+    with pytest.raises(Failure, match="distilgpt2 is not available from the Hub: no such repository"):
         bases.load_base("distilgpt2", 0.0)
-    assert bases.load_base("auto", 0.0)[2]["resolved"] == "stand-in-3.7m"
+    assert bases.load_base("auto", 0.0)[2].resolved == "stand-in-3.7m"
 
 
 def test_a_named_base_that_is_not_available_fails(place: Place) -> None:
@@ -140,7 +140,7 @@ def test_a_named_base_that_is_not_available_fails(place: Place) -> None:
 
 def test_a_directory_without_a_model_is_refused(place: Place) -> None:
     (place.path / "empty").mkdir()
-    assert "empty is no causal language model" in place.refused(*FINETUNE, "--base", "empty")
+    assert "empty is not a causal language model" in place.refused(*FINETUNE, "--base", "empty")
 
 
 def test_an_invalid_hub_name_is_refused(place: Place) -> None:

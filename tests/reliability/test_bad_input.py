@@ -270,7 +270,7 @@ def test_model_directories(
 ) -> None:  # fmt: skip
     spoiled(change)(tiny_base, here / "base")
     line = refused("gpt2", "--base", "base", "--corpus", mini_text)
-    assert "--base base is no causal language model" in line
+    assert "--base base is not a causal language model" in line
 
 
 def drop(*keys: str) -> Callable[[dict], None]:

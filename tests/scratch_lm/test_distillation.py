@@ -89,8 +89,8 @@ def test_a_distilled_run_records_its_teachers_and_resumes_to_the_same_weights(
     monkeypatch.chdir(school.path)
     notes = results.taught(rows.rows(*find.study()))
     taught = [note for note in notes if "what 2 models of this track" in note]
-    assert len(taught) == 1 and taught[0].startswith("Scratch (course) learnt from")
-    assert sum("learnt to copy from rows of random tokens" in note for note in notes) == 2
+    assert len(taught) == 1 and taught[0].startswith("Scratch (course) learned from")
+    assert sum("learned to copy from rows of random tokens" in note for note in notes) == 2
 
 
 MINIATURE = {

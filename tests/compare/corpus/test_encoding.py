@@ -179,14 +179,14 @@ def test_pieces_have_the_tokens_of_the_whole(tokenizer: GPT2Tokenizer, text: str
 
 
 def test_long_text_in_pieces(tiny_shakespeare: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tokenizer learnt from pieces, and what it makes of pieces, are those of the whole."""
+    """A tokenizer learned from pieces, and what it makes of pieces, are those of the whole."""
     text = tiny_shakespeare[:200_000]
     empty = GPT2Tokenizer(vocab={"<|endoftext|>": 0}, merges=[])
-    whole, learnt = (
+    whole, learned = (
         empty.train_new_from_iterator(texts, 1000, show_progress=False)
         for texts in ([text], encoding.pieces(text, 999))
     )
-    assert whole.get_vocab() == learnt.get_vocab()
+    assert whole.get_vocab() == learned.get_vocab()
     ids, ends = encoding.encode(whole, text)
     monkeypatch.setattr(encoding.pieces, "__defaults__", (999,))
     again, same_ends = encoding.encode(whole, text)

@@ -138,7 +138,7 @@ def test_no_command_runs_it_or_hands_it_on(
     taught = [*SCRATCH, "--corpus", mini_text, "--teachers", "course-seed1"]
     assert words in copied.refused(*taught, code=1)
     based = [*FINETUNE, "--corpus", mini_text, "--base", run / "model"]
-    assert "is no causal language model" in copied.refused(*based)
+    assert "is not a causal language model" in copied.refused(*based)
     with pytest.raises(Failure, match="is not this project's"):
         staging.stage(tmp_path / "staged", "repo", find.load(run), {})
     monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(run / "model"))
