@@ -157,14 +157,12 @@ def _samples(measured: Mapping[str, Measured], corpus: Corpus) -> list[dict[str,
 
 def _run(run: CompleteRun, name: str, test: Score, test_slice: Score) -> dict[str, Any]:
     """The record of a run, with what it alone needs for the test split."""
-    everything = run.record.model_dump()
-    kept = {key: everything[key] for key in KEPT_OF_RUNS}
+    everything = run.record.model_dump(exclude_none=True)
+    kept = {key: everything.get(key) for key in KEPT_OF_RUNS}
     kept["teachers"] = len(run.record.teachers_sha256)
     if run.record.base:
         kept["base"] = run.record.base.model_dump(exclude={"folder"})
         kept["zero_shot"] = everything["zero_shot"]
-    else:
-        kept["base"] = {}
     interval = bootstrap.interval(bootstrap.bootstrap({name: [test]}).get(name))
     scores = {
         "test": asdict(test.metrics) | {"ci95": interval},

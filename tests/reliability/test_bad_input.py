@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from compare import cli, generate, reachability
 from compare.publish import __main__ as publish_command
 from compare.report import __main__ as report_command
-from compare.report import results
 from gpt2_finetune import train as gpt2
 from gpt2_finetune.config import FinetuneOptions
 from scratch_lm import train as scratch
@@ -27,7 +26,7 @@ COMMANDS = {
     "scratch": (ScratchOptions, PRESETS, scratch.train),
     "gpt2": (FinetuneOptions, None, gpt2.train),
     "generate": (generate.GenerateOptions, None, generate.generate),
-    "report": (report_command.ReportOptions, None, results.report),
+    "report": (report_command.ReportOptions, None, report_command.main),
     "publish": (publish_command.PublishOptions, None, publish_command.publish),
 }
 TEXT = "What's in a name? That which we call a rose\nBy any other name would smell as sweet.\n" * 40
@@ -49,8 +48,8 @@ OPTIONS = [
     ("scratch", "--init-std 0", "--init-std is 0"),
     ("scratch", "--vocabulary 100", "--vocabulary is 100"),
     ("scratch", "--vocabulary 10000000", "--vocabulary is 10000000"),
-    ("scratch", "--vocabulary 8000", "the limit is 999,999"),
-    ("scratch", "--layers 1000", "the limit is 999,999"),
+    ("scratch", "--vocabulary 8000", "exceed the limit of 999,999"),
+    ("scratch", "--layers 1000", "exceed the limit of 999,999"),
     ("scratch", "--layers 0", "--layers is 0"),
     ("scratch", "--context-length 1", "--context-length is 1"),
     ("scratch", "--context-length 1000000", "--context-length is 1000000"),

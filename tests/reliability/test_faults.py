@@ -12,7 +12,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from compare import corpus
+from compare import files
 from compare.files import write_atomically
 from tests.conftest import FINETUNE, SCRATCH, Place
 
@@ -39,7 +39,7 @@ def break_call(name: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
         return broken
 
     if name in ("fsync", "replace"):
-        monkeypatch.setattr(corpus.os, name, fail)
+        monkeypatch.setattr(files.os, name, fail)
     else:
         monkeypatch.setattr(Path, "open", fail if name == "open" else opened)
 

@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from compare.kinds import Track
+from compare.kinds import RunStatus, Track
 from compare.publish import staging
 from compare.rendering import cell, fenced, render
 from compare.report import pages
 from compare.report.course_checklist import requirements
 from compare.runs import find
+from compare.runs.record import write_record
 from tests.conftest import FINETUNE, SCRATCH, Place
-from tests.run_records import make_epoch
+from tests.run_records import make_epoch, make_record
 
 TEMPLATES = pages.TEMPLATES
 CHOSEN = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
@@ -346,9 +347,7 @@ def test_without_runs_the_remedy_is_named(place: Place, command: str) -> None:
 def test_an_unfinished_run_is_refused_by_name(place: Place) -> None:
     folder = place.path / "runs" / "scratch_lm" / "course-seed1"
     folder.mkdir(parents=True)
-    record = {"schema": 1, "status": "running", "track": "scratch_lm", "preset": "course",
-              "seed": 1, "started": "", "config": {}, "corpus": {}, "epochs": []}  # fmt: skip
-    (folder / "run.json").write_text(json.dumps(record))
+    write_record(folder, make_record(status=RunStatus.RUNNING))
     line = place.refused("compare.generate", "--run", folder)
     assert "course-seed1 is not complete" in line and "--resume" in line
 
