@@ -7,7 +7,6 @@ text are not known here.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ def _stated_in(folder: Path, weights_sha256: str) -> dict[str, str]:
     """What the base's card, or else its configuration, says, if the base is still there."""
     if not folder.is_dir() or models.weights_sha256(folder) != weights_sha256:
         return {}
-    for stated in (card.front_matter(folder / card.NAME), _configuration(folder)):
+    for stated in (card.front_matter(folder / card.NAME), models.read_config(folder)):
         license = stated.get("license")
         if isinstance(license, str) and re.fullmatch(card.LICENSE, license):
             return {"license": license} | _details(stated)
@@ -50,11 +49,3 @@ def _details(stated: dict[str, Any]) -> dict[str, str]:
     if isinstance(link, str) and link.startswith("https://"):  # not a file of the base's repository
         fields["license_link"] = link
     return fields
-
-
-def _configuration(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -70,13 +70,13 @@ def weights_sha256(folder: Path) -> str:
 
 def needs_code(folder: Path) -> bool:
     """Whether transformers has no class for this model, and code beside the weights offers one."""
-    config = _config(folder)
+    config = read_config(folder)
     known = str(config.get("model_type")) in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     return "auto_map" in config and not known
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    """config.json, or nothing where it cannot be read: what is wrong with it, the library says."""
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model's config.json; empty where it cannot be read, of which the library says more."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -88,7 +88,7 @@ def _own_code(folder: Path) -> bytes:
     """The code beside the weights.  Raises Failure unless all of it is this project's own file."""
     path = folder / "model.py"
     others = sorted(each for each in folder.rglob("*.py") if each != path)
-    if _config(folder)["auto_map"] != AUTO_MAP:
+    if read_config(folder)["auto_map"] != AUTO_MAP:
         foreign = f"{folder / 'config.json'} asks for code other than this project's model.py"
     elif others:
         foreign = f"{others[0]} is code that is not this project's"
