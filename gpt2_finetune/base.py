@@ -63,9 +63,7 @@ def load_base(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenize
     )
 
 
-def _named(
-    requested: str, dropout: float, name: str
-) -> tuple[PreTrainedModel, Tokenizer, Base]:
+def _named(requested: str, dropout: float, name: str) -> tuple[PreTrainedModel, Tokenizer, Base]:
     """What `load_base` returns, for a `name` on the Hub."""
     kind = BaseKind.GPT2 if name in GPT2_NAMES else BaseKind.OTHER
     missed = f"{name} is not in the local cache"

@@ -91,8 +91,12 @@ class RecordCallback(TrainerCallback):
         self.last_step, self.last_time = state.global_step, time.perf_counter()
         per_epoch = state.max_steps // args.num_train_epochs
         done, within = divmod(state.global_step, per_epoch)
-        self.bar = tqdm(total=per_epoch, desc=f"epoch {done + 1}/{args.num_train_epochs}",
-                        initial=within, disable=None)  # fmt: skip
+        self.bar = tqdm(
+            total=per_epoch,
+            desc=f"epoch {done + 1}/{args.num_train_epochs}",
+            initial=within,
+            disable=None,
+        )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.bar.update()

@@ -164,7 +164,7 @@ def train(options: FinetuneOptions) -> None:
         score = scoring.score(model, tokenizer, corpus.validation, label="before training")
         run.log_zero_shot(score.metrics)
 
-    if out_of_patience(reached, options):  # it had ended but for this
+    if out_of_patience(reached, options):  # training had finished; the model was not saved
         trainer.restore_best(reached)
     else:
         trainer.train(resume_from_checkpoint=str(last) if last else None)

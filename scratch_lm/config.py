@@ -68,7 +68,7 @@ class ScratchOptions(StudyOptions):
     """Blocks of context-length tokens per step."""
     drills: bool = False
     """Train copying on rows of repeating random tokens: 200 steps on these alone before the text,
-    with a warm-up of their own, then one such row in every third step on the text."""
+    which have their own warm-up, then one such row in every third step on the text."""
     rename: float = 0.0
     """Fraction of the blocks whose speakers get invented names, drawn separately for each block."""
     optimizer: Literal["adamw", "muon"] = "adamw"

@@ -23,9 +23,27 @@ KILLED_AT = Path(__file__).parent / "killed_at.py"
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there: the network, cut
 
 # A miniature configuration: seconds instead of minutes.
-SCRATCH = ["scratch_lm.train", "--vocabulary", "400", "--context-length", "32", "--layers", "1",
-           "--width", "32", "--heads", "2", "--feed-forward", "64", "--epochs", "3",
-           "--learning-rate", "0.003", "--batch-size", "8"]  # fmt: skip
+SCRATCH = [
+    "scratch_lm.train",
+    "--vocabulary",
+    "400",
+    "--context-length",
+    "32",
+    "--layers",
+    "1",
+    "--width",
+    "32",
+    "--heads",
+    "2",
+    "--feed-forward",
+    "64",
+    "--epochs",
+    "3",
+    "--learning-rate",
+    "0.003",
+    "--batch-size",
+    "8",
+]
 FINETUNE = ["gpt2_finetune.train", "--epochs", "3", "--batch-tokens", "256"]
 
 
@@ -56,9 +74,13 @@ class Place:
     ) -> subprocess.CompletedProcess[str]:
         """`python -m <arguments>`, which must end with exit code `code`."""
         done = subprocess.run(
-            self._command(arguments), cwd=self.path, env=self.environment,
-            capture_output=True, text=True, timeout=timeout,
-        )  # fmt: skip
+            self._command(arguments),
+            cwd=self.path,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
@@ -76,9 +98,12 @@ class Place:
         file event tells the moment, `kill_at` needs no such margin.
         """
         process = subprocess.Popen(
-            self._command(arguments), cwd=self.path, env=self.environment,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            self._command(arguments),
+            cwd=self.path,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         while not ready():
             assert process.poll() is None, "the process ended before it could be killed"
             time.sleep(0.005)
@@ -89,8 +114,12 @@ class Place:
         """Run `python -m <arguments>` up to an event of a file; see `tests/killed_at.py`."""
         done = subprocess.run(
             [sys.executable, KILLED_AT, event, name, str(count), *map(str, arguments)],
-            cwd=self.path, env=self.environment, capture_output=True, text=True, timeout=240,
-        )  # fmt: skip
+            cwd=self.path,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
         assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
     @staticmethod
@@ -136,9 +165,14 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory, mini_text: Path) -> Path
     tokenizer = empty.train_new_from_iterator([mini_text.read_text()], 300, show_progress=False)
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_head=2,
-        bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
+        vocab_size=300,
+        n_positions=64,
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
     GPT2LMHeadModel(config).save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path

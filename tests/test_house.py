@@ -16,9 +16,17 @@ from tests.conftest import Place
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-COMMANDS = ("scratch_lm.train", "scratch_lm.bench",
-            "gpt2_finetune.train", "gpt2_finetune.bench", "gpt2_finetune.build_offline_base",
-            "compare.corpus", "compare.generate", "compare.report", "compare.publish")  # fmt: skip
+COMMANDS = (
+    "scratch_lm.train",
+    "scratch_lm.bench",
+    "gpt2_finetune.train",
+    "gpt2_finetune.bench",
+    "gpt2_finetune.build_offline_base",
+    "compare.corpus",
+    "compare.generate",
+    "compare.report",
+    "compare.publish",
+)
 PACKAGES = ("compare", "scratch_lm", "gpt2_finetune")
 # Who may import whom.  The ground floor is every file in compare/ itself except generate.py.
 BELOW_RUNS = ("ground floor", "corpus", "ruler")
@@ -94,8 +102,11 @@ def test_each_room_says_what_it_is() -> None:
 def test_help_answers_without_loading_torch(place: Place, command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", command, "--help"],
-        cwd=place.path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=place.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert "compare.cli" in imported and "torch" not in imported
     assert f"usage: python -m {command}" in done.stdout

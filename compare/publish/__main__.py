@@ -1,7 +1,7 @@
 """Stage both models with their cards, and push them to the Hugging Face Hub.
 
-    python -m compare.publish           # runs/publish/<prefix>-scratch and <prefix>-gpt2
-    python -m compare.publish --push    # and upload them, read them back, leave a receipt
+python -m compare.publish           # runs/publish/<prefix>-scratch and <prefix>-gpt2
+python -m compare.publish --push    # and upload them, read them back, leave a receipt
 """
 
 from __future__ import annotations

@@ -44,10 +44,23 @@ def stage(
     record = record_of(run, results)
     config = json.loads((run.model / "config.json").read_text("utf-8"))
     context_length = config.get("n_positions") or config.get("max_position_embeddings", 200)
-    shape = ("n_layer", "n_head", "n_embd", "n_inner", "n_positions", "num_hidden_layers",
-             "num_attention_heads", "hidden_size", "intermediate_size", "max_position_embeddings",
-             "vocab_size", "activation_function", "distance_bias", "smeared_keys",
-             "dropout")  # fmt: skip
+    shape = (
+        "n_layer",
+        "n_head",
+        "n_embd",
+        "n_inner",
+        "n_positions",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "hidden_size",
+        "intermediate_size",
+        "max_position_embeddings",
+        "vocab_size",
+        "activation_function",
+        "distance_bias",
+        "smeared_keys",
+        "dropout",
+    )
     card = render(
         Path(__file__).parent / "card.md.jinja",
         repo=repo,

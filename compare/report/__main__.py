@@ -1,6 +1,6 @@
 """Score the newest runs of both tracks on the test split and write `reports/`.
 
-    python -m compare.report        # reports/report.html, report.md, report.json and more
+python -m compare.report        # reports/report.html, report.md, report.json and more
 """
 
 from __future__ import annotations

@@ -28,39 +28,65 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[dict[str, Any]
     total = record.parameters.total
     links = [link for run in (scratch, gpt2) if (link := published(run))]
     found = [
-        ("decoder-only", "Decoder-only model from torch.nn",
-         "nn.TransformerDecoder(" in code and not cross,
-         f"{config['architectures'][0]} in model.py; {len(names)} tensors, {len(cross)} of "
-         "cross-attention"),
-        ("small", "Fewer than 1,000,000 parameters",
-         total < PARAMETER_LIMIT, f"{total:,} parameters"),
-        ("tokenizer", "Tokenizer from transformers",
-         tokenizer["tokenizer_class"].startswith("GPT2Tokenizer"),
-         f"{tokenizer['tokenizer_class']}, {config['vocab_size']:,} tokens"),
-        ("own-loop", "Hand-written training loop, no Trainer",
-         not record.trainer_loaded,
-         "transformers.trainer was "
-         + ("loaded" if record.trainer_loaded else "not loaded in the training process")),
+        (
+            "decoder-only",
+            "Decoder-only model from torch.nn",
+            "nn.TransformerDecoder(" in code and not cross,
+            f"{config['architectures'][0]} in model.py; {len(names)} tensors, {len(cross)} of "
+            "cross-attention",
+        ),
+        (
+            "small",
+            "Fewer than 1,000,000 parameters",
+            total < PARAMETER_LIMIT,
+            f"{total:,} parameters",
+        ),
+        (
+            "tokenizer",
+            "Tokenizer from transformers",
+            tokenizer["tokenizer_class"].startswith("GPT2Tokenizer"),
+            f"{tokenizer['tokenizer_class']}, {config['vocab_size']:,} tokens",
+        ),
+        (
+            "own-loop",
+            "Hand-written training loop, no Trainer",
+            not record.trainer_loaded,
+            "transformers.trainer was "
+            + ("loaded" if record.trainer_loaded else "not loaded in the training process"),
+        ),
         ("epochs", "At least 3 epochs", len(losses) >= LEAST_EPOCHS, f"{len(losses)} epochs"),
-        ("validation", "Validation loss after each epoch, falling",
-         losses[-1] == min(losses) < losses[0],
-         ", ".join(f"{loss:.3f}" for loss in losses) + " nats per token; higher than the epoch "
-         f"before: {sum(later >= earlier for earlier, later in pairwise(losses))} of them"),
+        (
+            "validation",
+            "Validation loss after each epoch, falling",
+            losses[-1] == min(losses) < losses[0],
+            ", ".join(f"{loss:.3f}" for loss in losses) + " nats per token; higher than the epoch "
+            f"before: {sum(later >= earlier for earlier, later in pairwise(losses))} of them",
+        ),
         *(
-            (f"tracking-{run.record.track}", f"W&B: losses and samples ({run.record.track})",
-             run.record.tracking is not None and run.record.tracking.mode == "online",
-             _tracking(run))
+            (
+                f"tracking-{run.record.track}",
+                f"W&B: losses and samples ({run.record.track})",
+                run.record.tracking is not None and run.record.tracking.mode == "online",
+                _tracking(run),
+            )
             for run in (scratch, gpt2)
         ),
-        ("gpt2", "Bonus: GPT-2 fine-tuned with the Trainer",
-         bool(fine_tuned.trainer_loaded)
-         and fine_tuned.preset in (RowKind.FINE_TUNED, RowKind.LORA)
-         and fine_tuned.base.kind is BaseKind.GPT2,
-         f"{fine_tuned.display_name}, transformers.trainer "
-         + ("loaded" if fine_tuned.trainer_loaded else "not loaded")),
-        ("published", "Both models on the Hub, with cards and tags", len(links) == 2,
-         ", ".join(links) or "not pushed; python -m compare.publish stages both"),
-    ]  # fmt: skip
+        (
+            "gpt2",
+            "Bonus: GPT-2 fine-tuned with the Trainer",
+            bool(fine_tuned.trainer_loaded)
+            and fine_tuned.preset in (RowKind.FINE_TUNED, RowKind.LORA)
+            and fine_tuned.base.kind is BaseKind.GPT2,
+            f"{fine_tuned.display_name}, transformers.trainer "
+            + ("loaded" if fine_tuned.trainer_loaded else "not loaded"),
+        ),
+        (
+            "published",
+            "Both models on the Hub, with cards and tags",
+            len(links) == 2,
+            ", ".join(links) or "not pushed; python -m compare.publish stages both",
+        ),
+    ]
     return [dict(zip(("id", "text", "met", "evidence"), row, strict=True)) for row in found]
 
 

@@ -69,9 +69,7 @@ def latest(track: Track) -> CompleteRun:
 def complete(track: Track) -> list[CompleteRun]:
     """All complete runs of `track`, oldest first."""
     folders = [
-        file.parent
-        for file in (ROOT / track).glob("*/run.json")
-        if not file.parent.is_symlink()
+        file.parent for file in (ROOT / track).glob("*/run.json") if not file.parent.is_symlink()
     ]
     finished = [each for each in folders if read_record(each).status is RunStatus.COMPLETE]
     return sorted(map(load, finished), key=lambda run: (run.record.started, run.path))

@@ -1,6 +1,6 @@
 """The models that runs have left, loaded without knowing which track made them.
 
-Code beside weights is not run, wherever they come from, but for this project's own: see `load`.
+The only code beside weights that is ever run is this project's own model file: see `load`.
 """
 
 from __future__ import annotations

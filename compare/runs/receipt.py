@@ -34,9 +34,7 @@ def published(run: CompleteRun) -> str | None:
     return publication.url if publication and publication.of == _identify(run) else None
 
 
-def note(
-    run: CompleteRun, repo: str, url: str, commit: str, slice_bits_per_byte: float
-) -> None:
+def note(run: CompleteRun, repo: str, url: str, commit: str, slice_bits_per_byte: float) -> None:
     """Write down that this run's model was published."""
     publication = Publication(
         of=_identify(run),

@@ -139,8 +139,11 @@ class Tracker:
             if self._wandb_run is None:
                 self._record.tracking.mode = self.mode
             reason = " ".join(str(error).split())[:200]
-            print(f"W&B stopped ({type(error).__name__}: {reason}); the run goes on untracked, "
-                  "history.jsonl has everything", file=sys.stderr)  # fmt: skip
+            print(
+                f"W&B stopped ({type(error).__name__}: {reason}); the run goes on untracked, "
+                "history.jsonl has everything",
+                file=sys.stderr,
+            )
 
 
 def _mode() -> str:

@@ -44,8 +44,10 @@ def test_no_module_needs_what_only_unix_has() -> None:
     ]
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_UNIX % (PACKAGES,), *modules],
-        cwd=root, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 

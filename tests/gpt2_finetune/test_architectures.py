@@ -31,9 +31,13 @@ def sentence_pieces(text: str) -> PreTrainedTokenizerFast:
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
     )
     tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
-         decoders.Strip(" ", 1, 0)]
-    )  # fmt: skip
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
     special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     tokenizer.train_from_iterator(
         text.splitlines(),
@@ -82,14 +86,34 @@ def test_another_architecture_is_fine_tuned_scored_and_sampled(
     model, tokenizer = architecture(text[:54_000])
     model.save_pretrained(place.path / "base")
     tokenizer.save_pretrained(place.path / "base")
-    place.run(*FINETUNE, "--corpus", "text.txt", "--base", "base", "--tracking", "disabled",
-              "--epochs", 1, "--batch-tokens", 2048, "--learning-rate", 0.003)  # fmt: skip
+    place.run(
+        *FINETUNE,
+        "--corpus",
+        "text.txt",
+        "--base",
+        "base",
+        "--tracking",
+        "disabled",
+        "--epochs",
+        1,
+        "--batch-tokens",
+        2048,
+        "--learning-rate",
+        0.003,
+    )
     run = json.loads((place.path / "runs/gpt2_finetune/latest/run.json").read_text())
     assert run["epochs"][0]["eval"]["loss"] < run["zero_shot"]["loss"]
     assert run["epochs"][0]["eval"]["bytes"] == 3000
     pair = load(place.path / "runs/gpt2_finetune/latest/model")
     score = scoring.score(*pair, text[-6000:-3000], stride=16)
     assert score.byte_ends[-1] == 3000  # whatever the tokenizer does, each byte counts once
-    done = place.run("compare.generate", "--run", "runs/gpt2_finetune/latest",
-                     "--prompt", "ROMEO:\nWhat, ho!", "--characters", 40)  # fmt: skip
+    done = place.run(
+        "compare.generate",
+        "--run",
+        "runs/gpt2_finetune/latest",
+        "--prompt",
+        "ROMEO:\nWhat, ho!",
+        "--characters",
+        40,
+    )
     assert "ROMEO:\nWhat, ho!" in done.stdout and "<s>" not in done.stdout

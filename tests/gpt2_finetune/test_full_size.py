@@ -43,8 +43,18 @@ def test_full_size_is_trained_scored_sampled_reported_and_staged(
     (place.path / "text.txt").write_text(text)
     place.environment["OMP_NUM_THREADS"] = "2"
     long = {"timeout": 1800}
-    place.run("gpt2_finetune.train", "--corpus", "text.txt", "--base", full_size, "--epochs", 1,
-              "--tracking", "disabled", **long)  # fmt: skip
+    place.run(
+        "gpt2_finetune.train",
+        "--corpus",
+        "text.txt",
+        "--base",
+        full_size,
+        "--epochs",
+        1,
+        "--tracking",
+        "disabled",
+        **long,
+    )
     run = json.loads((place.path / "runs/gpt2_finetune/latest/run.json").read_text())
     assert run["parameters"]["total"] == 124_439_808
     assert run["zero_shot"]["loss"] == pytest.approx(math.log(VOCABULARY), rel=0.03)

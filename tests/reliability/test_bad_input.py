@@ -240,8 +240,10 @@ def foreign(folder: Path) -> None:
 
 def trojan(folder: Path) -> None:
     (folder / "evil.py").write_text("open('/tmp/evil', 'w')\nraise SystemExit('evil')")
-    config = {"model_type": "evil", "auto_map": {
-        "AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}}  # fmt: skip
+    config = {
+        "model_type": "evil",
+        "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"},
+    }
     (folder / "config.json").write_text(json.dumps(config))
 
 
@@ -260,13 +262,27 @@ def trojan(folder: Path) -> None:
         foreign,
         trojan,
     ],
-    ids=["no weights", "no config", "no tokenizer", "weights cut", "config cut", "tokenizer cut",
-         "wrong shape", "a tensor missing", "pickle", "foreign", "code"],
-)  # fmt: skip
+    ids=[
+        "no weights",
+        "no config",
+        "no tokenizer",
+        "weights cut",
+        "config cut",
+        "tokenizer cut",
+        "wrong shape",
+        "a tensor missing",
+        "pickle",
+        "foreign",
+        "code",
+    ],
+)
 def test_model_directories(
-    here: Path, refused: Callable[..., str], tiny_base: Path, mini_text: Path,
+    here: Path,
+    refused: Callable[..., str],
+    tiny_base: Path,
+    mini_text: Path,
     change: Callable[[Path], None],
-) -> None:  # fmt: skip
+) -> None:
     spoiled(change)(tiny_base, here / "base")
     line = refused("gpt2", "--base", "base", "--corpus", mini_text)
     assert "--base base is not a causal language model" in line
@@ -304,9 +320,12 @@ def drop(*keys: str) -> Callable[[dict], None]:
     ],
 )
 def test_run_records(
-    here: Path, refused: Callable[..., str], study: Place, change: Callable[[dict], None] | None,
+    here: Path,
+    refused: Callable[..., str],
+    study: Place,
+    change: Callable[[dict], None] | None,
     words: str,
-) -> None:  # fmt: skip
+) -> None:
     shutil.copytree(study.path / "runs/scratch_lm/course-seed1", here / "run")
     file = here / "run/run.json"
     if change:

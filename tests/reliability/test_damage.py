@@ -68,8 +68,17 @@ def test_a_changed_model_is_refused_by_name(
 def test_the_trainer_goes_on_from_the_newest_checkpoint_that_is_whole(
     place: Place, mini_text: Path, tiny_base: Path
 ) -> None:
-    command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled",
-               "--checkpoint-steps", "10"]  # fmt: skip
+    command = [
+        *FINETUNE,
+        "--corpus",
+        mini_text,
+        "--base",
+        tiny_base,
+        "--tracking",
+        "disabled",
+        "--checkpoint-steps",
+        "10",
+    ]
     run = place.path / "runs/gpt2_finetune/tiny-gpt2-seed1"
     sums = "checkpoint/checkpoint-*/sha256.json"
     place.kill_at("shutil.rmtree", "checkpoint-10", 1, *command)  # when the third is there
@@ -83,7 +92,9 @@ def test_the_trainer_goes_on_from_the_newest_checkpoint_that_is_whole(
     straight = run.with_name("tiny-gpt2-seed1-2")
     weights = [(path / "model/model.safetensors").read_bytes() for path in (run, straight)]
     assert weights[0] == weights[1]
-    losses = [[line.get("train/loss") for line in read_lines(path / "history.jsonl")]
-              for path in (run, straight)]  # fmt: skip
+    losses = [
+        [line.get("train/loss") for line in read_lines(path / "history.jsonl")]
+        for path in (run, straight)
+    ]
     assert losses[0] == losses[1]
     assert json.loads((run / "run.json").read_text())["status"] == "complete"

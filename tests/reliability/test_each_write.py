@@ -31,8 +31,15 @@ from tests.conftest import Place
 pytestmark = pytest.mark.slow
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 BOTH = {"corpus": "text.txt", "tracking": "disabled", "epochs": 1, "checkpoint_steps": 3}
-SCRATCH = BOTH | {"vocabulary": 300, "context_length": 16, "layers": 1, "width": 16, "heads": 2,
-                  "feed_forward": 16, "batch_size": 64}  # fmt: skip
+SCRATCH = BOTH | {
+    "vocabulary": 300,
+    "context_length": 16,
+    "layers": 1,
+    "width": 16,
+    "heads": 2,
+    "feed_forward": 16,
+    "batch_size": 64,
+}
 FINETUNE = BOTH | {"batch_tokens": 512, "precision": "fp32"}
 
 
@@ -90,9 +97,13 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("track", ["scratch_lm", "gpt2_finetune"])
 def test_a_training_goes_on_after_any_failed_write(
-    here: Path, fault: Fault, tiny_base: Path, tiny_shakespeare: str, track: str,
+    here: Path,
+    fault: Fault,
+    tiny_base: Path,
+    tiny_shakespeare: str,
+    track: str,
     capsys: pytest.CaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     (here / "text.txt").write_text(tiny_shakespeare[:8000])
     options, train, name = {
         "scratch_lm": (ScratchOptions(**SCRATCH), scratch_lm.train.train, "course-seed1"),

@@ -37,9 +37,13 @@ def command(track: str, mini_text: Path, tiny_base: Path) -> list[object]:
 def started(place: Place, command: list[object], run: Path) -> subprocess.Popen[str]:
     """A training that has logged its first step."""
     process = subprocess.Popen(
-        place._command(tuple(command)), cwd=place.path, env=place.environment,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        place._command(tuple(command)),
+        cwd=place.path,
+        env=place.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     while not any("step" in line for line in lines(run / "history.jsonl")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
@@ -114,7 +118,7 @@ def test_a_loss_that_is_no_number_stops_the_trainer_at_its_step(
 
 
 def spoil(path: Path, name: str) -> None:
-    """Put a value that is no number into a tensor of a safetensors file."""
+    """Fill a tensor of a safetensors file with NaN."""
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
     tensors = load_file(path)

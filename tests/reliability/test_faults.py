@@ -73,9 +73,13 @@ def test_a_full_disk_ends_a_training_with_one_line(
     place.environment["XDG_CACHE_HOME"] = str(place.path / "cache")
     limited = f"ulimit -f {kilobytes}; exec {sys.executable} -m " + " ".join(map(str, command))
     done = subprocess.run(
-        ["bash", "-c", limited], cwd=place.path, capture_output=True, text=True, timeout=240,
+        ["bash", "-c", limited],
+        cwd=place.path,
+        capture_output=True,
+        text=True,
+        timeout=240,
         env=place.environment | {"PATH": os.environ["PATH"]},
-    )  # fmt: skip
+    )
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: "), done.stderr
     for record in place.path.glob("runs/*/*/run.json"):

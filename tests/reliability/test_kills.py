@@ -1,4 +1,4 @@
-"""SIGKILL at twenty moments of one training, resumed each time: nothing of it can be told after."""
+"""Twenty SIGKILLs in one training, resumed each time: the result is that of an unbroken run."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ class Life:
 
     def __init__(self, place: Place, command: list[object], log: Path) -> None:
         self.process = subprocess.Popen(
-            place._command((*command, "--resume")), cwd=place.path, env=place.environment,
-            stdout=log.open("w"), stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            place._command((*command, "--resume")),
+            cwd=place.path,
+            env=place.environment,
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
+        )
         self.log = log
 
     def kill_when(self, ready: Callable[[], bool]) -> bool:
@@ -61,8 +64,11 @@ def moments(run: Path, generator: random.Random) -> list[tuple[str, Callable[[Li
         return ready
 
     def writes_checkpoint(life: Life) -> bool:
-        torn = (path for path in run.glob("checkpoint/checkpoint-*")
-                if not (path / "sha256.json").exists())  # fmt: skip
+        torn = (
+            path
+            for path in run.glob("checkpoint/checkpoint-*")
+            if not (path / "sha256.json").exists()
+        )
         return any(run.glob("checkpoint/.state*")) or any(torn)
 
     def evaluates(life: Life) -> bool:

@@ -19,9 +19,13 @@ ALLOWED = 4  # times the size of the text, beyond what a small text needs
 def peak_until_first_step(place: Place, *command: object) -> int:
     """Bytes of memory that a training has needed when its first steps are done."""
     process = subprocess.Popen(
-        place._command((*command, "--tracking", "disabled")), cwd=place.path,
-        env=place.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        place._command((*command, "--tracking", "disabled")),
+        cwd=place.path,
+        env=place.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         seen = []
         for line in process.stdout:
@@ -44,15 +48,19 @@ def test_large_text_needs_memory_of_a_few_times_its_size(
     # Long enough to fill the batches that validation is scored in: those belong to the model.
     (place.path / "small.txt").write_text(large[:4_000_000])
     del large
-    command = {"scratch_lm": [*SCRATCH, "--epochs", 1],
-               "gpt2_finetune": [*FINETUNE, "--epochs", 1, "--base", tiny_base]}[track]  # fmt: skip
+    command = {
+        "scratch_lm": [*SCRATCH, "--epochs", 1],
+        "gpt2_finetune": [*FINETUNE, "--epochs", 1, "--base", tiny_base],
+    }[track]
     began = time.perf_counter()
     small, big = (
         peak_until_first_step(place, *command, "--corpus", name)
         for name in ("small.txt", "large.txt")
     )
     with capsys.disabled():
-        print(f"\n{track}: {SIZE:,} bytes of text, {(big - small) / SIZE:.1f} times that in memory "
-              f"beyond the {small / MIB:.0f} MiB of a small text, first step after "
-              f"{time.perf_counter() - began:.0f} s")  # fmt: skip
+        print(
+            f"\n{track}: {SIZE:,} bytes of text, {(big - small) / SIZE:.1f} times that in memory "
+            f"beyond the {small / MIB:.0f} MiB of a small text, first step after "
+            f"{time.perf_counter() - began:.0f} s"
+        )
     assert big - small <= ALLOWED * SIZE

@@ -36,13 +36,20 @@ def study_of_a_strange_text(
     common = ["--corpus", NAME, "--epochs", "1"]
     said = []
     for command in (
-        [*SCRATCH, *common], [*FINETUNE, *common, "--base", tiny_base],
-        ["compare.report"], ["compare.publish"], ["compare.publish", "--push"],
-    ):  # fmt: skip
+        [*SCRATCH, *common],
+        [*FINETUNE, *common, "--base", tiny_base],
+        ["compare.report"],
+        ["compare.publish"],
+        ["compare.publish", "--push"],
+    ):
         done = subprocess.run(
-            place._command(tuple(command)), cwd=place.path, env=place.environment,
-            capture_output=True, text=True, timeout=240,
-        )  # fmt: skip
+            place._command(tuple(command)),
+            cwd=place.path,
+            env=place.environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
         assert done.returncode == ("--push" in command), done.stderr
         said.append(done.stdout + done.stderr)
     return place, "".join(said)

@@ -1,6 +1,6 @@
-"""Without a home directory, or with a cache that cannot be written, the text is there all the same.
+"""Commands use the text even if there is no home directory, or if the cache is not writable.
 
-Root may write anywhere, so a regular file stands where the cache's directory should be.
+Root can write anywhere, so a regular file takes the place of the cache directory.
 """
 
 from __future__ import annotations

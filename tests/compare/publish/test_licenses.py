@@ -18,8 +18,13 @@ from compare.runs import models
 from compare.runs.record import CorpusRecord, RunRecord
 from tests.run_records import BASE, CORPUS, make_record
 
-METRICS = {"bits_per_byte": 2.0, "nats_per_char": 1.4, "word_perplexity": 9.0,
-           "token_perplexity": 5.0, "ci95": [1.9, 2.1]}  # fmt: skip
+METRICS = {
+    "bits_per_byte": 2.0,
+    "nats_per_char": 1.4,
+    "word_perplexity": 9.0,
+    "token_perplexity": 5.0,
+    "ci95": [1.9, 2.1],
+}
 
 
 @pytest.fixture
@@ -77,8 +82,10 @@ def test_a_bases_own_license_is_read_from_its_card(folder: Path) -> None:
     assert licenses.known(tuned(folder))[0] == {"license": "apache-2.0"}
     card(folder, "license: other\nlicense_name: opt\nlicense_link: https://example.org/opt")
     assert licenses.known(tuned(folder))[0] == {
-        "license": "other", "license_name": "opt", "license_link": "https://example.org/opt",
-    }  # fmt: skip
+        "license": "other",
+        "license_name": "opt",
+        "license_link": "https://example.org/opt",
+    }
     card(folder, "license: other\nlicense_link: LICENSE.md")  # of a repository that is not ours
     assert licenses.known(tuned(folder))[0] == {"license": "other"}
 
@@ -90,8 +97,18 @@ def test_or_from_its_configuration(folder: Path) -> None:
     assert licenses.known(tuned(folder))[0] == {"license": "mit"}
 
 
-@pytest.mark.parametrize("text", ["language: en", "license: [mit", "license: [mit, gpl]", "[]",
-                                  "license: Ask me first", "license: 3", "\u0000"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "language: en",
+        "license: [mit",
+        "license: [mit, gpl]",
+        "[]",
+        "license: Ask me first",
+        "license: 3",
+        "\u0000",
+    ],
+)
 def test_none_is_stated_where_none_can_be_read(folder: Path, text: str) -> None:
     card(folder, text)
     terms, reason = licenses.known(tuned(folder))

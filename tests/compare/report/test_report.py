@@ -33,8 +33,13 @@ def report(study: Place) -> dict:
 
 def test_every_row_is_scored_on_the_same_bytes_of_the_test_split(report: dict) -> None:
     rows = {row["name"]: row for row in report["rows"]}
-    models = {"Scratch (course)", "Scratch (tuned)", "tiny-gpt2 zero-shot", "tiny-gpt2 fine-tuned",
-              "tiny-gpt2 from random weights"}  # fmt: skip
+    models = {
+        "Scratch (course)",
+        "Scratch (tuned)",
+        "tiny-gpt2 zero-shot",
+        "tiny-gpt2 fine-tuned",
+        "tiny-gpt2 from random weights",
+    }
     compressors = {"gzip", "bzip2", "xz", "zstd", "PPMd"}
     (ngram,) = rows.keys() - models - compressors - {"Uniform bytes"}
     assert re.fullmatch(r"[4-8]-gram Kneser-Ney", ngram)
@@ -262,8 +267,14 @@ def test_the_passage_is_the_same_for_all_models(report: dict, mini_text: Path) -
 def test_the_german_page_is_filled_from_the_records(study: Place, report: dict) -> None:
     page = (study.path / "reports" / "handin.de.md").read_text()
     run = next(run for run in report["runs"] if run["run"] == report["chosen"]["scratch_lm"])
-    for heading in ("Modell-Links", "Architektur", "Trainingsdetails", "Verlauf", "Bonus GPT-2",
-                    "Beispiel – Textgenerierung"):  # fmt: skip
+    for heading in (
+        "Modell-Links",
+        "Architektur",
+        "Trainingsdetails",
+        "Verlauf",
+        "Bonus GPT-2",
+        "Beispiel – Textgenerierung",
+    ):
         assert f"## {heading}\n" in page
     assert f"| Parameter | {run['parameters']['total']:,}".replace(",", ".") in page
     for epoch in run["epochs"]:
@@ -273,10 +284,12 @@ def test_the_german_page_is_filled_from_the_records(study: Place, report: dict) 
 
 def test_the_german_page_says_who_else_taught_the_model(report: dict) -> None:
     alone, taught = (
-        render(TEMPLATES / "handin.de.md.jinja", **report | {"runs": [run | {"teachers": teachers}
-                                                          for run in report["runs"]]})
+        render(
+            TEMPLATES / "handin.de.md.jinja",
+            **report | {"runs": [run | {"teachers": teachers} for run in report["runs"]]},
+        )
         for teachers in (0, 3)
-    )  # fmt: skip
+    )
     assert "Destillation" not in alone
     assert "| Cross-Entropy, zusätzlich Destillation von 3 zuvor" in taught
 
@@ -286,8 +299,13 @@ def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> N
     for repo in ("mini-scratch", "mini-gpt2"):
         folder = study.path / "runs" / "publish" / repo
         assert f"staged runs/publish/{repo}\n" in shown and "not uploaded" in shown
-        assert {"README.md", "model.safetensors", "config.json", "tokenizer.json",
-                "samples.jsonl"} <= {path.name for path in folder.iterdir()}  # fmt: skip
+        assert {
+            "README.md",
+            "model.safetensors",
+            "config.json",
+            "tokenizer.json",
+            "samples.jsonl",
+        } <= {path.name for path in folder.iterdir()}
         card = ModelCard.load(folder / "README.md")
         assert card.data.library_name == "transformers"
         assert card.data.license is None  # of a user's own text

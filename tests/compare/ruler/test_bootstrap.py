@@ -144,7 +144,9 @@ def test_intervals_cover_what_they_should(capsys: pytest.CaptureFixture[str]) ->
             covered += low <= -true <= high
             a_better += high < 0
         with capsys.disabled():
-            print(f"true difference {true}: {covered / texts:.1%} covered, "
-                  f"'a is better' {a_better / texts:.1%}")  # fmt: skip
+            print(
+                f"true difference {true}: {covered / texts:.1%} covered, "
+                f"'a is better' {a_better / texts:.1%}"
+            )
         assert 0.93 <= covered / texts <= 0.97
         assert true > 0 or a_better / texts <= 0.05 + 2 * 0.007

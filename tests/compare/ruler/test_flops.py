@@ -57,12 +57,12 @@ def test_the_records_of_both_tracks_say_it(study: Place) -> None:
         assert parameters["total"] - parameters["non_embedding"] == embeddings
 
 
-def test_help_says_that_drills_have_a_warm_up_of_their_own(place: Place) -> None:
+def test_help_says_that_drills_have_their_own_warm_up(place: Place) -> None:
     shown = " ".join(place.run("scratch_lm.train", "--help").stdout.split())
     drills, warmup = (
         re.search(rf" {option} .*?\(default", shown.partition("Train a decoder-only")[2])[0]
         for option in ("--drills bool,", "--warmup-steps int")
     )
-    assert f"{FIRST_STEPS} steps" in drills and "warm-up of their own" in drills
+    assert f"{FIRST_STEPS} steps" in drills and "their own warm-up" in drills
     assert EVERY == 3 and "every third step" in drills
     assert "--drills" in warmup

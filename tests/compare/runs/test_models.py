@@ -40,7 +40,7 @@ def mark(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def copied(study: Place, place: Place) -> Place:
-    """A place with runs of its own, to be spoiled."""
+    """A place with its own copy of the runs, which tests may damage."""
     shutil.copytree(study.path / "runs", place.path / "runs", symlinks=True)
     return place
 
@@ -81,8 +81,14 @@ def for_the_tokenizer(folder: Path, code: str) -> None:
     edit(folder / "tokenizer_config.json", auto_map=names, tokenizer_class="Tokenizer")
 
 
-WAYS = [in_model, in_another_file, in_another_repository, in_a_file_that_the_model_imports,
-        beside_the_model, for_the_tokenizer]  # fmt: skip
+WAYS = [
+    in_model,
+    in_another_file,
+    in_another_repository,
+    in_a_file_that_the_model_imports,
+    beside_the_model,
+    for_the_tokenizer,
+]
 
 
 @pytest.mark.parametrize("spoil", WAYS)

@@ -101,8 +101,9 @@ def test_a_server_that_does_not_answer_changes_no_weight(
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, says nothing
         port = silent.getsockname()[1] if server == "silent" else 9
         place.environment |= {
-            "WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": "0" * 40,
-        }  # fmt: skip
+            "WANDB_BASE_URL": f"http://127.0.0.1:{port}",
+            "WANDB_API_KEY": "0" * 40,
+        }
         done = place.run(*SCRATCH, "--corpus", mini_text, "--tracking", mode)
     weights = [each.path / "runs" / RUNS[0] / "model/model.safetensors" for each in (place, study)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
