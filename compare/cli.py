@@ -22,6 +22,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 import simple_parsing
 
+from compare.device import DeviceName
 from compare.errors import Failure, Interrupted, Misuse
 
 Options = TypeVar("Options")
@@ -39,7 +40,7 @@ class StudyOptions:
     """W&B project; give both tracks the same one."""
     tracking: Literal["auto", "online", "offline", "disabled"] = "auto"
     """W&B mode; auto is online when logged in and reachable, else offline."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: DeviceName = "auto"
     """Where to train; auto is an NVIDIA or AMD GPU (cuda), an Apple GPU (mps), or else the CPU."""
     resume: bool = False
     """Continue this command's unfinished run; do nothing if its newest run is complete."""

@@ -30,8 +30,8 @@ def keep_freed_memory() -> bool:
     except (TypeError, OSError, AttributeError):  # Windows; macOS and musl
         return False
     # The order matters.  Setting either threshold disables glibc's automatic adjustment of both.  A
-    # trim threshold alone would leave every block above 128 KiB to mmap, with seven times the page
-    # faults of the default and twice the time.
+    # trim threshold alone would leave every block above 128 KiB to mmap, which causes more page
+    # faults than the default does.
     if not mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD):
         return False
     return bool(mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD))

@@ -6,7 +6,15 @@ from typing import Any
 
 from compare.kinds import BaseKind, RowKind, RunStatus, Track
 from compare.ruler.metrics import Metrics
-from compare.runs.record import Base, CorpusRecord, Epoch, Parameters, RunRecord, SplitSize
+from compare.runs.record import (
+    Base,
+    CorpusRecord,
+    Epoch,
+    Parameters,
+    RunRecord,
+    SplitSize,
+    TrackingRecord,
+)
 
 SIZE = SplitSize(chars=100, bytes=100)
 CORPUS = CorpusRecord(
@@ -70,5 +78,7 @@ def make_record(track: Track = Track.SCRATCH, **differing: Any) -> RunRecord:
         "started": "2026-01-01T00:00:00Z",
         "epochs": [make_epoch()],
         "best_epoch": 1,
+        "characters_per_second": 100,
+        "tracking": TrackingRecord(project="study", mode="disabled"),
     }
     return RunRecord(**fields | differing)

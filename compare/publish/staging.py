@@ -110,5 +110,6 @@ def report_of(runs: list[CompleteRun]) -> dict[str, Any]:
 
 
 def record_of(run: CompleteRun, results: dict[str, Any]) -> dict[str, Any]:
+    """What the report's `results` have of one run, its scores on the test split included."""
     of = run.record.track, run.path.name
     return next(each for each in results["runs"] if (each["track"], each["run"]) == of)

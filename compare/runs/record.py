@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from compare.errors import Misuse
 from compare.files import write_atomically
@@ -125,6 +125,20 @@ class RunRecord(_Part):
     model_sha256: dict[str, str] = {}
     """Of each file of the saved model."""
     tracking: TrackingRecord | None = None
+
+    @model_validator(mode="after")
+    def _require_what_readers_rely_on(self) -> RunRecord:
+        """Raises ValueError for a record that no training of this project writes."""
+        if "corpus" not in self.config:
+            raise ValueError("config has no corpus")
+        if (self.base is None) != (self.track is Track.SCRATCH):
+            raise ValueError("a base belongs to the runs of gpt2_finetune, and to these alone")
+        if self.status is RunStatus.COMPLETE:
+            if not 1 <= (self.best_epoch or 0) <= len(self.epochs):
+                raise ValueError(f"a complete run has a best epoch, not {self.best_epoch}")
+            if self.characters_per_second is None or self.tracking is None:
+                raise ValueError("a complete run has characters_per_second and tracking")
+        return self
 
     @property
     def best_scores(self) -> Metrics:

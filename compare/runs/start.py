@@ -119,8 +119,7 @@ def recipe_identity(
     """The same of a run that need not exist."""
     return {key: value for key, value in config.items() if key not in ELSEWHERE} | {
         "teachers sha256": list(teachers_sha256),
-        "corpus sha256": corpus_sha256,
-        "base weights sha256": base_sha256,
+        **dict(zip(MATERIAL, (corpus_sha256, base_sha256), strict=True)),
     }
 
 

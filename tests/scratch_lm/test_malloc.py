@@ -36,7 +36,7 @@ def test_both_thresholds_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_trim_threshold_is_set_if_the_mmap_threshold_is_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On its own, the trim threshold doubles the time of a step."""
+    """On its own, the trim threshold causes more page faults than no setting at all."""
     requested = use_library(monkeypatch, accepts={malloc.M_TRIM_THRESHOLD})
     assert not malloc.keep_freed_memory()
     assert requested == [malloc.M_MMAP_THRESHOLD]

@@ -21,13 +21,19 @@ def leave(
     """A complete run as a training leaves it."""
     path = Path("runs") / track / name
     path.mkdir(parents=True)
+    base = BASE.model_copy(update={"weights_sha256": differing.get("base", "b")})
     record = make_record(
         Track(track),
         preset=RowKind(preset),
         seed=seed,
-        config={"seed": seed, "epochs": differing.get("epochs", 5), "project": name},
+        config={
+            "corpus": "text",
+            "seed": seed,
+            "epochs": differing.get("epochs", 5),
+            "project": name,
+        },
         corpus=CORPUS.model_copy(update={"sha256": differing.get("text", "t")}),
-        base=BASE.model_copy(update={"weights_sha256": differing.get("base", "b")}),
+        base=base if track == Track.GPT2 else None,
         started=f"2026-01-01T00:{minute:02}:00Z",
         epochs=[make_epoch(nats)],
     )

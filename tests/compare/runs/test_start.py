@@ -16,7 +16,7 @@ from compare.errors import Misuse
 from compare.files import hold_lock
 from compare.kinds import RowKind, RunStatus, Track
 from compare.runs import start as start_module
-from compare.runs.record import Parameters
+from compare.runs.record import Parameters, write_record
 from compare.runs.writer import Run
 from tests.run_records import make_record
 
@@ -95,12 +95,11 @@ def test_a_run_that_another_process_completes_meanwhile_stays_complete(
 ) -> None:
     run, _ = start()
     run.release()
-    record = run.path / "run.json"
 
     def finished_first(path: Path, what: str) -> object:
-        """The other process lets the lock go when it has finished, which is just now."""
-        done = json.loads(record.read_text()) | {"status": "complete"}
-        record.write_text(json.dumps(done))
+        """The other process releases the lock once it has finished, which is just now."""
+        complete = make_record(config=run.record.config, corpus=run.record.corpus)
+        write_record(run.path, complete)
         return hold_lock(path, what)
 
     monkeypatch.setattr(start_module, "hold_lock", finished_first)
