@@ -46,19 +46,22 @@ if __name__ == "__main__":
     options = cli.parse(PublishOptions)
 
 from pathlib import Path
-from typing import Any
 
 from compare.files import hold_lock
 from compare.publish import hub
-from compare.publish.staging import STAGED, record_of, report_of, stage
+from compare.publish.staging import STAGED, require_report_of, result_of, stage
+from compare.report import results as report
+from compare.report.results import Results
 from compare.runs import find, receipt
 from compare.runs.find import CompleteRun
 
 
 def publish(options: PublishOptions) -> None:
+    """Stage the chosen run of each track, and with --push upload them."""
     lock = hold_lock(STAGED / ".lock", str(STAGED))
-    scratch, gpt2 = find.study()
-    results = report_of([run for runs in [*scratch, *gpt2] for run in runs])
+    study = find.study()
+    results = report.read()
+    require_report_of([run for group in study.groups for run in group.runs], results)
     namespace = options.namespace
     if options.push:
         logged_in = hub.namespace()
@@ -67,7 +70,7 @@ def publish(options: PublishOptions) -> None:
     if options.push:  # both, before anything is sent to either
         for name in names:
             hub.head_of_own(f"{namespace}/{name}")
-    for name, run in zip(names, find.chosen(scratch, gpt2), strict=True):
+    for name, run in zip(names, (study.best_scratch, study.best_gpt2), strict=True):
         repo = f"{namespace}/{name}" if namespace else name
         folder = stage(STAGED / name, repo, run, results, options.license)
         print(f"staged {folder}")
@@ -80,14 +83,12 @@ def publish(options: PublishOptions) -> None:
         print("not uploaded; log in with hf auth login, then: python -m compare.publish --push")
 
 
-def _upload(
-    run: CompleteRun, repo: str, folder: Path, private: bool, results: dict[str, Any]
-) -> None:
+def _upload(run: CompleteRun, repo: str, folder: Path, private: bool, results: Results) -> None:
     """Push, read back, and note it in the receipt."""
-    expected = record_of(run, results)["test_slice"]
-    text = find.corpus_of(run).test[: expected["chars"]]
+    expected = result_of(run, results).test_slice
+    text = find.corpus_of(run).test[: expected.chars]
     pushed = hub.push(folder, repo, private)
-    bits = hub.read_back(repo, pushed["commit"], folder, text, expected["bits_per_byte"])
+    bits = hub.read_back(repo, pushed["commit"], folder, text, expected.bits_per_byte)
     receipt.note(run, repo, pushed["url"], pushed["commit"], bits)
     print(f"published {pushed['url']} (commit {pushed['commit'][:9]}), read back and scored")
 

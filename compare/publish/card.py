@@ -8,6 +8,7 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub import EvalResult, ModelCardData
 
+from compare.report.results import TestScores
 from compare.runs.record import RunRecord
 
 NAME = "README.md"
@@ -35,7 +36,7 @@ def is_of_the_study(path: Path) -> bool:
 
 
 def metadata(
-    repo: str, record: RunRecord, test: dict[str, Any], terms: dict[str, str]
+    repo: str, record: RunRecord, test: TestScores, terms: dict[str, str]
 ) -> ModelCardData:
     """The card's front matter, with every metric of the test split in its model index."""
     dataset = HUB_DATASETS.get(record.config["corpus"])  # a file of that name is another text
@@ -63,9 +64,9 @@ def metadata(
                 dataset_revision=record.corpus.sha256,
                 metric_type=metric,
                 metric_name=metric.replace("_", " "),
-                metric_value=round(test[metric], 4),
-                metric_args={"ci95": test["ci95"]}
-                if metric == "bits_per_byte" and test["ci95"]
+                metric_value=round(getattr(test, metric), 4),
+                metric_args={"ci95": list(test.ci95)}
+                if metric == "bits_per_byte" and test.ci95
                 else None,
             )
             for metric in METRICS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import ModelCard
 
@@ -14,18 +14,20 @@ from compare.kinds import BaseKind
 from compare.publish import licenses
 from compare.publish.card import metadata
 from compare.rendering import render
+from compare.report import pages
+from compare.report import results as report
+from compare.report.results import Results, RunResult
 from compare.runs import models, writer
 from compare.runs.find import CompleteRun
 
 STAGED = writer.ROOT / "publish"
-REPORT = Path("reports/report.json")
 
 
 def stage(
     target: Path,
     repo: str,
     run: CompleteRun,
-    results: dict[str, Any],
+    results: Results,
     license: str | None = None,
 ) -> Path:
     """`target`, new or replaced as a whole: model, card and samples, for the repository `repo`.
@@ -41,7 +43,7 @@ def stage(
             f"license left out of the card of {target.name}: {missing}; if you may pass the model "
             "on, name its license, for instance --license cc-by-4.0"
         )
-    record = record_of(run, results)
+    test = result_of(run, results).test
     config = json.loads((run.model / "config.json").read_text("utf-8"))
     context_length = config.get("n_positions") or config.get("max_position_embeddings", 200)
     shape = (
@@ -68,21 +70,19 @@ def stage(
         new_tokens=min(100, context_length // 2),  # GPT-2 cannot write past its context
         run=run.record,
         name=run.record.display_name,
-        test=record["test"],
-        metadata=metadata(repo, run.record, record["test"], terms).to_yaml(),
+        test=test,
+        metadata=metadata(repo, run.record, test, terms).to_yaml(),
         stand_in=run.record.base is not None and run.record.base.kind is BaseKind.STAND_IN,
         architecture={"class": config["architectures"][0]}
         | {key.replace("_", " "): config[key] for key in shape if config.get(key) is not None},
-        rows=results["rows"],
-        samples=results["samples"],
-        sample_settings=results["sample_settings"],
+        results=results,
     )
     new = target.with_name(f".{target.name}")
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(run.model, new)
     ModelCard(card).save(new / "README.md")
     shutil.copy(run.path / "samples.jsonl", new / "samples.jsonl")
-    shutil.copy(REPORT.parent / "figures" / "loss_curves.svg", new / "loss_curves.svg")
+    shutil.copy(pages.REPORTS / "figures" / "loss_curves.svg", new / "loss_curves.svg")
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
@@ -97,19 +97,16 @@ def stage(
     return target
 
 
-def report_of(runs: list[CompleteRun]) -> dict[str, Any]:
-    """`reports/report.json`.  Raises Misuse unless it scored exactly these runs."""
-    if not REPORT.exists():
-        raise Misuse(f"no {REPORT}: make it with python -m compare.report")
-    results = json.loads(REPORT.read_text("utf-8"))
-    scored = {(run["run"], run["started"]) for run in results["runs"]}
+def require_report_of(runs: Sequence[CompleteRun], results: Results) -> None:
+    """Raise Misuse unless the report has scored exactly these runs."""
+    scored = {(run.run, run.started) for run in results.runs}
     newest = {(run.path.name, run.record.started) for run in runs}
     if scored != newest:
-        raise Misuse(f"{REPORT} is of other runs than the newest: run python -m compare.report")
-    return results
+        raise Misuse(
+            f"{report.PATH} is of other runs than the newest: run python -m compare.report"
+        )
 
 
-def record_of(run: CompleteRun, results: dict[str, Any]) -> dict[str, Any]:
+def result_of(run: CompleteRun, results: Results) -> RunResult:
     """What the report's `results` have of one run, its scores on the test split included."""
-    of = run.record.track, run.path.name
-    return next(each for each in results["runs"] if (each["track"], each["run"]) == of)
+    return results.run_result(run.record.track, run.path.name)

@@ -16,9 +16,17 @@ class ReportOptions:
 
 
 def main(options: ReportOptions) -> None:
-    from compare.report.results import report  # after --help, for which torch would take seconds
+    """Write `reports/`, one process at a time."""
+    # Imported after --help is answered, because torch takes seconds to load.
+    from compare.files import hold_lock
+    from compare.report import pages
+    from compare.report.assemble import assemble
+    from compare.runs.writer import ROOT
 
-    report()
+    lock = hold_lock(ROOT / ".report.lock", str(pages.REPORTS))
+    pages.write(assemble())
+    lock.release()
+    print(f"written: {pages.REPORTS}; open {pages.REPORTS / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Any
 
 from tqdm.auto import tqdm
 
 from compare.corpus import Corpus
 from compare.kinds import RowKind
 from compare.report.compressors import COMPRESSORS, bits_per_byte
-from compare.report.costs import COSTS
 from compare.report.ngram import best_kneser_ney
+from compare.report.results import BASELINE, ResultRow
 from compare.ruler.metrics import metrics_of
 from compare.ruler.scoring import Score
 
 
-def floors(corpus: Corpus) -> tuple[list[dict[str, Any]], dict[str, Score]]:
+def baselines(corpus: Corpus) -> tuple[list[ResultRow], dict[str, Score]]:
     """Return the baseline rows, and the scores by row name of those that give byte probabilities.
 
     A score has the nats of every byte of the test split, as intervals need them.
@@ -47,20 +46,13 @@ def floors(corpus: Corpus) -> tuple[list[dict[str, Any]], dict[str, Score]]:
 
 def _row(
     name: str, kind: RowKind, nats: float, corpus: Corpus, nanogpt_val_nats: float
-) -> dict[str, Any]:
-    chars = len(corpus.validation + corpus.test)
-    return {
-        "name": name,
-        "track": "floor",
-        "kind": kind,
-        "run": None,
-        "seeds": None,
-        "parameters": None,
-        "split": "test",
-        **asdict(metrics_of(float(nats), len(corpus.test.encode()), corpus.test)),
-        "token_perplexity": None,
-        "bits_per_byte_sd": None,
-        "nanogpt_val_nats_per_char": float(nanogpt_val_nats) / chars,
-        **dict.fromkeys(COSTS, None),
-        "trained_characters": 0 if kind is RowKind.UNIFORM else len(corpus.train),
-    }
+) -> ResultRow:
+    metrics = asdict(metrics_of(float(nats), len(corpus.test.encode()), corpus.test))
+    return ResultRow(
+        name=name,
+        track=BASELINE,
+        kind=kind,
+        **metrics | {"token_perplexity": None},  # it has no tokens
+        nanogpt_val_nats_per_char=float(nanogpt_val_nats) / len(corpus.validation + corpus.test),
+        trained_characters=0 if kind is RowKind.UNIFORM else len(corpus.train),
+    )

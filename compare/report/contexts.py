@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from compare.corpus.encoding import token_ids
+from compare.report.results import ContextPoint
 from compare.ruler.scoring import Score, context_of, score
 
 SHORTEST_CONTEXT = 4  # tokens
@@ -22,8 +23,8 @@ def by_stride(model: Any, tokenizer: Any, text: str, usual: Score) -> dict[str, 
     return {name: scores[name].metrics.bits_per_byte for name in ("C", "C/2", "C/8")}
 
 
-def by_length(model: Any, tokenizer: Any, text: str, usual: Score) -> list[dict[str, float | int]]:
-    """Return [{tokens, characters, bits_per_byte}] for context lengths C, C/4, C/16 and so on.
+def by_length(model: Any, tokenizer: Any, text: str, usual: Score) -> list[ContextPoint]:
+    """Return the scores for context lengths C, C/4, C/16 and so on.
 
     `usual` is the score at the model's context length C, which is not computed again.  The shortest
     context has at least SHORTEST_CONTEXT tokens.  `characters` is the average number of characters
@@ -34,11 +35,9 @@ def by_length(model: Any, tokenizer: Any, text: str, usual: Score) -> list[dict[
     while True:
         bits = usual.metrics.bits_per_byte
         points.append(
-            {
-                "tokens": length,
-                "characters": length * characters_per_token,
-                "bits_per_byte": bits,
-            }
+            ContextPoint(
+                tokens=length, characters=length * characters_per_token, bits_per_byte=bits
+            )
         )
         length //= 4
         if length < SHORTEST_CONTEXT:

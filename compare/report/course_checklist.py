@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from typing import Any
 
 from safetensors import safe_open
 
 from compare.course import LEAST_EPOCHS, PARAMETER_LIMIT
 from compare.kinds import BaseKind, RowKind
+from compare.report.results import Requirement
 from compare.runs.find import CompleteRun
 from compare.runs.receipt import published
 
 
-def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[dict[str, Any]]:
-    """[{id, text, met, evidence}] for a run of each track."""
+def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
+    """Check the points of the course for a run of each track."""
     model = scratch.model
     record, fine_tuned = scratch.record, gpt2.record
     config = json.loads((model / "config.json").read_text("utf-8"))
@@ -27,7 +27,7 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[dict[str, Any]
     losses = [epoch.eval.loss for epoch in record.epochs]
     total = record.parameters.total
     links = [link for run in (scratch, gpt2) if (link := published(run))]
-    found = [
+    points = [
         (
             "decoder-only",
             "Decoder-only model from torch.nn",
@@ -87,7 +87,10 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[dict[str, Any]
             ", ".join(links) or "not pushed; python -m compare.publish stages both",
         ),
     ]
-    return [dict(zip(("id", "text", "met", "evidence"), row, strict=True)) for row in found]
+    return [
+        Requirement(id=id, text=text, met=met, evidence=evidence)
+        for id, text, met, evidence in points
+    ]
 
 
 def _tracking(run: CompleteRun) -> str:

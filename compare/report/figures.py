@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -11,17 +11,32 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
+
+from compare.kinds import RowKind, Track
+from compare.report.results import (
+    BASELINE,
+    CloserLook,
+    Curve,
+    CurvePoint,
+    ResultRow,
+    WordClassResult,
+)
 
 # The palette of Okabe and Ito, which color-blind readers can distinguish.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 WIDTH = 6.2  # inches; narrow enough for labels to be legible on a phone
 MARKERS = "osD^vPX*"  # one more than the colors, so that 56 combinations are distinct
-TRACK_COLORS = {"scratch_lm": COLORS[0], "gpt2_finetune": COLORS[1], "floor": "#777777"}
-Looks = dict[str, dict[str, str]]  # color and marker of each model, the same in all figures
-STROKES = {"train": {"alpha": 0.45, "lw": 1, "marker": ""}, "validation": {}}
+TRACK_COLORS = {Track.SCRATCH: COLORS[0], Track.GPT2: COLORS[1], BASELINE: "#777777"}
+Look = dict[str, Any]
+"""Keyword arguments of `Axes.plot`: color and marker."""
+Looks = dict[str, Look]
+"""By row name, the same in all figures."""
+TRAIN_STROKE: Look = {"alpha": 0.45, "lw": 1, "marker": ""}
 # Kinds of rows drawn as reference lines, because gradient descent did not train them here.
-REFERENCE_KINDS = ("zero-shot", "n-gram")
+REFERENCE_KINDS = (RowKind.ZERO_SHOT, RowKind.N_GRAM)
 STYLE = {
     "font.size": 11,
     "axes.spines.top": False,
@@ -39,94 +54,98 @@ def looks(names: Iterable[str]) -> Looks:
     return {name: {"color": color, "marker": marker} for name, color, marker in pairs}
 
 
-def loss_curves(curves: dict[str, list[dict[str, Any]]], looks: Looks, characters: int) -> bytes:
+def loss_curves(curves: Mapping[str, Curve], looks: Looks, epoch_characters: int) -> bytes:
     """Plot bits per byte over characters read: training as lines, validation as markers.
 
-    `curves` maps each model name to points {characters_seen, train | validation}.  `characters` is
-    the number of characters per epoch, for the upper axis.
+    `curves` has a row name for each curve; an epoch has `epoch_characters`, for the upper axis.
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
-        for name, points in curves.items():
-            for key, stroke in STROKES.items():
-                with_key = [point for point in points if key in point]
-                axes.plot(
-                    [point["characters_seen"] / 1e6 for point in with_key],
-                    [point[key] for point in with_key],
-                    label=f"{name}, {key}",
-                    **looks[name] | stroke,
-                )
-        best = min(
-            point["validation"]
-            for points in curves.values()
-            for point in points
-            if "validation" in point
-        )
+        for name, curve in curves.items():
+            _plot_curve(axes, curve.train, f"{name}, train", looks[name] | TRAIN_STROKE)
+            _plot_curve(axes, curve.validation, f"{name}, validation", looks[name])
+        best = min(point.bits_per_byte for curve in curves.values() for point in curve.validation)
         axes.set_ylim(best - 0.3, best + 2.2)  # cuts off the first steps, which are far above
         axes.set_xlabel("characters read (million)")
         axes.set_ylabel("bits per byte (lower is better)")
         upper = axes.secondary_xaxis(
-            "top", functions=(lambda x: x * 1e6 / characters, lambda x: x * characters / 1e6)
+            "top",
+            functions=(
+                lambda millions: millions * 1e6 / epoch_characters,
+                lambda epochs: epochs * epoch_characters / 1e6,
+            ),
         )
         upper.set_xlabel("epochs")
         figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
         return _svg(figure)
 
 
-def row_plot(rows: list[dict[str, Any]]) -> bytes:
+def _plot_curve(axes: Axes, points: Sequence[CurvePoint], label: str, look: Look) -> None:
+    axes.plot(
+        [point.characters_seen / 1e6 for point in points],
+        [point.bits_per_byte for point in points],
+        label=label,
+        **look,
+    )
+
+
+def row_plot(rows: Sequence[ResultRow]) -> bytes:
     """Plot each row's bits per byte on the test split, with its 95 % interval if it has one."""
     # Uniform bytes, at 8 bits per byte, would be far off the scale.
-    rows = [row for row in reversed(rows) if row["kind"] != "uniform"]
+    shown = [row for row in reversed(rows) if row.kind is not RowKind.UNIFORM]
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(WIDTH, 0.48 * len(rows) + 1), layout="constrained")
-        for place, row in enumerate(rows):
-            color = TRACK_COLORS[row["track"]]
-            if row["ci95"]:
-                axes.plot(row["ci95"], [place, place], color=color, lw=2)
-            axes.plot(row["bits_per_byte"], place, "o", color=color)
-            if row["track"] == "floor":
-                axes.axvline(row["bits_per_byte"], color=color, lw=0.8, ls=":", zorder=0)
+        figure, axes = plt.subplots(figsize=(WIDTH, 0.48 * len(shown) + 1), layout="constrained")
+        for place, row in enumerate(shown):
+            color = TRACK_COLORS[row.track]
+            if row.ci95:
+                axes.plot(row.ci95, [place, place], color=color, lw=2)
+            axes.plot(row.bits_per_byte, place, "o", color=color)
+            if row.is_baseline:
+                axes.axvline(row.bits_per_byte, color=color, lw=0.8, ls=":", zorder=0)
             axes.annotate(
-                f"{row['bits_per_byte']:.3f}",
-                (row["bits_per_byte"], place),
+                f"{row.bits_per_byte:.3f}",
+                (row.bits_per_byte, place),
                 xytext=(0, 7),
                 textcoords="offset points",
                 ha="center",
             )
         axes.margins(x=0.08)
-        axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
-        axes.set_ylim(-0.6, len(rows) - 0.3)
-        intervals = any(row["ci95"] for row in rows)
-        axes.set_xlabel("bits per byte" + ", with 95 % interval" * intervals)
+        axes.set_yticks(range(len(shown)), [row.name for row in shown])
+        axes.set_ylim(-0.6, len(shown) - 0.3)
+        has_intervals = any(row.ci95 for row in shown)
+        axes.set_xlabel("bits per byte" + (", with 95 % interval" if has_intervals else ""))
         return _svg(figure)
 
 
-def kind_plot(kinds: list[dict[str, Any]], looks: Looks) -> bytes:
-    """Plot the bits per word of each model by kind of word, with each kind's share of words."""
-    words = sum(kind["words"] for kind in kinds)
+def word_class_plot(word_classes: Sequence[WordClassResult], looks: Looks) -> bytes:
+    """Plot the bits per word of each model by class of words, with each class's share of words."""
+    words = sum(each.words for each in word_classes)
+    places = range(len(word_classes))
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(WIDTH, 0.7 * len(kinds) + 1.8), layout="constrained")
-        for name in kinds[0]["bits_per_word"]:
-            bits = [kind["bits_per_word"][name] for kind in kinds]
-            axes.plot(bits, range(len(kinds)), ls="", label=name, alpha=0.85, **looks[name])
-        labels = [f"{kind['kind']}\n{kind['words'] / words:.0%} of words" for kind in kinds]
-        axes.set_yticks(range(len(kinds)), labels)
+        figure, axes = plt.subplots(
+            figsize=(WIDTH, 0.7 * len(word_classes) + 1.8), layout="constrained"
+        )
+        for name in word_classes[0].bits_per_word:
+            bits = [each.bits_per_word[name] for each in word_classes]
+            axes.plot(bits, places, ls="", label=name, alpha=0.85, **looks[name])
+        labels = [f"{each.word_class}\n{each.words / words:.0%} of words" for each in word_classes]
+        axes.set_yticks(places, labels)
         axes.invert_yaxis()
         axes.set_xlabel("bits per word (lower is better)")
         figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
         return _svg(figure)
 
 
-def context_plot(closer: list[dict[str, Any]], looks: Looks) -> bytes:
+def context_plot(closer_looks: Sequence[CloserLook], looks: Looks) -> bytes:
     """Plot bits per byte against context length."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
-        for row in closer:
+        for look in closer_looks:
             axes.plot(
-                [point["characters"] for point in row["context"]],
-                [point["bits_per_byte"] for point in row["context"]],
-                label=row["name"],
-                **looks[row["name"]],
+                [point.characters for point in look.context],
+                [point.bits_per_byte for point in look.context],
+                label=look.name,
+                **looks[look.name],
             )
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -137,15 +156,15 @@ def context_plot(closer: list[dict[str, Any]], looks: Looks) -> bytes:
         return _svg(figure)
 
 
-def compute_plot(rows: list[dict[str, Any]], looks: Looks) -> bytes:
+def compute_plot(rows: Sequence[ResultRow], looks: Looks) -> bytes:
     """Plot bits per byte against training compute; rows not trained here are horizontal lines."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for row in rows:
-            name, bits = row["name"], row["bits_per_byte"]
-            if row["training_flops"]:
-                axes.plot(row["training_flops"], bits, ls="", label=name, **looks[name])
-            elif row["kind"] in REFERENCE_KINDS or name == "PPMd":
+            name, bits = row.name, row.bits_per_byte
+            if row.training_flops:
+                axes.plot(row.training_flops, bits, ls="", label=name, **looks[name])
+            elif row.kind in REFERENCE_KINDS or name == "PPMd":
                 axes.axhline(bits, color="#777777", ls="--", lw=1)
                 axes.annotate(
                     name,
@@ -166,7 +185,7 @@ def compute_plot(rows: list[dict[str, Any]], looks: Looks) -> bytes:
         return _svg(figure)
 
 
-def _svg(figure: Any) -> bytes:
+def _svg(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
     plt.close(figure)

@@ -7,40 +7,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+
+from compare.report.results import Memorization
 
 
-def recital(texts: Sequence[str], train: str) -> dict[str, Any]:
-    """Measure verbatim copying from `train` and diversity of `texts`.
+def measure_memorization(name: str, texts: Sequence[str], train: str) -> Memorization:
+    """Measure verbatim copying from `train` and the diversity of `texts`, which `name` has written.
 
-    An n-gram is a sequence of n words within one text.  The result has these keys:
-
-    - `words`: number of words in all texts
-    - `copied_5`, `copied_10`: share of 5-grams and 10-grams that occur in `train`
-    - `longest`, `longest_characters`: the longest passage that occurs in `train`, and its length
-    - `distinct_1`, `distinct_2`: distinct n-grams / n-grams (Li et al. 2016, "A
-      Diversity-Promoting Objective Function")
-    - `repeated_4`: 1 - distinct_4 within each text (Welleck et al. 2020, "Neural Text Generation
-      with Unlikelihood Training", seq-rep-4)
+    N-grams do not extend over two texts.
     """
     words_of_texts = [text.split() for text in texts]
-    train_words = train.split()
-    result: dict[str, Any] = {"words": sum(map(len, words_of_texts))}
-    for n in (5, 10):
-        train_ngrams = set(_ngrams(train_words, n))
+    words_of_train = train.split()
+
+    def share_copied(n: int) -> float:
+        train_ngrams = set(_ngrams(words_of_train, n))
         ngrams = [ngram for words in words_of_texts for ngram in _ngrams(words, n)]
-        result[f"copied_{n}"] = sum(ngram in train_ngrams for ngram in ngrams) / max(1, len(ngrams))
-    for n in (1, 2):
+        return sum(ngram in train_ngrams for ngram in ngrams) / max(1, len(ngrams))
+
+    def share_distinct(n: int) -> float:
         ngrams = [ngram for words in words_of_texts for ngram in _ngrams(words, n)]
-        result[f"distinct_{n}"] = len(set(ngrams)) / max(1, len(ngrams))
+        return len(set(ngrams)) / max(1, len(ngrams))
+
     distinct = sum(len(set(_ngrams(words, 4))) for words in words_of_texts)
     total = sum(len(_ngrams(words, 4)) for words in words_of_texts)
-    result["repeated_4"] = 1 - distinct / max(1, total)
     longest = max((longest_copy(text, train) for text in texts), key=len)
-    return result | {"longest": longest, "longest_characters": len(longest)}
+    return Memorization(
+        name=name,
+        words=sum(map(len, words_of_texts)),
+        copied_5=share_copied(5),
+        copied_10=share_copied(10),
+        distinct_1=share_distinct(1),
+        distinct_2=share_distinct(2),
+        repeated_4=1 - distinct / max(1, total),
+        longest=longest,
+        longest_characters=len(longest),
+    )
 
 
-def copied(text: str, train: str, n: int = 5) -> list[tuple[int, int]]:
+def copied_passages(text: str, train: str, n: int = 5) -> list[tuple[int, int]]:
     """Return the passages of `text` that copy n or more consecutive words from `train`.
 
     They are (start, end) character offsets, sorted and disjoint.

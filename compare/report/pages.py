@@ -3,58 +3,64 @@
 from __future__ import annotations
 
 import base64
-import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from compare.files import write_atomically
 from compare.rendering import render
-from compare.report import figures
+from compare.report import figures, results
+from compare.report.results import Results
 
-REPORTS = Path("reports")
+REPORTS = results.PATH.parent
 TEMPLATES = Path(__file__).parent / "templates"
 PAGES = ("report.md", "report.html", "samples.md", "handin.de.md")
 
 
-def write(result: dict[str, Any]) -> None:
+def write(study_results: Results) -> None:
     """Write report.json, figures, tables and pages; each file is written atomically."""
-    images = draw(result)
+    images = draw(study_results)
     for name, image in images.items():
         write_atomically(REPORTS / "figures" / f"{name}.svg", image)
-    for name, frame in tables(result).items():
+    for name, frame in tables(study_results).items():
         data = frame.to_csv(index=False).encode()
         write_atomically(REPORTS / "tables" / f"{name}.csv", data)
-    embedded = {name: base64.b64encode(image).decode() for name, image in images.items()}
     for page in PAGES:
-        text = render(TEMPLATES / f"{page}.jinja", **result, images=embedded)
-        write_atomically(REPORTS / page, text.encode())
-    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(REPORTS / "report.json", text.encode())
+        write_atomically(REPORTS / page, render_page(page, study_results, images).encode())
+    results.write(study_results)
 
 
-def draw(result: dict[str, Any]) -> dict[str, bytes]:
+def render_page(page: str, study_results: Results, images: dict[str, bytes]) -> str:
+    """Render one of PAGES.  `images` are the figures by name, which report.html embeds."""
+    embedded = {name: base64.b64encode(image).decode() for name, image in images.items()}
+    return render(TEMPLATES / f"{page}.jinja", results=study_results, images=embedded)
+
+
+def draw(study_results: Results) -> dict[str, bytes]:
     """Draw the figures, and return them as SVG by name."""
-    models = [row["name"] for row in result["closer"]]
-    looks = figures.looks(dict.fromkeys([*models, *result["kinds"][0]["bits_per_word"]]))
-    characters = result["corpus"]["splits"]["train"]["chars"]
+    models = [look.name for look in study_results.closer_looks]
+    looks = figures.looks(dict.fromkeys([*models, *study_results.model_names]))
+    characters = study_results.corpus.splits["train"].chars
     return {
-        "rows": figures.row_plot(result["rows"]),
-        "loss_curves": figures.loss_curves(result["curves"], looks, characters),
-        "kinds": figures.kind_plot(result["kinds"], looks),
-        "contexts": figures.context_plot(result["closer"], looks),
-        "compute": figures.compute_plot(result["rows"], looks),
+        "rows": figures.row_plot(study_results.rows),
+        "loss_curves": figures.loss_curves(study_results.curves, looks, characters),
+        "word_classes": figures.word_class_plot(study_results.word_classes, looks),
+        "contexts": figures.context_plot(study_results.closer_looks, looks),
+        "compute": figures.compute_plot(study_results.rows, looks),
     }
 
 
-def tables(result: dict[str, Any]) -> dict[str, pd.DataFrame]:
+def tables(study_results: Results) -> dict[str, pd.DataFrame]:
     """Return the tables of the report by name."""
-    epochs = pd.json_normalize(result["runs"], "epochs", ["name", "run"], record_prefix="epoch.")
+    data = study_results.model_dump(mode="json")
     return {
-        "results": pd.DataFrame(result["rows"]).convert_dtypes(),  # keeps counts integers
-        "differences": pd.DataFrame(result["differences"]).drop(columns=["sentence", "by_kind"]),
-        "kinds": pd.json_normalize(result["kinds"]),
-        "recital": pd.DataFrame(result["recital"]),
-        "epochs": epochs,
+        "results": pd.DataFrame(data["rows"]).convert_dtypes(),  # keeps counts integers
+        "differences": pd.DataFrame(data["differences"]).drop(
+            columns=["sentence", "by_word_class"]
+        ),
+        "word_classes": pd.json_normalize(data["word_classes"]),
+        "memorization": pd.DataFrame(data["memorization"]),
+        "epochs": pd.json_normalize(
+            data["runs"], "epochs", ["name", "run"], record_prefix="epoch."
+        ),
     }

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+
+from compare.kinds import RowKind
+from compare.report.results import ResultRow
 
 GPT2_NAMES = ("openai-community/gpt2", "gpt2")
 # Lowest and highest published bits per byte on nanoGPT's `val`: 4.03 nats per token before
 # fine-tuning (two logs), and 3.19 to 3.34 after it (several authors, on this or a similar split).
-PUBLISHED_RANGES = {"zero-shot": (1.88, 1.88), "fine-tuned": (1.49, 1.56)}
+PUBLISHED_RANGES = {RowKind.ZERO_SHOT: (1.88, 1.88), RowKind.FINE_TUNED: (1.49, 1.56)}
 # Relative.  The published values are for windows without overlap, which give slightly higher
 # losses than the overlapping windows of this study.
 TOLERANCE = 0.05
 
 
-def notes(rows: list[dict[str, Any]], corpus: str) -> list[str]:
+def notes(rows: list[ResultRow], corpus: str) -> list[str]:
     """Return a note for each GPT-2 row that is far from the published results."""
     kinds_by_name = {f"{base} {kind}": kind for base in GPT2_NAMES for kind in PUBLISHED_RANGES}
     messages = []
     for row in rows:
-        kind = kinds_by_name.get(row["name"])
+        kind = kinds_by_name.get(row.name)
         if kind is None or corpus != "tiny-shakespeare":
             continue
         low, high = PUBLISHED_RANGES[kind]
         # Tiny Shakespeare has one byte per character.
-        bits = row["nanogpt_val_nats_per_char"] / math.log(2)
+        bits = row.nanogpt_val_nats_per_char / math.log(2)
         if not low * (1 - TOLERANCE) <= bits <= high * (1 + TOLERANCE):
             published = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
             messages.append(
-                f"{row['name']} needs {bits:.3f} bits per byte on the last 10 %, but the published "
+                f"{row.name} needs {bits:.3f} bits per byte on the last 10 %, but the published "
                 f"results are {published}: check this run for errors before you trust it."
             )
     return messages

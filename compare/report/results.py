@@ -1,185 +1,374 @@
-"""All results of the comparison, measured and put together.
+"""The results of the comparison: their types, and the one place that reads and writes their JSON.
 
-Every number that the pages show is in them; `compare.report.pages` writes the pages from nothing
-else.  This is the only reader of the test split.
+`reports/report.json` holds a `Results`, and every number that the pages show is in it.  The other
+modules of this room compute its parts; `compare.report.assemble` puts them together.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
-from tqdm.auto import tqdm
+from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 
-from compare.corpus import Corpus
-from compare.files import hold_lock
-from compare.report import pages, published_results, surprisal, word_classes
-from compare.report.baselines import floors
-from compare.report.claims import differences
-from compare.report.course_checklist import requirements
-from compare.report.measure import SETTINGS, Measured, measure
-from compare.report.memorization import copied, recital
-from compare.report.rows import Row, rows
-from compare.ruler import bootstrap, sampling
-from compare.ruler.scoring import Score
-from compare.runs import find
-from compare.runs.find import CompleteRun
-from compare.runs.receipt import published
-from compare.runs.writer import ROOT
+from compare.errors import Misuse
+from compare.files import write_atomically
+from compare.kinds import BaseKind, RowKind, Track
+from compare.ruler.metrics import Metrics
+from compare.ruler.sampling import Settings
+from compare.runs.record import BaseIdentity, CorpusRecord, Epoch, Parameters, TrackingRecord
 
-# What report.json has of each run's record.
-KEPT_OF_RUNS = (
-    "track",
-    "preset",
-    "seed",
-    "command",
-    "config",
-    "parameters",
-    "device",
-    "versions",
-    "git_commit",
-    "git_dirty",
-    "started",
-    "epochs",
-    "best_epoch",
-    "wall_seconds",
-    "characters_per_second",
-    "peak_memory_mb",
-    "tracking",
-)
+PATH = Path("reports/report.json")
+SCHEMA = 2  # 1 had no version, and other names for some of its parts
+BASELINE = "floor"
+"""What stands in place of a track in the rows of compressors and the n-gram model."""
+
+Interval = tuple[float, float]
+"""The lower and upper end of a 95 % interval, in bits per byte."""
 
 
-def report() -> None:
-    """Score the newest runs of both tracks and write `reports/`."""
-    lock = hold_lock(ROOT / ".report.lock", str(pages.REPORTS))
-    scratch, gpt2 = find.study()
-    chosen = find.chosen(scratch, gpt2)
-    compared = rows(scratch, gpt2)
-    corpus = find.corpus_of(gpt2[0][0])
-    table, scores = floors(corpus)
-    bar = tqdm(compared, "models", leave=False, disable=None)
-    measured = {row.name: measure(row, corpus) for row in bar}
-    table += [each.entry for each in measured.values()]
-    scores = {name: [score] for name, score in scores.items()}
-    scores |= {name: each.scores for name, each in measured.items()}
-    blocks, draws = bootstrap.cut(corpus.test), bootstrap.bootstrap(scores)
-    for entry in table:
-        entry["ci95"] = bootstrap.interval(draws.get(entry["name"]))
-    means = {name: bootstrap.mean(each) for name, each in scores.items()}
-    by_kind = word_classes.by_kind(means, corpus.test, corpus.train)
-    table.sort(key=lambda entry: entry["bits_per_byte"])
-    result = {
-        "written": time.strftime("%Y-%m-%d", time.gmtime()),
-        "corpus": corpus.record(),
-        "blocks": blocks.record(),
-        "rows": table,
-        "differences": differences(table, draws, by_kind, chosen[0].record.preset, blocks),
-        "notes": [
-            *bootstrap.notes(blocks),
-            *published_results.notes(table, corpus.name),
-            *taught(compared),
-        ],
-        "kinds": by_kind,
-        "closer": [
-            {"name": name, "stride": each.strides, "context": each.contexts}
-            for name, each in measured.items()
-        ],
-        "recital": _recital(measured, corpus),
-        "runs": [
-            _run(run, row.name, *scored)
-            for row, each in zip(compared, measured.values(), strict=True)
-            if row.trained
-            for run, *scored in zip(row.runs, each.scores, each.slices, strict=True)
-        ],
-        "curves": {row.name: _curve(row.runs[0]) for row in compared if row.trained},
-        "surprise": _surprise(measured, corpus),
-        "samples": _samples(measured, corpus),
-        "sample_settings": vars(SETTINGS),
-        "common": word_classes.COMMON,
-        "requirements": requirements(*chosen),
-        "chosen": {run.record.track: run.path.name for run in chosen},
-        "hub_links": {run.record.track: published(run) for run in chosen},
-    }
-    pages.write(result)
-    lock.release()
-    print(f"written: {pages.REPORTS}; open {pages.REPORTS / 'report.html'}")
+class _Part(BaseModel):
+    """Values are not converted to other types, and an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def taught(rows: list[Row]) -> list[str]:
-    """Sentences on the rows whose runs learned from more than the training split's text."""
-    notes = []
-    for row in rows:
-        record = row.runs[0].record
-        if row.trained and (teachers := record.teachers_sha256):
-            notes.append(
-                f"{row.name} learned from the training split and from what {len(teachers)} models "
-                "of this track, trained on the same split, expect there: their own training is not "
-                "in its cost."
-            )
-        if row.trained and record.config.get("drills"):
-            notes.append(
-                f"{row.name} learned to copy from rows of random tokens, too: they are in its "
-                "seconds, not in its operations."
-            )
-    return notes
+class WordClass(StrEnum):
+    """Classes of words that are easy or hard to predict for different reasons."""
+
+    SPEAKER_NAME = "speaker names"
+    LINE_START = "line starts"
+    COMMON = "common words"
+    RARE = "rare words"
+    UNSEEN = "unseen words"
 
 
-def _recital(measured: Mapping[str, Measured], corpus: Corpus) -> list[dict[str, Any]]:
-    """Of each model's samples, and of as much real text of the test split, in as many pieces."""
-    pieces, length = len(sampling.prompts(corpus)), SETTINGS.characters
-    starts = np.linspace(0, max(0, len(corpus.test) - length), pieces, dtype=int)
-    texts = {"real text of the test split": [corpus.test[at : at + length] for at in starts]}
-    texts |= {name: each.texts for name, each in measured.items()}
-    return [{"name": name, **recital(each, corpus.train)} for name, each in texts.items()]
+class BlockCount(_Part):
+    """The blocks of the test split that intervals resample."""
+
+    kind: str
+    number: int
+    needed: int
+    """With fewer blocks there are no intervals."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough blocks for intervals."""
+        return self.number >= self.needed
 
 
-def _surprise(measured: Mapping[str, Measured], corpus: Corpus) -> dict[str, Any]:
-    start, end = surprisal.passage(corpus.test)
-    models = {
-        name: surprisal.by_token(each.scores[0], start, end) for name, each in measured.items()
-    }
-    return {"characters": end - start, "models": models}
+class ResultRow(_Part):
+    """One row of the comparison.  If it has several runs, its values are means over them."""
+
+    name: str
+    track: Track | Literal["floor"]
+    kind: RowKind
+    run: str | None = None
+    """Directory of the run that is best on validation."""
+    seeds: int | None = None
+    """Number of runs, which differ in their seed alone.  None if nothing was trained."""
+    parameters: int | None = None
+    split: Literal["test"] = "test"
+
+    nats: float
+    bytes: int
+    chars: int
+    tokens: int
+    words: int
+    loss: float
+    """Nats per token."""
+    bits_per_byte: float
+    nats_per_char: float
+    token_perplexity: float | None
+    """Not comparable across tokenizers.  None for rows without tokens."""
+    word_perplexity: float
+    bits_per_byte_sd: float | None = None
+    """Standard deviation over the runs.  None for fewer than two."""
+    nanogpt_val_nats_per_char: float
+    """On nanoGPT's `val`, the last 10 %: our validation and test splits together."""
+
+    trained_characters: int | None = None
+    """Characters read during the study's own training, as are the following costs."""
+    training_flops: float | None = None
+    wall_seconds: float | None = None
+    characters_per_second: float | None = None
+    peak_memory_mb: int | None = None
+
+    ci95: Interval | None = None
+    """None if the row has no probabilities of bytes, or the text is too short."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether neither track made this row."""
+        return self.track == BASELINE
 
 
-def _samples(measured: Mapping[str, Measured], corpus: Corpus) -> list[dict[str, Any]]:
-    return [
-        {
-            "prompt": prompt,
-            "texts": {name: each.texts[at] for name, each in measured.items()},
-            "copied": {n: copied(each.texts[at], corpus.train) for n, each in measured.items()},
-        }
-        for at, prompt in enumerate(sampling.prompts(corpus))
-    ]
+class Difference(_Part):
+    """A difference between two rows, and what its interval supports."""
+
+    a: str
+    b: str
+    delta_bits_per_byte: float
+    """Bits per byte of `a` minus those of `b`."""
+    ci95: Interval | None
+    """Of the paired difference.  None if the text is too short for an interval."""
+    by_word_class: dict[WordClass, float]
+    """The contribution of each class of words; they add up to `delta_bits_per_byte`."""
+
+    @computed_field
+    @property
+    def sentence(self) -> str:
+        """The claim that the interval supports, and no more."""
+        if self.ci95 is None:
+            return f"{self.a} and {self.b}: no difference claimed, the text is too short"
+        low, high = self.ci95
+        if low <= 0 <= high:
+            return f"{self.a} and {self.b}: no difference shown [{low:+.3f}, {high:+.3f}]"
+        less = "less" if self.delta_bits_per_byte < 0 else "more"
+        near, far = sorted(map(abs, self.ci95))
+        return (
+            f"{self.a} needs {abs(self.delta_bits_per_byte):.3f} bits per byte {less} than "
+            f"{self.b} [{near:.3f}, {far:.3f}]"
+        )
 
 
-def _run(run: CompleteRun, name: str, test: Score, test_slice: Score) -> dict[str, Any]:
-    """The record of a run, with what it alone needs for the test split."""
-    everything = run.record.model_dump(exclude_none=True)
-    kept = {key: everything.get(key) for key in KEPT_OF_RUNS}
-    kept["teachers"] = len(run.record.teachers_sha256)
-    if run.record.base:
-        kept["base"] = run.record.base.model_dump(exclude={"folder"})
-        kept["zero_shot"] = everything["zero_shot"]
-    interval = bootstrap.interval(bootstrap.bootstrap({name: [test]}).get(name))
-    scores = {
-        "test": asdict(test.metrics) | {"ci95": interval},
-        "test_slice": asdict(test_slice.metrics),
-    }
-    return {"name": name, "run": run.path.name, **kept, **scores}
+class WordClassResult(_Part):
+    """What the words of one class cost each model."""
+
+    word_class: WordClass
+    words: int
+    bytes: int
+    bits_per_word: dict[str, float]
+    """By row name, as is the next."""
+    bits_per_byte: dict[str, float]
 
 
-def _curve(run: CompleteRun) -> list[dict[str, Any]]:
-    """History in bits per byte; training nats per token by the validation text's ratio."""
-    scores = run.record.epochs[0].eval
-    per_nat = scores.bits_per_byte / scores.loss
-    return [
-        {
-            "characters_seen": line["characters_seen"],
-            **({"train": line["train/loss"] * per_nat} if "train/loss" in line else {}),
-            **({"validation": line["eval/bits_per_byte"]} if "eval/loss" in line else {}),
-        }
-        for line in run.history
-    ]
+class ContextPoint(_Part):
+    """The score of a model whose context is limited."""
+
+    tokens: int
+    characters: float
+    """How many characters the tokens cover on average."""
+    bits_per_byte: float
+
+
+class CloserLook(_Part):
+    """How the score of a row's best run depends on the evaluation."""
+
+    name: str
+    stride: dict[str, float]
+    """Bits per byte at strides C, C/2 and C/8, for the model's context length C."""
+    context: list[ContextPoint]
+    """From the model's context length down."""
+
+
+class Memorization(_Part):
+    """How much of a text occurs verbatim in the training split, and how diverse the text is.
+
+    An n-gram is a sequence of n words.
+    """
+
+    name: str
+    words: int
+    copied_5: float
+    """Share of 5-grams that occur in the training split."""
+    copied_10: float
+    """Share of 10-grams that occur in the training split."""
+    distinct_1: float
+    """Distinct words / words (Li et al. 2016, "A Diversity-Promoting Objective Function")."""
+    distinct_2: float
+    """Distinct 2-grams / 2-grams."""
+    repeated_4: float
+    """1 - distinct 4-grams / 4-grams within each text (Welleck et al. 2020, "Neural Text
+    Generation with Unlikelihood Training", seq-rep-4)."""
+    longest: str
+    """The longest passage that occurs in the training split."""
+    longest_characters: int
+
+
+@dataclass(frozen=True)
+class TestScores(Metrics):
+    """The metrics of a run on the test split."""
+
+    __test__ = False  # not a class of tests, although pytest might think so
+
+    ci95: Interval | None
+
+
+class RunResult(_Part):
+    """The record of a run, without what only this machine needs, and its scores."""
+
+    name: str
+    """The row that it belongs to."""
+    run: str
+    """Its directory."""
+    track: Track
+    preset: RowKind
+    seed: int
+    command: str
+    config: dict[str, Any]
+    parameters: Parameters
+    device: str
+    versions: dict[str, str]
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    started: str
+    epochs: list[Epoch]
+    best_epoch: int
+    wall_seconds: float
+    characters_per_second: int
+    peak_memory_mb: int
+    tracking: TrackingRecord
+    teachers: int
+    """Number of models that it was distilled from."""
+    base: BaseIdentity | None = None
+    zero_shot: Metrics | None = None
+    """The base on the validation split, before training."""
+    test: TestScores
+    test_slice: Metrics
+    """On the beginning of the test split, to check a copy of the model quickly."""
+
+    @property
+    def best_validation(self) -> Metrics:
+        """What the saved model needs for the validation split."""
+        return self.epochs[self.best_epoch - 1].eval
+
+
+class CurvePoint(_Part):
+    """A loss during training."""
+
+    characters_seen: int
+    bits_per_byte: float
+
+
+class Curve(_Part):
+    """The losses of one run."""
+
+    train: list[CurvePoint]
+    """Converted with the tokens per byte of the validation split."""
+    validation: list[CurvePoint]
+
+
+class SurprisalResult(_Part):
+    """One passage of the test split as each model reads it."""
+
+    characters: int
+    models: dict[str, list[tuple[str, float]]]
+    """By row name: each token's text, and its surprisal in bits."""
+
+
+class Sample(_Part):
+    """How each model continues one prompt."""
+
+    prompt: str
+    texts: dict[str, str]
+    """By row name."""
+    copied: dict[str, list[tuple[int, int]]]
+    """By row name: (start, end) offsets of passages that occur in the training split."""
+
+
+class Requirement(_Part):
+    """A point that the course demands, with evidence."""
+
+    id: str
+    text: str
+    met: bool
+    evidence: str
+
+
+class Results(_Part):
+    """All results of the comparison."""
+
+    schema_version: Literal[2] = SCHEMA
+    written: str
+    """Date, ISO 8601."""
+    corpus: CorpusRecord
+    blocks: BlockCount
+    rows: list[ResultRow]
+    """In order of their bits per byte."""
+    differences: list[Difference]
+    """The first one answers the question of the study."""
+    notes: list[str]
+    """Sentences without which the rows could be misunderstood."""
+    word_classes: list[WordClassResult]
+    common_word_count: int
+    """How often a common word occurs in the training split, at least."""
+    closer_looks: list[CloserLook]
+    memorization: list[Memorization]
+    """Of real text from the test split first, then of the samples of each model."""
+    runs: list[RunResult]
+    curves: dict[str, Curve]
+    """By row name, of each row's best run."""
+    surprisal: SurprisalResult
+    samples: list[Sample]
+    sample_settings: Settings
+    requirements: list[Requirement]
+    chosen: dict[Track, str]
+    """Directory of the run of each track that is handed in and published."""
+    hub_links: dict[Track, str | None]
+    """Where these runs are published."""
+
+    @property
+    def lead(self) -> Difference:
+        """The answer to the question of the study."""
+        return self.differences[0]
+
+    @property
+    def trained_rows(self) -> list[ResultRow]:
+        """The rows of models that the study has trained."""
+        return [row for row in self.rows if row.seeds]
+
+    @property
+    def model_names(self) -> list[str]:
+        """The rows that have probabilities of words: all models, and the n-gram."""
+        return list(self.word_classes[0].bits_per_word)
+
+    @property
+    def base_is_stand_in(self) -> bool:
+        """Whether fine-tuning started from the stand-in instead of GPT-2."""
+        base = self.chosen_run(Track.GPT2).base
+        return base is not None and base.kind is BaseKind.STAND_IN
+
+    def row(self, name: str) -> ResultRow:
+        """Return the row called `name`."""
+        return next(row for row in self.rows if row.name == name)
+
+    def runs_of(self, row: ResultRow) -> list[RunResult]:
+        """Return the runs of a row, the best on validation first."""
+        return [run for run in self.runs if run.name == row.name]
+
+    def run_result(self, track: Track, run: str) -> RunResult:
+        """Return the result of the run of `track` in directory `run`."""
+        return next(each for each in self.runs if (each.track, each.run) == (track, run))
+
+    def chosen_run(self, track: Track) -> RunResult:
+        """Return the run of `track` that is handed in and published."""
+        return self.run_result(track, self.chosen[track])
+
+
+def write(results: Results, path: Path = PATH) -> None:
+    """Replace `report.json`."""
+    text = json.dumps(results.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    write_atomically(path, text.encode())
+
+
+def read(path: Path = PATH) -> Results:
+    """Read `report.json`.  Raises Misuse if it is missing, damaged or of another version."""
+    command = "python -m compare.report"
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise Misuse(f"no {path}: make it with {command}") from None
+    try:
+        raw = json.loads(data)
+        if not isinstance(raw, dict) or raw.get("schema_version") != SCHEMA:
+            raise Misuse(f"{path} is not of this version: write it again with {command}")
+        for difference in raw.get("differences", []):
+            difference.pop("sentence", None)  # derived from the interval, not read
+        return Results.model_validate_json(json.dumps(raw))
+    except (ValidationError, ValueError) as error:
+        problem = error.errors()[0] if isinstance(error, ValidationError) else error
+        raise Misuse(f"{path} is damaged ({problem}): write it again with {command}") from None

@@ -1,59 +1,56 @@
-"""The rows of the comparison: a name, and the runs behind it."""
+"""What the report measures: a name for each row, and the runs or the base behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from compare.errors import Misuse
-from compare.kinds import RowKind
+from compare.kinds import RowKind, Track
 from compare.runs import models
-from compare.runs.find import Group
+from compare.runs.find import CompleteRun, Group, Study
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the comparison: a name, and the runs behind it, which differ in their seed."""
+class Candidate:
+    """A model to be measured; if it has several runs, they differ in their seed."""
 
     name: str
     kind: RowKind
-    runs: Group  # the best on validation first: it speaks for the row
-    folders: list[Path]  # of each run's weights
-
-    @property
-    def trained(self) -> bool:
-        """False for a base that no run has changed."""
-        return self.kind is not RowKind.ZERO_SHOT
+    track: Track
+    runs: tuple[CompleteRun, ...]
+    """The best on validation first: it speaks for the row.  None for an untouched base."""
+    folders: tuple[Path, ...]
+    """Of the weights of each run, or of the base."""
 
 
-def rows(scratch: Sequence[Group], gpt2: Sequence[Group]) -> list[Row]:
-    """A row for each preset of `compare.runs.find.study`, and one for the untouched base.
+def candidates(study: Study) -> list[Candidate]:
+    """Return a candidate for each recipe of `study`, and one for the untouched base.
 
-    Raises Misuse when that base is not there any more, or not the same.
+    Raises Misuse if the weights of a run or of the base have changed.
     """
-    groups = [*scratch, *gpt2]
-    for group in groups:
-        for run in group:
+    for group in study.groups:
+        for run in group.runs:
             models.require_whole(run)
     trained = [
-        Row(
-            name=group[0].record.display_name,
-            kind=group[0].record.preset,
-            runs=group,
-            folders=[run.model for run in group],
+        Candidate(
+            name=group.best.record.display_name,
+            kind=group.kind,
+            track=group.best.record.track,
+            runs=group.runs,
+            folders=tuple(run.model for run in group.runs),
         )
-        for group in groups
+        for group in study.groups
     ]
-    return [*trained, _zero_shot(gpt2[0])]
+    return [*trained, _zero_shot(study.gpt2[0])]
 
 
-def _zero_shot(group: Group) -> Row:
-    """The base that these runs started from."""
-    run = group[0]
-    base = run.record.base
+def _zero_shot(group: Group) -> Candidate:
+    """The base that the runs of `group` started from."""
+    base = group.best.record.base
     assert base is not None, "every run of the GPT-2 track has a base"
     folder = Path(base.folder)
     if not folder.is_dir() or models.weights_sha256(folder) != base.weights_sha256:
-        raise Misuse(f"the base in {folder} has changed since {run.path} started from it")
-    return Row(f"{base.resolved} {RowKind.ZERO_SHOT}", RowKind.ZERO_SHOT, [run], [folder])
+        raise Misuse(f"the base in {folder} has changed since {group.best.path} started from it")
+    name = f"{base.resolved} {RowKind.ZERO_SHOT}"
+    return Candidate(name, RowKind.ZERO_SHOT, Track.GPT2, runs=(), folders=(folder,))

@@ -1,4 +1,4 @@
-"""Where models differ: nats per kind of word.
+"""Where models differ: nats per class of words.
 
 A text is cut into words, each with the whitespace before it.  Byte-level tokens like GPT-2's never
 cross such a boundary, so -log P(word | everything before it) means the same for every tokenizer.
@@ -9,21 +9,21 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from typing import Any
 
 import numpy as np
 
+from compare.report.results import WordClass, WordClassResult
 from compare.ruler.scoring import Score
 
-COMMON = 100  # minimum number of occurrences of a common word in the training split
-KINDS = ("speaker names", "line starts", "common words", "rare words", "unseen words")
+COMMON_WORD_COUNT = 100  # minimum number of occurrences of a common word in the training split
+WORD_CLASSES = tuple(WordClass)
 # The first line of a speech, if it ends with a colon.
 SPEAKER = re.compile(r"(?:\A|(?<=\n\n))[^\n]+:$", re.MULTILINE)
 WORD = re.compile(r"(\s*)(\S+)(?:\s+\Z)?")
 
 
-def words(text: str, train: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the byte offset where each word of `text` ends, and its kind as an index into KINDS.
+def classify_words(text: str, train: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the byte offset where each word of `text` ends, and its index into WORD_CLASSES.
 
     Both arrays are int64 of shape (words,).  All words of a speaker's line are speaker names.  The
     first word of any other line is a line start.  All other words are common, rare or unseen in
@@ -33,51 +33,53 @@ def words(text: str, train: str) -> tuple[np.ndarray, np.ndarray]:
     in_speaker_line = np.zeros(len(text), dtype=bool)
     for match in SPEAKER.finditer(text):
         in_speaker_line[match.start() : match.end()] = True
-    sizes, kinds = [], []
+    sizes, classes = [], []
     for match in WORD.finditer(text):
-        times = occurrences[_bare(match[2])]
+        whitespace, word = match.groups()
+        times = occurrences[_bare(word)]
         if in_speaker_line[match.start(2)]:
-            kind = "speaker names"
-        elif match.start(2) == 0 or "\n" in match[1]:
-            kind = "line starts"
+            word_class = WordClass.SPEAKER_NAME
+        elif match.start(2) == 0 or "\n" in whitespace:
+            word_class = WordClass.LINE_START
+        elif times >= COMMON_WORD_COUNT:
+            word_class = WordClass.COMMON
         else:
-            kind = "common words" if times >= COMMON else "rare words" if times else "unseen words"
+            word_class = WordClass.RARE if times else WordClass.UNSEEN
         sizes.append(len(match[0].encode()))
-        kinds.append(KINDS.index(kind))
-    return np.cumsum(sizes), np.array(kinds)
+        classes.append(WORD_CLASSES.index(word_class))
+    return np.cumsum(sizes), np.array(classes)
 
 
-def by_kind(rows: dict[str, Score], text: str, train: str) -> list[dict[str, Any]]:
-    """Return [{kind, words, bytes, bits_per_word, bits_per_byte}] for the kinds that `text` has.
+def by_word_class(rows: dict[str, Score], text: str, train: str) -> list[WordClassResult]:
+    """Return what the words of each class cost, for the classes that `text` has.
 
-    `rows` holds a score of `text` for each row name.  `words` and `bytes` are counts; the last two
-    entries are dicts by row name.
+    `rows` holds a score of `text` for each row name.
     """
-    ends, kinds = words(text, train)
+    ends, classes = classify_words(text, train)
     sizes = np.diff(ends, prepend=0)
     nats = {
         name: np.bincount(np.searchsorted(ends, score.byte_ends), score.nats, len(ends))
         for name, score in rows.items()
     }
-    result = []
-    for index, kind in enumerate(KINDS):
-        chosen = kinds == index
-        if not chosen.any():
+    results = []
+    for index, word_class in enumerate(WORD_CLASSES):
+        members = classes == index
+        if not members.any():
             continue
-        count, size = int(chosen.sum()), int(sizes[chosen].sum())
+        count, size = int(members.sum()), int(sizes[members].sum())
         bits = {
-            name: float(word_nats[chosen].sum()) / math.log(2) for name, word_nats in nats.items()
+            name: float(word_nats[members].sum()) / math.log(2) for name, word_nats in nats.items()
         }
-        result.append(
-            {
-                "kind": kind,
-                "words": count,
-                "bytes": size,
-                "bits_per_word": {name: total / count for name, total in bits.items()},
-                "bits_per_byte": {name: total / size for name, total in bits.items()},
-            }
+        results.append(
+            WordClassResult(
+                word_class=word_class,
+                words=count,
+                bytes=size,
+                bits_per_word={name: total / count for name, total in bits.items()},
+                bits_per_byte={name: total / size for name, total in bits.items()},
+            )
         )
-    return result
+    return results
 
 
 def _bare(word: str) -> str:

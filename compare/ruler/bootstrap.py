@@ -16,7 +16,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -47,10 +46,6 @@ class Cut:
     def __str__(self) -> str:
         number = len(self.ends)
         return f"{number} block{'s' * (number != 1)}"
-
-    def record(self) -> dict[str, Any]:
-        """Return {kind, number, needed}, as stored in the report."""
-        return {"kind": self.kind, "number": len(self.ends), "needed": LEAST_BLOCKS}
 
 
 def cut(text: str) -> Cut:
@@ -122,9 +117,12 @@ def bootstrap(rows: Mapping[str, Sequence[Score]], seed: int = 0) -> dict[str, n
     return draws
 
 
-def interval(draws: np.ndarray | None) -> list[float] | None:
-    """Return the 95 % percentile interval [low, high] of bootstrap draws, or None without draws."""
-    return None if draws is None else [float(x) for x in np.percentile(draws, [2.5, 97.5])]
+def interval(draws: np.ndarray | None) -> tuple[float, float] | None:
+    """Return the 95 % percentile interval (low, high) of bootstrap draws, or None without draws."""
+    if draws is None:
+        return None
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def notes(blocks: Cut) -> list[str]:

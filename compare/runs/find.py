@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +35,48 @@ class CompleteRun:
         return self.record.best_scores.nats
 
 
-Group = list[CompleteRun]
-"""Runs of one recipe, one for each seed, the best on validation first."""
+@dataclass(frozen=True)
+class Group:
+    """Complete runs of one recipe, one for each seed, in order of their validation loss."""
+
+    runs: tuple[CompleteRun, ...]
+
+    @property
+    def best(self) -> CompleteRun:
+        """The run with the lowest validation loss."""
+        return self.runs[0]
+
+    @property
+    def kind(self) -> RowKind:
+        """The recipe."""
+        return self.best.record.preset
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs that a report compares: all of them were trained on the same text."""
+
+    scratch: tuple[Group, ...]
+    gpt2: tuple[Group, ...]
+    """From the same base; what the study asks for comes first, the control last."""
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups of both tracks."""
+        return self.scratch + self.gpt2
+
+    @property
+    def best_scratch(self) -> CompleteRun:
+        """The run of the scratch track to hand in and publish: the best on validation."""
+        return min((group.best for group in self.scratch), key=lambda run: run.validation_nats)
+
+    @property
+    def best_gpt2(self) -> CompleteRun:
+        """The run of the GPT-2 track to hand in and publish: full fine-tuning, best on validation.
+
+        It is a LoRA run only in a study without full fine-tuning.
+        """
+        return self.gpt2[0].best
 
 
 def load(path: Path) -> CompleteRun:
@@ -87,12 +126,14 @@ def corpus_of(run: CompleteRun) -> corpora.Corpus:
     return corpus
 
 
-def study() -> tuple[list[Group], list[Group]]:
-    """The complete runs on the newest runs' text, of the scratch and of the GPT-2 track.
+def study() -> Study:
+    """Find the complete runs that were trained on the same text as the newest ones.
 
-    Each in groups, one for each preset, that hold one run for each seed: those of the preset's
-    newest configuration, on the newest base.  Raises Misuse when a track has no run, or only
-    controls, or when both were trained on different texts.
+    For each preset, these are the runs of its newest configuration, one for each seed.  All runs of
+    the GPT-2 track started from the same base as the newest one.
+
+    Raises Misuse if a track has no run or only controls, or if the newest runs of the two tracks
+    were trained on different texts.
     """
     scratch, gpt2 = latest(Track.SCRATCH), latest(Track.GPT2)
     if scratch.record.corpus.sha256 != gpt2.record.corpus.sha256:
@@ -100,22 +141,16 @@ def study() -> tuple[list[Group], list[Group]]:
             f"{scratch.path} was trained on {scratch.record.corpus.name} and {gpt2.path} on "
             f"{gpt2.record.corpus.name}: train both tracks on the same --corpus"
         )
-    groups = _by_preset(gpt2)
-    if groups[0][0].record.preset is RowKind.RANDOM_WEIGHTS:
+    found = Study(_by_preset(scratch), _by_preset(gpt2))
+    if found.gpt2[0].kind is RowKind.RANDOM_WEIGHTS:
         raise Misuse(
             f"{gpt2.path} is a control from random weights, and nothing was fine-tuned from the "
             f"same base: make that with {Track.GPT2.command}"
         )
-    return _by_preset(scratch), groups
+    return found
 
 
-def chosen(scratch: Sequence[Group], gpt2: Sequence[Group]) -> tuple[CompleteRun, CompleteRun]:
-    """The run of each track that is handed in and published: validation chooses, not the test."""
-    best = min((group[0] for group in scratch), key=lambda run: run.validation_nats)
-    return best, gpt2[0][0]
-
-
-def _by_preset(newest: CompleteRun) -> list[Group]:
+def _by_preset(newest: CompleteRun) -> tuple[Group, ...]:
     """The runs made from the same text and base as `newest`, in groups of one recipe each."""
     material = identity(newest.record)
     presets: dict[RowKind, dict[int, CompleteRun]] = {}
@@ -126,10 +161,10 @@ def _by_preset(newest: CompleteRun) -> list[Group]:
         recipes = [identity(each.record) | {"seed": None} for each in (run, *by_seed.values())]
         if all(recipe == recipes[0] for recipe in recipes):
             by_seed.setdefault(run.record.seed, run)
-    return [
-        sorted(presets[preset].values(), key=lambda run: run.validation_nats)
+    return tuple(
+        Group(tuple(sorted(presets[preset].values(), key=lambda run: run.validation_nats)))
         for preset in sorted(presets, key=_order)
-    ]
+    )
 
 
 def _order(preset: RowKind) -> tuple[bool, bool, str]:

@@ -42,8 +42,8 @@ class CorpusRecord(_Part):
     splits: dict[str, SplitSize]
 
 
-class Base(_Part):
-    """The pretrained model that fine-tuning started from."""
+class BaseIdentity(_Part):
+    """Which pretrained model fine-tuning started from."""
 
     requested: str
     """The value of --base."""
@@ -53,9 +53,14 @@ class Base(_Part):
     revision: str | None = None
     """Commit on the Hub."""
     source: str
+    weights_sha256: str
+
+
+class Base(BaseIdentity):
+    """The pretrained model that fine-tuning started from, and where it lies on this machine."""
+
     folder: str
     """Where `compare.report` finds the untouched base."""
-    weights_sha256: str
 
 
 class Parameters(_Part):

@@ -16,7 +16,7 @@ from compare import corpus as corpora
 from compare.corpus.blocks import IGNORED
 from compare.corpus.encoding import token_ids
 from compare.errors import Misuse
-from compare.report import results, rows
+from compare.report import assemble, rows
 from compare.ruler import scoring
 from compare.runs import find, models
 from scratch_lm import distillation
@@ -87,7 +87,7 @@ def test_a_distilled_run_records_its_teachers_and_resumes_to_the_same_weights(
     assert resumed == straight
     assert len(json.loads((run / "run.json").read_text())["teachers_sha256"]) == 2
     monkeypatch.chdir(school.path)
-    notes = results.taught(rows.rows(*find.study()))
+    notes = assemble.notes_on_training(rows.candidates(find.study()))
     taught = [note for note in notes if "what 2 models of this track" in note]
     assert len(taught) == 1 and taught[0].startswith("Scratch (course) learned from")
     assert sum("learned to copy from rows of random tokens" in note for note in notes) == 2

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from compare.kinds import RowKind
 from compare.report.claims import differences
-from compare.ruler import bootstrap
-
-LONG, SHORT = (bootstrap.cut("A line.\n" * number) for number in (30, 7))
-
-
-def row(kind: str, bits: float) -> dict[str, Any]:
-    track = "scratch_lm" if kind in ("course", "tuned") else "gpt2_finetune"
-    return {"name": kind, "kind": kind, "track": track, "bits_per_byte": bits, "bytes": 100}
+from tests.result_rows import make_row
 
 
 def sentence(draws: np.ndarray, delta: float) -> str:
-    """About fine-tuned against tuned, when their difference is drawn so."""
-    table = [row("fine-tuned", 2.0 + delta), row("tuned", 2.0)]
+    """About fine-tuned against tuned, if their difference has these bootstrap draws."""
+    rows = [make_row(RowKind.FINE_TUNED, 2.0 + delta), make_row(RowKind.TUNED, 2.0)]
     drawn = {"fine-tuned": 2.0 + draws, "tuned": np.full(len(draws), 2.0)}
-    (found,) = differences(table, drawn, kinds=[], chosen="tuned", blocks=LONG)
-    return found["sentence"]
+    (difference,) = differences(rows, drawn, [], RowKind.TUNED)
+    return difference.sentence
 
 
 def test_less_more_or_no_difference_shown() -> None:
@@ -36,27 +28,29 @@ def test_less_more_or_no_difference_shown() -> None:
 
 def test_too_short_a_text_supports_no_claim() -> None:
     """One block is drawn as itself each time, and would make every difference seem certain."""
-    table = [row("fine-tuned", 1.0), row("tuned", 2.709)]
-    (found,) = differences(table, {}, kinds=[], chosen="tuned", blocks=SHORT)
-    assert found["ci95"] is None and found["delta_bits_per_byte"] == 1.0 - 2.709
-    assert "too short for an interval (1 block, 30 are needed)" in found["sentence"]
-    assert "less" not in found["sentence"] and "[" not in found["sentence"]
+    rows = [make_row(RowKind.FINE_TUNED, 1.0), make_row(RowKind.TUNED, 2.709)]
+    (difference,) = differences(rows, {}, [], RowKind.TUNED)
+    assert difference.ci95 is None and difference.delta_bits_per_byte == 1.0 - 2.709
+    assert "the text is too short" in difference.sentence
+    assert "less" not in difference.sentence and "[" not in difference.sentence
+
+
+def pairs(bits: dict[RowKind, float], best_scratch: RowKind) -> list[tuple[str, str]]:
+    rows = [make_row(kind, value) for kind, value in bits.items()]
+    drawn = {row.name: np.full(10, row.bits_per_byte) for row in rows}
+    found = differences(rows, drawn, [], best_scratch)
+    return [(difference.a, difference.b) for difference in found]
 
 
 def test_what_validation_chose_comes_first_whatever_the_test_split_says() -> None:
-    table = [row("fine-tuned", 1.8), row("course", 2.1), row("tuned", 2.4)]
-    drawn = {each["name"]: np.full(10, each["bits_per_byte"]) for each in table}
-    found = differences(table, drawn, kinds=[], chosen="tuned", blocks=LONG)
-    pairs = [(each["a"], each["b"]) for each in found]
-    assert pairs == [("fine-tuned", "tuned"), ("fine-tuned", "course"), ("tuned", "course")]
+    bits = {RowKind.FINE_TUNED: 1.8, RowKind.COURSE: 2.1, RowKind.TUNED: 2.4}
+    expected = [("fine-tuned", "tuned"), ("fine-tuned", "course"), ("tuned", "course")]
+    assert pairs(bits, best_scratch=RowKind.TUNED) == expected
 
 
 def test_low_rank_fine_tuning_is_held_against_scratch_and_against_full() -> None:
-    names = ("fine-tuned", "LoRA fine-tuned", "tuned", "zero-shot")
-    table = [row(name, 2.0) for name in names]
-    drawn = {name: np.full(10, 2.0) for name in names}
-    found = differences(table, drawn, kinds=[], chosen="tuned", blocks=LONG)
-    pairs = [(each["a"], each["b"]) for each in found]
-    assert pairs[0] == ("fine-tuned", "tuned")
-    assert {("LoRA fine-tuned", "tuned"), ("LoRA fine-tuned", "zero-shot")} < set(pairs)
-    assert ("fine-tuned", "LoRA fine-tuned") in pairs
+    kinds = (RowKind.FINE_TUNED, RowKind.LORA, RowKind.TUNED, RowKind.ZERO_SHOT)
+    found = pairs(dict.fromkeys(kinds, 2.0), best_scratch=RowKind.TUNED)
+    assert found[0] == ("fine-tuned", "tuned")
+    assert {("LoRA fine-tuned", "tuned"), ("LoRA fine-tuned", "zero-shot")} < set(found)
+    assert ("fine-tuned", "LoRA fine-tuned") in found

@@ -6,7 +6,9 @@ import math
 
 import pytest
 
+from compare.kinds import RowKind
 from compare.report.published_results import notes
+from tests.result_rows import make_row
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,7 @@ from compare.report.published_results import notes
     ],
 )
 def test_far_from_what_was_published(name: str, bits: float, noted: bool) -> None:
-    row = {"name": name, "nanogpt_val_nats_per_char": bits * math.log(2)}
+    row = make_row(RowKind.FINE_TUNED, 2.0, name=name, nanogpt_val_nats_per_char=bits * math.log(2))
     sentences = notes([row], "tiny-shakespeare")
     assert bool(sentences) == noted and all(name in sentence for sentence in sentences)
     assert not notes([row], "my-novel.txt")

@@ -13,15 +13,15 @@ from huggingface_hub import ModelCard
 
 from compare.kinds import RunStatus, Track
 from compare.publish import staging
-from compare.rendering import cell, fenced, render
-from compare.report import pages
+from compare.rendering import cell, fenced
+from compare.report import pages, results
 from compare.report.course_checklist import requirements
+from compare.report.results import Results
 from compare.runs import find
 from compare.runs.record import write_record
 from tests.conftest import FINETUNE, SCRATCH, Place
 from tests.run_records import make_epoch, make_record
 
-TEMPLATES = pages.TEMPLATES
 CHOSEN = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
 
 
@@ -29,6 +29,13 @@ CHOSEN = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
 def report(study: Place) -> dict:
     study.run("compare.report")
     return json.loads((study.path / "reports" / "report.json").read_text())
+
+
+def with_runs(study: Place, **changes: object) -> Results:
+    """The results of `study`, with changes to each of its runs."""
+    typed = results.read(study.path / results.PATH)
+    runs = [run.model_copy(update=changes) for run in typed.runs]
+    return typed.model_copy(update={"runs": runs})
 
 
 def test_every_row_is_scored_on_the_same_bytes_of_the_test_split(report: dict) -> None:
@@ -151,18 +158,20 @@ def test_a_row_of_two_seeds_is_their_mean(report: dict) -> None:
 
 def test_a_closer_look_at_each_model(report: dict) -> None:
     scores = {row["name"]: row for row in report["rows"]}
-    assert {look["name"] for look in report["closer"]} == {
+    assert {look["name"] for look in report["closer_looks"]} == {
         name for name, row in scores.items() if row["track"] != "floor"
     }
-    for look in report["closer"]:
+    for look in report["closer_looks"]:
         assert look["stride"]["C/2"] == look["context"][0]["bits_per_byte"]
         lengths = [point["tokens"] for point in look["context"]]
         assert all(shorter * 4 == longer for longer, shorter in pairwise(lengths))
-    texts = {row["name"]: row for row in report["recital"]}
-    assert texts.keys() == {"real text of the test split"} | {x["name"] for x in report["closer"]}
+    texts = {row["name"]: row for row in report["memorization"]}
+    assert texts.keys() == {"real text of the test split"} | {
+        x["name"] for x in report["closer_looks"]
+    }
     assert all(0 <= row["copied_10"] <= row["copied_5"] <= 1 for row in texts.values())
     for difference in report["differences"]:
-        parts = sum(difference["by_kind"].values())
+        parts = sum(difference["by_word_class"].values())
         assert parts == pytest.approx(difference["delta_bits_per_byte"])
 
 
@@ -183,7 +192,7 @@ def test_every_number_of_the_markdown_is_in_the_json(study: Place, report: dict)
     text = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"`[^`]*`|\]\([^)]*\)|\d{4}-\d\d-\d\d(?:T[\d:]+Z)?|\d+\.\d+\.\d+\S*", "", text)
     evidence = " ".join(point["evidence"] for point in report["requirements"])
-    tabled = {key: report[key] for key in report if key not in ("curves", "surprise")}
+    tabled = {key: report[key] for key in report if key not in ("curves", "surprisal")}
     known = [*numbers(tabled), 1_000_000, 2022]  # the course's limit, a year of publication
     known += [float(number.replace(",", "")) for number in NUMBER.findall(evidence)]
     shown = NUMBER.findall(text)
@@ -246,8 +255,8 @@ def test_a_loss_falls_when_its_last_is_its_lowest(
     scratch.record.epochs = [
         make_epoch(nats=50 * loss, number=number) for number, loss in enumerate(losses, start=1)
     ]
-    (point,) = (one for one in requirements(scratch, gpt2) if one["id"] == "validation")
-    assert point["met"] == falls
+    (point,) = (one for one in requirements(scratch, gpt2) if one.id == "validation")
+    assert point.met == falls
 
 
 def test_samples_are_of_one_length_for_the_same_prompts(report: dict) -> None:
@@ -259,7 +268,7 @@ def test_samples_are_of_one_length_for_the_same_prompts(report: dict) -> None:
 def test_the_passage_is_the_same_for_all_models(report: dict, mini_text: Path) -> None:
     test_split = mini_text.read_text()[-1500:]
     passages = {
-        "".join(text for text, _ in tokens) for tokens in report["surprise"]["models"].values()
+        "".join(text for text, _ in tokens) for tokens in report["surprisal"]["models"].values()
     }
     assert len(passages) == 1 and passages.pop() in test_split
 
@@ -282,12 +291,9 @@ def test_the_german_page_is_filled_from_the_records(study: Place, report: dict) 
     assert "noch nicht veröffentlicht" in page and "None" not in page
 
 
-def test_the_german_page_says_who_else_taught_the_model(report: dict) -> None:
+def test_the_german_page_says_who_else_taught_the_model(study: Place, report: dict) -> None:
     alone, taught = (
-        render(
-            TEMPLATES / "handin.de.md.jinja",
-            **report | {"runs": [run | {"teachers": teachers} for run in report["runs"]]},
-        )
+        pages.render_page("handin.de.md", with_runs(study, teachers=teachers), images={})
         for teachers in (0, 3)
     )
     assert "Destillation" not in alone
@@ -326,12 +332,12 @@ def test_a_changed_checkout_is_said_beside_the_commit(
     study: Place, report: dict, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     noted = {"git_commit": "0123456789abcdef", "git_dirty": True}
-    changed = report | {"runs": [run | noted for run in report["runs"]]}
-    assert "| 012345678 and changes |" in render(TEMPLATES / "report.md.jinja", **changed)
+    changed = with_runs(study, **noted)
+    assert "| 012345678 and changes |" in pages.render_page("report.md", changed, images={})
     monkeypatch.chdir(study.path)
     run = find.latest(Track.SCRATCH)
     run.record.git_commit, run.record.git_dirty = noted["git_commit"], noted["git_dirty"]
-    folder = staging.stage(tmp_path / "repository", "a/repository", run, report)
+    folder = staging.stage(tmp_path / "repository", "a/repository", run, changed)
     card = (folder / "README.md").read_text()
     assert "at commit `012345678` with uncommitted changes, with torch" in card
 

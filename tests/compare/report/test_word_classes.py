@@ -15,10 +15,10 @@ TEXT = "KING LEAR:\nthe king, née Lear:\nthe End.\n\nFOOL:\nthe the\n"
 
 
 def test_words_are_sorted_into_kinds() -> None:
-    ends, found = word_classes.words(TEXT, TRAIN)
+    ends, found = word_classes.classify_words(TEXT, TRAIN)
     data = TEXT.encode()
     cut = [data[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]
-    assert list(zip(cut, (word_classes.KINDS[kind] for kind in found), strict=True)) == [
+    assert list(zip(cut, (word_classes.WORD_CLASSES[each] for each in found), strict=True)) == [
         ("KING", "speaker names"),
         (" LEAR:", "speaker names"),
         ("\nthe", "line starts"),
@@ -37,16 +37,16 @@ def test_bits_by_kind_add_up_to_the_score() -> None:
     size = len(TEXT.encode())
     nats = np.random.default_rng(0).exponential(2.0, size)
     score = Score(nats, np.arange(1, size + 1), TEXT)
-    found = word_classes.by_kind({"m": score}, TEXT, TRAIN)
-    assert sum(kind["bytes"] for kind in found) == size
-    bits = sum(kind["bits_per_word"]["m"] * kind["words"] for kind in found)
+    found = word_classes.by_word_class({"m": score}, TEXT, TRAIN)
+    assert sum(each.bytes for each in found) == size
+    bits = sum(each.bits_per_word["m"] * each.words for each in found)
     assert bits == pytest.approx(nats.sum() / math.log(2))
-    assert bits == pytest.approx(sum(kind["bits_per_byte"]["m"] * kind["bytes"] for kind in found))
+    assert bits == pytest.approx(sum(each.bits_per_byte["m"] * each.bytes for each in found))
 
 
 def test_a_kind_that_does_not_occur_is_left_out() -> None:
     score = Score(np.ones(3), np.array([1, 2, 3]), "a b")
-    assert [kind["kind"] for kind in word_classes.by_kind({"m": score}, "a b", "a b")] == [
+    assert [each.word_class for each in word_classes.by_word_class({"m": score}, "a b", "a b")] == [
         "line starts",
         "rare words",
     ]

@@ -42,7 +42,7 @@ def leave(
 
 
 def found() -> list[list[str]]:
-    return [[run.path.name for run in runs] for track in find.study() for runs in track]
+    return [[run.path.name for run in group.runs] for group in find.study().groups]
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def test_full_fine_tuning_speaks_for_its_track_low_rank_only_where_there_is_noth
     assert found() == [["c1"], ["l1"], ["r1"]]
     leave("gpt2_finetune", "g1", 3, "fine-tuned", 1, 5.0)
     assert found() == [["c1"], ["g1"], ["l1"], ["r1"]]
-    assert find.chosen(*find.study())[1].path.name == "g1"
+    assert find.study().best_gpt2.path.name == "g1"
 
 
 def test_other_recipes_texts_bases_and_older_runs_stay_out() -> None:
