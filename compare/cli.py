@@ -15,17 +15,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 import simple_parsing
 
 from compare.device import DeviceName
 from compare.errors import Failure, Interrupted, Misuse
 
-Options = TypeVar("Options")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Options = TypeVar("Options", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def parse(
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
         preset_field = next(field for field in fields(options) if field.name == "preset")
         first.add_argument("--preset", default=preset_field.default)
-        name = preset_field.default
+        name = str(preset_field.default)
         with contextlib.suppress(argparse.ArgumentError):  # a wrong one is refused below
             name = first.parse_known_args(argv)[0].preset
         defaults = {"preset": name, **presets.get(name, {})}
@@ -99,6 +103,29 @@ def parse(
         return parser.parse_args(argv).options
     except ValueError as error:
         fail(str(error), 2)
+
+
+def command_line(
+    program: str, options: Any, presets: Mapping[str, Mapping[str, Any]] | None = None
+) -> str:
+    """The shell command that gives `options`, leaving out --resume and what is a default.
+
+    `presets` are those of `parse`.  Example: `python -m scratch_lm.train --preset tuned --seed 2`.
+    """
+    preset = (presets or {}).get(getattr(options, "preset", ""), {})
+    usual = replace(type(options)(), **preset)
+    words = program.split()
+    for field in fields(options):
+        name, value = field.name, getattr(options, field.name)
+        if name == "resume" or value == getattr(usual, name):
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no{flag}")
+        else:
+            values = value if isinstance(value, list | tuple) else [value]
+            words += [f"--{flag}", *map(str, values)]
+    return shlex.join(words)
 
 
 def run(main: Callable[[Options], object], options: Options) -> None:

@@ -1,4 +1,4 @@
 """The limits that the course sets."""
 
 PARAMETER_LIMIT = 1_000_000  # a model from scratch must have fewer
-LEAST_EPOCHS = 3
+MIN_EPOCHS = 3

@@ -20,12 +20,14 @@ def choose_device(requested: DeviceName = "auto") -> torch.device:
     """
     import torch  # imported here to keep `--help` fast
 
-    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    available = ["cpu"]
+    if torch.backends.mps.is_available():
+        available.insert(0, "mps")
+    if torch.cuda.is_available():
+        available.insert(0, "cuda")
     if requested == "auto":
-        requested = next(
-            (name for name, is_available in available.items() if is_available()), "cpu"
-        )
-    elif requested != "cpu" and not available[requested]():
+        return torch.device(available[0])
+    if requested not in available:
         raise Misuse(f"--device {requested}: PyTorch finds no such device; use --device auto")
     return torch.device(requested)
 

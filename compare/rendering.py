@@ -29,7 +29,7 @@ def render(template: Path, **values: Any) -> str:
     environment.filters["fenced"] = fenced
     environment.filters["large"] = large
     environment.filters["german"] = german
-    environment.filters["pieces"] = pieces
+    environment.filters["split_at_spans"] = split_at_spans
     return environment.get_template(template.name).render(**values)
 
 
@@ -49,7 +49,7 @@ def german(number: float, digits: int = 0) -> str:
     return f"{number:,.{digits}f}".translate(str.maketrans(",.", ".,"))
 
 
-def pieces(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
+def split_at_spans(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
     """Split `text` at the borders of `spans`, which are sorted (start, end) character offsets.
 
     Yields (part, whether the part is one of the spans).  The parts may be empty and join to `text`.

@@ -49,7 +49,7 @@ from compare.device import choose_device
 from compare.ruler.flops import training_flops
 from gpt2_finetune import defaults
 from gpt2_finetune.base import with_dropout
-from gpt2_finetune.lean import lean
+from gpt2_finetune.fast_forward import use_fast_kernels
 
 ROWS = 2
 
@@ -73,7 +73,7 @@ def bench(options: BenchOptions) -> None:
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     config = GPT2Config()
     model = AutoModelForCausalLM.from_config(with_dropout(GPT2Config(), 0.1))
-    lean(model)
+    use_fast_kernels(model)
     tokens = ROWS * config.n_positions
     flops = training_flops(model, tokens)
     ours = _fastest_step(model, options.steps, bf16=precision == "bf16")

@@ -85,7 +85,7 @@ class RecordCallback(TrainerCallback):
     def __init__(self, run: Run, corpus: Corpus) -> None:
         self.run, self.corpus = run, corpus
         self.last_step, self.last_time = 0, 0.0
-        self.bar: tqdm | None = None
+        self.bar = tqdm(disable=True)  # replaced in each epoch
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.last_step, self.last_time = state.global_step, time.perf_counter()
@@ -105,6 +105,7 @@ class RecordCallback(TrainerCallback):
         if "loss" not in logs:
             return
         now, steps = time.perf_counter(), state.global_step - self.last_step
+        seconds = now - self.last_time
         characters = steps / state.max_steps * args.num_train_epochs * len(self.corpus.train)
         self.run.log(
             {
@@ -114,7 +115,8 @@ class RecordCallback(TrainerCallback):
                 "train/loss": logs["loss"],
                 "train/learning_rate": logs["learning_rate"],
                 "train/gradient_norm": float(logs["grad_norm"]),
-                "throughput/characters_per_second": round(characters / (now - self.last_time)),
+                "throughput/characters_per_second": round(characters / seconds),
+                "throughput/seconds": seconds,
             },
             self.bar,
         )
@@ -125,7 +127,7 @@ class RecordCallback(TrainerCallback):
     ) -> None:
         self.bar.close()
         epoch = round(state.epoch)
-        train_loss, seconds = self.trained(epoch)
+        train_loss, seconds = self.training_loss_and_seconds(epoch)
         scores = {key.removeprefix("eval_"): value for key, value in metrics.items()}
         self.run.add_epoch(
             Epoch(
@@ -137,17 +139,20 @@ class RecordCallback(TrainerCallback):
             )
         )
 
-    def trained(self, epoch: int) -> tuple[float, float]:
-        """Mean loss of an epoch's steps, and the seconds they took, from the lines logged of it."""
-        lines = [line for line in self.run.history if "train/loss" in line]
-        before = [{"step": 0, "characters_seen": 0}, *lines]
-        loss, steps, seconds = 0.0, 0, 0.0
-        for line, last in zip(lines, before, strict=False):
+    def training_loss_and_seconds(self, epoch: int) -> tuple[float, float]:
+        """Mean loss of an epoch's steps, and the seconds they took, from the lines logged of it.
+
+        These lines survive an interruption within the epoch.
+        """
+        loss, steps, seconds, last_step = 0.0, 0, 0.0, 0
+        for line in self.run.history:
+            if "train/loss" not in line:
+                continue
             if epoch - 1 < line["epoch"] <= epoch:
-                characters = line["characters_seen"] - last["characters_seen"]
-                loss += line["train/loss"] * (line["step"] - last["step"])
-                steps += line["step"] - last["step"]
-                seconds += characters / line["throughput/characters_per_second"]
+                loss += line["train/loss"] * (line["step"] - last_step)
+                steps += line["step"] - last_step
+                seconds += line["throughput/seconds"]
+            last_step = line["step"]
         return loss / steps, seconds
 
     def characters(self, epochs: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import datasets
 import numpy as np
@@ -16,17 +17,32 @@ from compare.ruler import scoring
 Collator = Callable[[list[dict[str, int]]], dict[str, torch.Tensor]]
 
 
-def dataset(
-    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, context_length: int, multiple: int
-) -> tuple[datasets.Dataset, Collator, int]:
-    """Return a dataset of row indices, its collator, and the number of training tokens.
+@dataclass(frozen=True)
+class TrainingData:
+    """The training split for the Trainer."""
 
-    The collator turns row indices into a batch: `input_ids`, `labels` and `shift_labels`, each
-    (rows, `context_length`) int64.
+    dataset: datasets.Dataset
+    """Row indices, a multiple of the rows per step."""
+    collate: Collator
+    """Turns row indices into a batch: `input_ids`, `labels` and `shift_labels`, each (rows, context
+    length) int64."""
+    tokens: int
+    """Number of tokens of the text."""
+    rows_per_device: int
+    """What one process computes at once."""
 
-    The number of rows is padded to a multiple of `multiple` with rows whose targets are all
-    ignored.  If `multiple` is the number of rows per step, every step is complete, and all
-    processes get the same number of rows.
+
+def make_dataset(
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase,
+    context_length: int,
+    rows_per_step: int,
+    rows_per_device: int,
+) -> TrainingData:
+    """Tokenize the training split and cut it into rows.
+
+    The number of rows is padded to a multiple of `rows_per_step` with rows whose targets are all
+    ignored, so that every step is complete, and all processes get the same number of rows.
 
     Raises ValueError if the text is too short, and LossyTokenizer if the tokenizer cannot
     reproduce it.
@@ -44,5 +60,6 @@ def dataset(
         # first token of every block.
         return {"input_ids": inputs, "labels": targets, "shift_labels": targets}
 
-    indices = np.arange(len(rows) + -len(rows) % multiple)
-    return datasets.Dataset.from_dict({"row": indices}), collate, len(ids)
+    indices = np.arange(len(rows) + -len(rows) % rows_per_step)
+    dataset = datasets.Dataset.from_dict({"row": indices})
+    return TrainingData(dataset, collate, len(ids), rows_per_device)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from typing import Literal
 
 import torch
+
+from compare.runs.record import Parameters
 
 GPT2_PARAMETERS, GPT2_LEARNING_RATE = 124e6, 5e-5
 LORA_FACTOR = 10
 
 
-def precision(device: torch.device) -> str:
+def precision(device: torch.device) -> Literal["fp32", "bf16"]:
     """Return "bf16" if the GPU, or the CPU's instruction set, supports it natively, else "fp32".
 
     CPUs without bf16 instructions are slower in bf16 than in fp32.  Apple GPUs use fp32, because
@@ -26,15 +28,14 @@ def precision(device: torch.device) -> str:
     return "bf16" if native else "fp32"
 
 
-def learning_rate(parameters: Mapping[str, int], random_weights: bool, lora: bool = False) -> float:
+def learning_rate(parameters: Parameters, random_weights: bool, lora: bool = False) -> float:
     """Return the default peak learning rate for a model with these parameter counts.
 
     Fine-tuning uses 5e-5 for GPT-2 and more for a smaller base, and LoRA ten times as much.  From
     random weights, the rate is that of Kaplan et al. 2020, "Scaling Laws for Neural Language
-    Models", equation D.1, a function of the number of non-embedding parameters.  `parameters`
-    comes from `compare.ruler.flops.parameters`.
+    Models", equation D.1, a function of the number of non-embedding parameters.
     """
     if random_weights:
-        return 0.003239 - 0.0001395 * math.log(parameters["non_embedding"])
-    full_rank = GPT2_LEARNING_RATE * (GPT2_PARAMETERS / parameters["total"]) ** 0.5
+        return 0.003239 - 0.0001395 * math.log(parameters.non_embedding)
+    full_rank = GPT2_LEARNING_RATE * (GPT2_PARAMETERS / parameters.total) ** 0.5
     return full_rank * (LORA_FACTOR if lora else 1)

@@ -18,21 +18,29 @@ if __name__ == "__main__":  # before torch is imported, so that --help answers a
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from transformers import AutoModelForCausalLM, PrinterCallback, TrainingArguments
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    TrainingArguments,
+)
 from transformers.trainer_callback import TrainerState
 
 from compare import corpus as corpora
+from compare.corpus import Corpus
 from compare.corpus.encoding import LossyTokenizer
 from compare.device import choose_device
 from compare.errors import Misuse
 from compare.kinds import RowKind, Track
 from compare.ruler import flops, scoring
-from compare.runs import start
-from compare.runs.record import Parameters
-from gpt2_finetune import defaults, low_rank
+from compare.runs import start as run_start
+from compare.runs.record import Base, Parameters
+from gpt2_finetune import defaults, lora
 from gpt2_finetune.base import load_base
 from gpt2_finetune.callbacks import (
     CheckpointCallback,
@@ -40,73 +48,41 @@ from gpt2_finetune.callbacks import (
     newest_checkpoint,
     out_of_patience,
 )
-from gpt2_finetune.dataset import dataset
-from gpt2_finetune.lean import lean
+from gpt2_finetune.dataset import TrainingData, make_dataset
+from gpt2_finetune.fast_forward import use_fast_kernels
 from gpt2_finetune.trainer import ScoringTrainer
 
 
 def train(options: FinetuneOptions) -> None:
     """Fine-tune, evaluate after every epoch, and save the best epoch's model."""
-    # One, or those of torchrun and accelerate launch.
+    command = cli.command_line(Track.GPT2.command, options)
     device = choose_device(options.device)
-    processes = PartialState(cpu=device.type == "cpu")
-    if device.type == "cuda" and torch.cuda.device_count() > 1 and processes.num_processes == 1:
-        raise Misuse(
-            f"there are {torch.cuda.device_count()} GPUs and one process: start it with "
-            "torchrun --nproc-per-node N -m gpt2_finetune.train, or set CUDA_VISIBLE_DEVICES=0"
-        )
-    if options.lora and os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        raise Misuse("--lora trains few weights: it needs no FSDP, so start it with torchrun")
+    processes = join_processes(options, device)
     corpus = corpora.load(options.corpus)
     model, tokenizer, base = load_base(options.base, options.dropout)
-    model.to(device)
-    if options.random_weights:
-        torch.manual_seed(options.seed)
-        config = model.config
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).to(model.device)
-    lean(model)
-    parameters = flops.parameters(model)
-    rate = defaults.learning_rate(parameters, options.random_weights, options.lora)
-    if options.lora:
-        model, parameters["trained"] = low_rank.added(model, options)
-    options = replace(
-        options,
-        learning_rate=options.learning_rate or rate,
-        precision=defaults.precision(device) if options.precision == "auto" else options.precision,
-    )
-    context_length = scoring.context_of(model)
-    parts = options.accumulation * processes.num_processes
-    rows = max(1, options.batch_tokens // context_length)
-    if rows % parts:
-        raise Misuse(
-            f"--batch-tokens {options.batch_tokens} are {rows} rows of {context_length} tokens, "
-            f"which {parts} parts (--accumulation, times processes) cannot share evenly"
-        )
-    try:
-        data, cut, tokens = dataset(corpus, tokenizer, context_length, rows)
-    except LossyTokenizer as error:
-        raise Misuse(f"--base {options.base}: {error}") from None
-    except ValueError as error:
-        raise Misuse(f"--corpus {options.corpus}: {error}") from None
+    model.to(device)  # type: ignore[arg-type]  # transformers hides the signature of nn.Module.to
+    model, parameters = prepare_model(model, options)
+    options = with_defaults(options, parameters, device)
+    data = prepare_data(corpus, tokenizer, model, options, processes)
 
-    suffix, kind = directory_suffix_and_kind(options)
-    name = f"{base.resolved.replace('/', '--')}{suffix}-seed{options.seed}"
     with processes.main_process_first():
+        name = run_name(options, base)
         if processes.is_main_process:
-            run, state = start.start(
+            run = run_start.start(
                 Track.GPT2,
                 name,
                 options,
                 corpus,
-                preset=kind,
+                command=command,
+                preset=row_kind(options),
                 base=base,
-                parameters=Parameters(**parameters),
+                parameters=parameters,
             )
         else:
-            run, state = start.join(Track.GPT2, name)
+            run = run_start.join(Track.GPT2, name)
     processes.print(
-        f"{run.path}: {state}; base {base.resolved} ({base.source}), "
-        f"{parameters['total']:,} parameters, {tokens:,} tokens from {corpus.source}, "
+        f"{run.path}: {run.state}; base {base.resolved} ({base.source}), "
+        f"{parameters.total:,} parameters, {data.tokens:,} tokens from {corpus.source}, "
         f"{options.precision}"
     )
     if run.complete:
@@ -118,74 +94,164 @@ def train(options: FinetuneOptions) -> None:
         corpus=corpus,
         precision=options.precision,
         processing_class=tokenizer,
-        train_dataset=data,
-        data_collator=cut,
-        eval_dataset=data,  # not looked at: ScoringTrainer scores the validation text
-        args=TrainingArguments(
-            output_dir=str(run.checkpoint),
-            num_train_epochs=options.epochs,
-            per_device_train_batch_size=rows // parts,
-            gradient_accumulation_steps=options.accumulation,
-            activation_checkpointing=options.gradient_checkpointing,
-            use_cpu=device.type == "cpu",
-            ddp_find_unused_parameters=False,
-            learning_rate=options.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=options.warmup,
-            weight_decay=options.weight_decay,
-            seed=options.seed,
-            eval_strategy="epoch",
-            save_strategy="epoch",
-            save_total_limit=2,
-            load_best_model_at_end=True,
-            metric_for_best_model="eval_bits_per_byte",
-            greater_is_better=False,
-            logging_steps=20,
-            logging_nan_inf_filter=False,
-            remove_unused_columns=False,
-            dataloader_pin_memory=device.type == "cuda",
-            report_to="none",
-            disable_tqdm=True,  # RecordCallback shows the same as the scratch track
-            log_level="error",
-        ),
+        train_dataset=data.dataset,
+        data_collator=data.collate,
+        eval_dataset=data.dataset,  # not looked at: ScoringTrainer scores the validation text
+        args=training_arguments(options, run.checkpoint, data.rows_per_device, device),
         callbacks=[CheckpointCallback(run, options)],
     )
     trainer.remove_callback(PrinterCallback)
-
-    last = newest_checkpoint(run.checkpoint)
-    reached = TrainerState()
-    if last:
-        reached = TrainerState.load_from_json(str(last / "trainer_state.json"))
     if run.writes:
         trainer.add_callback(RecordCallback(run, corpus))
-    seen = round(reached.epoch * len(corpus.train)) if last else -1
-    run.begin(options, seen, int(reached.epoch or 0))
-    if run.writes and not last:
+
+    checkpoint = newest_checkpoint(run.checkpoint)
+    reached = TrainerState()
+    if checkpoint:
+        reached = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    characters_seen = round(reached.epoch * len(corpus.train)) if checkpoint else -1
+    run.begin(options, characters_seen, int(reached.epoch or 0))
+    if run.writes and not checkpoint:
         score = scoring.score(model, tokenizer, corpus.validation, label="before training")
         run.log_zero_shot(score.metrics)
 
     if out_of_patience(reached, options):  # training had finished; the model was not saved
         trainer.restore_best(reached)
     else:
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     processes.print(
         f"best on validation: {trainer.state.best_model_checkpoint}, "
         f"{trainer.state.best_metric:.4f} bits/byte"
     )
     if options.lora:
-        model = low_rank.merged(model)
+        model = lora.merge_adapters(model)
     weights = trainer.accelerator.get_state_dict(model)  # gathered, where processes share them
     run.save_model(model, tokenizer, weights)
     run.finish()
 
 
-def directory_suffix_and_kind(options: FinetuneOptions) -> tuple[str, RowKind]:
-    """What tells this run's directory from the usual one, and the row that it belongs to."""
+def join_processes(options: FinetuneOptions, device: torch.device) -> PartialState:
+    """Return the state of this process, alone or among those of torchrun or accelerate launch.
+
+    Raises Misuse if the number of processes does not fit the GPUs or the options.
+    """
+    processes = PartialState(cpu=device.type == "cpu")
+    if device.type == "cuda" and torch.cuda.device_count() > 1 and processes.num_processes == 1:
+        raise Misuse(
+            f"there are {torch.cuda.device_count()} GPUs and one process: start it with "
+            "torchrun --nproc-per-node N -m gpt2_finetune.train, or set CUDA_VISIBLE_DEVICES=0"
+        )
+    if options.lora and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        raise Misuse("--lora trains few weights: it needs no FSDP, so start it with torchrun")
+    return processes
+
+
+def prepare_model(
+    model: PreTrainedModel, options: FinetuneOptions
+) -> tuple[PreTrainedModel, Parameters]:
+    """Return the model to train, and its numbers of parameters.
+
+    It is `model` with faster kernels, if asked for with random weights or with LoRA adapters.
+    """
     if options.random_weights:
-        return "-random", RowKind.RANDOM_WEIGHTS
+        torch.manual_seed(options.seed)
+        config, device = model.config, model.device
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).to(device)
+    use_fast_kernels(model)
+    parameters = Parameters(**flops.parameters(model))
     if options.lora:
-        return "-lora", RowKind.LORA
-    return "", RowKind.FINE_TUNED
+        model = lora.add_adapters(model, options)
+        trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
+        parameters = parameters.model_copy(update={"trained": trained})
+    return model, parameters
+
+
+def with_defaults(
+    options: FinetuneOptions, parameters: Parameters, device: torch.device
+) -> FinetuneOptions:
+    """Fill in the learning rate and the precision, if they are left open."""
+    rate = defaults.learning_rate(parameters, options.random_weights, options.lora)
+    precision = options.precision
+    return replace(
+        options,
+        learning_rate=options.learning_rate or rate,
+        precision=defaults.precision(device) if precision == "auto" else precision,
+    )
+
+
+def prepare_data(
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel,
+    options: FinetuneOptions,
+    processes: PartialState,
+) -> TrainingData:
+    """Cut the training split into rows of the model's context length.
+
+    Raises Misuse if the processes cannot share a step's rows evenly, or if the text or the
+    tokenizer cannot be used.
+    """
+    context_length = scoring.context_of(model)
+    rows = max(1, options.batch_tokens // context_length)
+    shares = options.accumulation * processes.num_processes
+    if rows % shares:
+        raise Misuse(
+            f"--batch-tokens {options.batch_tokens} are {rows} rows of {context_length} tokens, "
+            f"which {shares} parts (--accumulation, times processes) cannot share evenly"
+        )
+    try:
+        return make_dataset(corpus, tokenizer, context_length, rows, rows // shares)
+    except LossyTokenizer as error:
+        raise Misuse(f"--base {options.base}: {error}") from None
+    except ValueError as error:
+        raise Misuse(f"--corpus {options.corpus}: {error}") from None
+
+
+def training_arguments(
+    options: FinetuneOptions, output: Path, rows_per_device: int, device: torch.device
+) -> TrainingArguments:
+    """Return the options in the Trainer's words."""
+    assert options.learning_rate is not None, "with_defaults has filled it in"
+    return TrainingArguments(
+        output_dir=str(output),
+        num_train_epochs=options.epochs,
+        per_device_train_batch_size=rows_per_device,
+        gradient_accumulation_steps=options.accumulation,
+        activation_checkpointing=options.gradient_checkpointing,
+        use_cpu=device.type == "cpu",
+        ddp_find_unused_parameters=False,
+        learning_rate=options.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=options.warmup,
+        weight_decay=options.weight_decay,
+        seed=options.seed,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_bits_per_byte",
+        greater_is_better=False,
+        logging_steps=20,
+        logging_nan_inf_filter=False,
+        remove_unused_columns=False,
+        dataloader_pin_memory=device.type == "cuda",
+        report_to="none",
+        disable_tqdm=True,  # RecordCallback shows the same as the scratch track
+        log_level="error",
+    )
+
+
+def row_kind(options: FinetuneOptions) -> RowKind:
+    """The row of the report that a run with these options belongs to."""
+    if options.random_weights:
+        return RowKind.RANDOM_WEIGHTS
+    return RowKind.LORA if options.lora else RowKind.FINE_TUNED
+
+
+def run_name(options: FinetuneOptions, base: Base) -> str:
+    """The run's directory, within its track's."""
+    suffix = {RowKind.RANDOM_WEIGHTS: "-random", RowKind.LORA: "-lora", RowKind.FINE_TUNED: ""}
+    name = base.resolved.replace("/", "--")
+    return f"{name}{suffix[row_kind(options)]}-seed{options.seed}"
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class ScoringTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.run, self.corpus, self.precision = run, corpus, precision
 
-    def autocast_smart_context_manager(self) -> torch.autocast:
+    def autocast_smart_context_manager(self, *args: Any, **kwargs: Any) -> torch.autocast:
         # Not by TrainingArguments.bf16, which would have evaluation computed in bf16 as well.
         bf16 = self.precision == "bf16"
         return torch.autocast(self.args.device.type, torch.bfloat16, enabled=bf16)
@@ -37,12 +37,13 @@ class ScoringTrainer(Trainer):
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        pair, first = (self.model, self.processing_class), self.is_world_process_zero()
-        label = "validation" if first else None
-        score = scoring.score(*pair, self.corpus.validation, label=label)
-        epoch = round(self.state.epoch)
-        written = sampling.samples(*pair, self.corpus, epoch, self.args.seed)
-        self.run.add_samples(written)
+        model: Any = self.model
+        tokenizer: Any = self.processing_class
+        label = "validation" if self.is_world_process_zero() else None
+        score = scoring.score(model, tokenizer, self.corpus.validation, label=label)
+        epoch = round(self.state.epoch or 0)
+        samples = sampling.samples(model, tokenizer, self.corpus, epoch, self.args.seed)
+        self.run.add_samples(samples)
         metrics = {f"eval_{key}": value for key, value in asdict(score.metrics).items()}
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics

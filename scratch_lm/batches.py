@@ -1,7 +1,7 @@
 """Training batches: each epoch shows the model every training token once, in a new order.
 
-Two exercises from `scratch_lm.copying` can modify the batches: invented speaker names replace some
-tokens, and drills add rows.
+Two exercises from `scratch_lm.copy_exercises` can modify the batches: invented speaker names
+replace some tokens, and drills add rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 from compare.corpus.blocks import IGNORED, blocks
 from scratch_lm.config import ScratchOptions
-from scratch_lm.copying import EVERY, Speakers, make_drills
+from scratch_lm.copy_exercises import DRILL_INTERVAL, Speakers, make_drills
 
 
 def steps_per_epoch(tokens: int, options: ScratchOptions) -> int:
@@ -52,15 +52,20 @@ def epoch_batches(
     order = torch.randperm(len(rows), generator=generator).numpy()
     for step in range(done, steps_per_epoch(len(ids), options)):
         selected = order[step * options.batch_size : (step + 1) * options.batch_size]
-        batch = *rows[selected], rows.places(selected)
+        inputs, targets = rows[selected]
+        positions = rows.positions(selected)
         rng = np.random.default_rng([options.seed, epoch, step])
         if speakers:
             for row in np.flatnonzero(rng.random(len(selected)) < options.rename):
-                _rename_speakers(*(array[row] for array in batch), speakers, rng)
-        if options.drills and step % EVERY == 0:
-            drill = make_drills(1, length, options.vocabulary, rng)
-            batch = map(np.concatenate, zip(batch, drill, strict=True))
-        yield tuple(map(torch.from_numpy, batch))
+                _rename_speakers(inputs[row], targets[row], positions[row], speakers, rng)
+        if options.drills and step % DRILL_INTERVAL == 0:
+            drill_inputs, drill_targets, drill_positions = make_drills(
+                1, length, options.vocabulary, rng
+            )
+            inputs = np.concatenate((inputs, drill_inputs))
+            targets = np.concatenate((targets, drill_targets))
+            positions = np.concatenate((positions, drill_positions))
+        yield torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(positions)
 
 
 def _rename_speakers(

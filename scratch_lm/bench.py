@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, cast
 
 from compare import cli
 
@@ -42,7 +43,7 @@ from compare.ruler.flops import training_flops
 from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.model import ScratchLM
-from scratch_lm.optimizer import optimizers
+from scratch_lm.optimizer import make_optimizers
 from scratch_lm.train import build, step
 
 STEPS = 10
@@ -81,12 +82,12 @@ def bench(options: BenchOptions) -> None:
     tokens = data[0].numel()
 
     matrix = torch.randn(1024, 1024)
-    workloads = {
+    workloads: dict[Any, Callable[[], object]] = {
         "peak": lambda: [matrix @ matrix for _ in range(20)],
         "ours": make_training(model, preset, data),
         "textbook": make_textbook_training(preset, data),
         **{
-            (texts, cached): lambda texts=texts, cached=cached: generate(model, texts, cached)
+            (texts, cached): partial(generate, model, texts, cached)
             for texts in BATCH_SIZES
             for cached in (True, False)
         },
@@ -145,7 +146,7 @@ def measure_page_faults(keep: bool, repetitions: int) -> tuple[int, float] | Non
 
     preset = ScratchOptions(preset="tuned", **PRESETS["tuned"])
     model = build(preset, end_of_text=0).train()
-    model_optimizers = optimizers(model, preset)
+    model_optimizers = make_optimizers(model, preset)
     ids = torch.randint(preset.vocabulary, (preset.batch_size, preset.context_length + 1))
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
     seconds = []
@@ -185,7 +186,7 @@ def make_training(
     `keep_freed_memory` affects the whole process, so the other workloads benefit from it as well.
     """
     keep_freed_memory()
-    model_optimizers = optimizers(model, preset)
+    model_optimizers = make_optimizers(model, preset)
     batches = list(zip(*(tensor.split(preset.batch_size) for tensor in data), strict=True))
 
     def train() -> None:
@@ -225,7 +226,7 @@ def generate(model: ScratchLM, texts: int, use_cache: bool) -> None:
     """Generate NEW_TOKENS tokens after a full context, for `texts` texts in one batch."""
     model.eval()
     prompt = torch.ones(texts, model.config.max_position_embeddings, dtype=torch.long)
-    model.generate(
+    cast(Any, model).generate(  # its type hints do not allow for this
         prompt,
         attention_mask=torch.ones_like(prompt),
         do_sample=False,

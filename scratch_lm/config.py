@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from compare.cli import StudyOptions, check
 from compare.course import PARAMETER_LIMIT
 
-TUNED: dict[str, int | float | str | bool] = {
+TUNED: dict[str, Any] = {
     "vocabulary": 1024,
     "layers": 4,
     "feed_forward": 512,
@@ -26,7 +26,7 @@ TUNED: dict[str, int | float | str | bool] = {
     "learning_rate": 3e-3,
     "muon_learning_rate": 0.03,
 }
-PRESETS: dict[str, dict[str, int | float | str | bool | list[str]]] = {
+PRESETS: dict[str, dict[str, Any]] = {
     "course": {},  # the defaults below are the course's specification
     "tuned": TUNED,
     "record": TUNED

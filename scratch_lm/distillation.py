@@ -7,7 +7,6 @@ every place in the text what else could have stood there.  `--teachers` names th
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from compare.cli import as_record
+from compare.cli import as_record, command_line
 from compare.corpus import Corpus
 from compare.corpus.blocks import IGNORED
 from compare.errors import Misuse
@@ -31,38 +30,47 @@ from compare.runs.start import identity, recipe_identity
 from compare.runs.writer import ROOT
 from scratch_lm.config import PRESETS, ScratchOptions
 
-SHARE = 0.5  # of the loss is the teachers', where there are any
-LIKELIEST = 64  # tokens kept of a prediction: 4 + 2 bytes each are 384 for a token of the text
-WINDOWS = 16  # at once
+TEACHERS_SHARE = 0.5  # of the loss, if there are any teachers
+TOP_TOKENS = 64  # tokens kept of a prediction: 4 + 2 bytes each are 384 for a token of the text
+WINDOWS_PER_BATCH = 16
 
 
-def folders(
+@dataclass(frozen=True)
+class Teacher:
+    """A model to learn from."""
+
+    run: Path
+    """The directory of the run that trained it."""
+    model: PreTrainedModel
+    weights_sha256: str
+
+
+def load_teachers(
     options: ScratchOptions, corpus: Corpus, tokenizer: PreTrainedTokenizerBase
-) -> list[Path]:
-    """Where the models of `options.teachers` are.
+) -> list[Teacher]:
+    """Load the models of `options.teachers`.
 
     Raises Misuse for a run that is missing, unfinished, of an earlier recipe, of another tokenizer,
     or of another text, whose training split could hold what this one's validation and test splits
     do.
     """
-    found = []
+    teachers = []
     for name in options.teachers:
-        run = _teacher(name, options, corpus)
+        run = _find_run(name, options, corpus)
         models.require_whole(run)
-        folder = run.model
-        _, own = models.load(folder)
+        model, own = models.load(run.model)
         if own.get_vocab() != tokenizer.get_vocab():
             raise Misuse(
                 f"--teachers {name}: {run.path} has another tokenizer; train a run with this "
                 "--vocabulary, and give its directory"
             )
-        found.append(folder)
-    return found
+        teachers.append(Teacher(run.path, model, models.weights_sha256(run.model)))
+    return teachers
 
 
-def _teacher(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun:
-    """The run that `name` means: that directory where it is a path, else the newest
-    complete one on this text of name, name-2, name-3 ...
+def _find_run(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun:
+    """The run that `name` means: that directory if it is a path, else the newest complete one
+    on this text of name, name-2, name-3 ...
 
     A preset's own teachers are of their preset's present recipe: a run that was made before the
     recipe changed is not taken for one.
@@ -86,16 +94,17 @@ def _teacher(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun:
     if own is None or name not in PRESETS[options.preset].get("teachers", []):
         return here[0]
     preset, seed = own[1], int(own[2])
-    recipe = ScratchOptions(preset=preset, seed=seed, corpus=options.corpus, **PRESETS[preset])
+    recipe = ScratchOptions(
+        **PRESETS[preset] | {"preset": preset, "seed": seed, "corpus": options.corpus}
+    )
     changes = [_changes(run, recipe, corpus) for run in here]
     for run, changed in zip(here, changes, strict=True):
         if not changed:
             return run
-    text = [] if options.corpus == ScratchOptions.corpus else ["--corpus", options.corpus]
-    command = shlex.join(["--preset", preset, "--seed", str(seed), *text, "--resume"])
+    command = command_line(Track.SCRATCH.command, recipe, PRESETS)
     raise Misuse(
         f"--teachers {name}: {here[0].path} is not of the present --preset {preset}: "
-        f"{'; '.join(changes[0])}; train it with {Track.SCRATCH.command} {command}, or "
+        f"{'; '.join(changes[0])}; train it with {command} --resume, or "
         f"name {here[0].path} in --teachers to learn from it all the same"
     )
 
@@ -126,15 +135,15 @@ def _changes(run: CompleteRun, recipe: ScratchOptions, corpus: Corpus) -> list[s
 class Lessons:
     """What the teachers expect at each place of a text: the likeliest tokens."""
 
-    tokens: np.ndarray  # (text, LIKELIEST) int32
-    probabilities: np.ndarray  # (text, LIKELIEST) float16
+    tokens: np.ndarray  # (text, TOP_TOKENS) int32
+    probabilities: np.ndarray  # (text, TOP_TOKENS) float16
 
-    def at(self, places: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens and probabilities, (..., LIKELIEST) each, for `places` in the text.
+    def at(self, positions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens and probabilities, (..., TOP_TOKENS) each, for `positions` in the text.
 
         Of a place of -1, which is not in the text, nothing is known but the target.
         """
-        index, own = places.numpy(), places < 0
+        index, own = positions.numpy(), positions < 0
         tokens = torch.from_numpy(self.tokens[index].astype(np.int64))
         probabilities = torch.from_numpy(self.probabilities[index]).float()
         tokens[own, 0] = targets[own].clamp(min=0)  # IGNORED is no token, and does not count
@@ -144,20 +153,20 @@ class Lessons:
 
 
 @torch.inference_mode()
-def lessons(teachers: Sequence[Path], end_of_text: int, ids: np.ndarray) -> Lessons:
-    """What models in the directories `teachers` expect, on average, of each of the token `ids`.
+def lessons(teachers: Sequence[Teacher], end_of_text: int, ids: np.ndarray) -> Lessons:
+    """What `teachers` expect, on average, of each of the token `ids`.
 
     They read in the windows of `compare.ruler.scoring`, from the token `end_of_text` on.
     """
-    loaded = [models.load(folder)[0] for folder in teachers]
+    loaded = [teacher.model for teacher in teachers]
     length = min(model.config.max_position_embeddings for model in loaded)
     sequence = torch.from_numpy(np.concatenate(([end_of_text], ids)).astype(np.int64))
-    kept = min(LIKELIEST, loaded[0].config.vocab_size)
+    kept = min(TOP_TOKENS, loaded[0].config.vocab_size)
     tokens = np.empty((len(ids), kept), np.int32)
     probabilities = np.empty((len(ids), kept), np.float16)
     plan = list(windows(len(ids), length, length // 2))
-    for at in tqdm(range(0, len(plan), WINDOWS), "lessons", leave=False, disable=None):
-        batch = plan[at : at + WINDOWS]
+    for at in tqdm(range(0, len(plan), WINDOWS_PER_BATCH), "lessons", leave=False, disable=None):
+        batch = plan[at : at + WINDOWS_PER_BATCH]
         inputs = torch.stack([sequence[begin:end] for begin, _, end in batch])
         inputs = inputs.to(loaded[0].device)
         mean = sum(model(inputs).logits.float().softmax(-1) for model in loaded) / len(loaded)

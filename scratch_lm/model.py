@@ -1,8 +1,8 @@
-"""A decoder-only language model out of `torch.nn.TransformerDecoder`.
+"""A decoder-only language model built from `torch.nn.TransformerDecoder`.
 
-This file is saved beside the weights, so that `AutoModelForCausalLM.from_pretrained(directory,
-trust_remote_code=True)` works where this project is not installed: it imports torch and
-transformers only.
+This file is saved next to the weights, so that `AutoModelForCausalLM.from_pretrained(directory,
+trust_remote_code=True)` works without this project.  It therefore imports only torch and
+transformers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EMBEDDING_STD = 0.02
 
 
 class ScratchConfig(PreTrainedConfig):
-    """Shape of a `ScratchLM`; names as in `transformers`."""
+    """Configuration of a `ScratchLM`; the names are those of transformers."""
 
     model_type = "scratch_lm"
 
@@ -57,7 +57,9 @@ class ScratchConfig(PreTrainedConfig):
 
 
 class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
-    """A decoder layer with nothing to attend to but its own past: no cross-attention."""
+    """A decoder layer without cross-attention: it attends only to earlier positions."""
+
+    index: int  # of the layer, which the cache needs; set by `ScratchLM`
 
     def __init__(self, config: ScratchConfig) -> None:
         super().__init__(
@@ -70,68 +72,78 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
             norm_first=True,
         )
         del self.multihead_attn, self.norm2, self.dropout2
-        # Dropout acts on what a layer adds, and only there.
-        self.dropout = nn.Identity()
-        self.distance_bias = None
+        # Dropout applies to the residual updates alone (dropout1 and dropout3).
+        self.dropout = nn.Identity()  # type: ignore[assignment]
+        self.distance_bias: nn.Parameter | None = None
         if config.distance_bias:
             heads, length = config.num_attention_heads, config.max_position_embeddings
             self.distance_bias = nn.Parameter(torch.zeros(heads, length))
-        self.smear = None
+        self.smear: nn.Parameter | None = None
         if config.smeared_keys:
             self.smear = nn.Parameter(torch.zeros(config.num_attention_heads, 1, 1))
 
-    def forward(self, tgt: Tensor, memory: Cache | None, tgt_mask: Tensor, **_: Any) -> Tensor:
-        """(batch, time, width) to the same.
+    def forward(  # type: ignore[override]  # memory is a cache
+        self, tgt: Tensor, memory: Cache | None, tgt_mask: Tensor, **_: Any
+    ) -> Tensor:
+        """Transform `tgt`, (batch, time, width), to the same shape.
 
-        `nn.TransformerDecoder` hands the memory through: where other decoders have an encoder's
-        output, this one has its own past.
+        `nn.TransformerDecoder` passes `memory` to every layer.  Elsewhere, this is the output of an
+        encoder; here, it is the key-value cache of the earlier positions, if there is one.
         """
-        mask = tgt_mask if self.distance_bias is None else self._biased(tgt_mask)
+        mask = tgt_mask
+        if self.distance_bias is not None:
+            mask = self._biased_mask(self.distance_bias, *tgt_mask.shape)
         tgt = tgt + self.dropout1(self._attend(self.norm1(tgt), mask, memory))
         return tgt + self._ff_block(self.norm3(tgt))
 
-    def _biased(self, mask: Tensor) -> Tensor:
-        """The mask (rows, time) with what each head makes of each distance: (heads, rows, time).
+    def _biased_mask(self, bias: Tensor, rows: int, time: int) -> Tensor:
+        """Return the causal mask with a learned bias added for every head and distance.
 
-        Each row is the one after it, shifted: no gather, whose gradient is slow on a CPU.
+        `bias` is (heads, context length), indexed by distance.  The result is (heads, rows, time),
+        for queries at the last `rows` of `time` positions.  Its rows are shifted copies of a single
+        line, so they are views made by `unfold`: the gradient of a gather would be slow on a CPU.
         """
-        rows, time = mask.shape
-        nearest_last = self.distance_bias[:, :time].flip(-1)
-        line = F.pad(nearest_last, (0, rows - 1), value=-torch.inf)  # and then what is to come
+        nearest_last = bias[:, :time].flip(-1)
+        line = F.pad(nearest_last, (0, rows - 1), value=-torch.inf)  # later positions are masked
         return line.unfold(-1, time, 1).flip(1)
 
-    def _attend(self, x: Tensor, mask: Tensor, past: Cache | None) -> Tensor:
-        """`self.self_attn` of `x`, and of the past: its keys and values come first.
+    def _attend(self, x: Tensor, mask: Tensor, cache: Cache | None) -> Tensor:
+        """Apply `self.self_attn` to `x`, (batch, time, width), and to the positions in `cache`.
 
-        `nn.MultiheadAttention` has no place for a past, and wants a copy of the mask for each row;
-        `scaled_dot_product_attention` is slower on a CPU where the mask is learned.
+        `nn.MultiheadAttention` itself does not support a cache, and needs a copy of the mask for
+        every row of the batch.  `scaled_dot_product_attention` is slower on a CPU if the mask is
+        learned.
         """
         attention = self.self_attn
         projected = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
-        parts = projected.unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        queries, keys, values = parts
-        if past is not None:
-            keys, values = past.update(keys, values, self.index)
+        # Each (batch, heads, time, width / heads).
+        queries, keys, values = projected.unflatten(-1, (3, attention.num_heads, -1)).permute(
+            2, 0, 3, 1, 4
+        )
+        if cache is not None:
+            keys, values = cache.update(keys, values, self.index)
         if self.smear is not None:
-            before = F.pad(keys[..., :-1, :], (0, 0, 1, 0))
-            keys = torch.lerp(keys, before, self.smear.sigmoid())
+            previous_keys = F.pad(keys[..., :-1, :], (0, 0, 1, 0))
+            keys = torch.lerp(keys, previous_keys, self.smear.sigmoid())
         scores = queries * queries.shape[-1] ** -0.5 @ keys.transpose(-1, -2) + mask
-        found = scores.softmax(-1) @ values
-        return attention.out_proj(found.transpose(1, 2).flatten(2))
+        attended = scores.softmax(-1) @ values
+        return attention.out_proj(attended.transpose(1, 2).flatten(2))
 
 
 class ScratchLM(PreTrainedModel, GenerationMixin):
-    """Token and position embeddings, pre-norm decoder layers, tied output weights.
+    """Token and position embeddings, pre-norm decoder layers, and tied output weights.
 
-    With `distance_bias` each head of each layer also learns how much it looks at a token by its
-    distance, as in T5 (Raffel et al. 2020), but with a number of its own for every distance.  With
-    `smeared_keys` it mixes each token's key with that of the token before (Olsson et al. 2022), so
-    that one layer can find what came after the present token when it stood there before.
+    With `distance_bias`, every head of every layer learns a bias for each distance between query
+    and key, as in T5 (Raffel et al. 2020), but without T5's grouping of distances.
+
+    With `smeared_keys`, every head mixes each token's key with that of the previous token (Olsson
+    et al. 2022).  A single layer can then perform induction: find an earlier occurrence of the
+    current token, and attend to the token that followed it.
     """
 
     config_class = ScratchConfig
     base_model_prefix = "scratch_lm"
-    _tied_weights_keys: ClassVar = {"lm_head.weight": "tokens.weight"}
+    _tied_weights_keys: ClassVar = {"lm_head.weight": "tokens.weight"}  # type: ignore[misc]
 
     def __init__(self, config: ScratchConfig) -> None:
         super().__init__(config)
@@ -148,7 +160,10 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """As in GPT-2: normal, and projections into the residual smaller by sqrt(2 x layers)."""
+        """Initialize like GPT-2: normal, with the projections into the residual stream scaled down.
+
+        Their standard deviation is divided by sqrt(2 x layers), the number of residual updates.
+        """
         std = self.config.initializer_range
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=EMBEDDING_STD)
@@ -158,7 +173,7 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
         elif isinstance(module, nn.Linear) and module is not self.lm_head:
             nn.init.normal_(module.weight, std=std)
             nn.init.zeros_(module.bias)
-        elif isinstance(module, SelfAttentionDecoderLayer):  # after its parts
+        elif isinstance(module, SelfAttentionDecoderLayer):  # initialized after its submodules
             residual_std = std / (2 * self.config.num_hidden_layers) ** 0.5
             nn.init.normal_(module.self_attn.out_proj.weight, std=residual_std)
             nn.init.normal_(module.linear2.weight, std=residual_std)
@@ -177,25 +192,28 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
         past_key_values: Cache | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Logits (batch, time, vocabulary) for input_ids (batch, time), time <= context length.
+        """Return logits (batch, time, vocabulary) for `input_ids` (batch, time).
 
-        With `labels`, as elsewhere in transformers, also the loss of each token given its past.
-        With `past_key_values`, input_ids go on after the tokens that it holds, and are added to it.
-        Raises ValueError for longer input and for an `attention_mask` with padding in it.
+        With `labels` (batch, time), which are shifted here as elsewhere in transformers, the loss
+        is returned too.  With `past_key_values`, `input_ids` continue the tokens in that cache, and
+        are added to it.
+
+        Raises ValueError if the input exceeds the context length, or if `attention_mask` marks
+        padding.
         """
         if attention_mask is not None and not attention_mask.all():
             raise ValueError("padding is not supported: give rows of the same length")
-        held = past_key_values.get_seq_length() if past_key_values is not None else 0
-        time = held + input_ids.shape[1]
+        cached = past_key_values.get_seq_length() if past_key_values is not None else 0
+        time = cached + input_ids.shape[1]
         if time > self.config.max_position_embeddings:
             raise ValueError(
                 f"{time} tokens are more than the context length "
                 f"{self.config.max_position_embeddings}"
             )
-        places = torch.arange(held, time, device=input_ids.device)
-        x = self.dropout(self.tokens(input_ids) + self.positions(places))
-        # Made here: a buffer that is not saved would be left without values by from_pretrained.
-        mask = nn.Transformer.generate_square_subsequent_mask(time, x.device, x.dtype)[held:]
+        positions = torch.arange(cached, time, device=input_ids.device)
+        x = self.dropout(self.tokens(input_ids) + self.positions(positions))
+        # Not a buffer: from_pretrained would leave a buffer that is not saved uninitialized.
+        mask = nn.Transformer.generate_square_subsequent_mask(time, x.device, x.dtype)[cached:]
         x = self.decoder(x, memory=past_key_values, tgt_mask=mask)
         logits = self.lm_head(x)
         loss = None
@@ -203,28 +221,28 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
             loss = self.loss_function(logits, labels, self.config.vocab_size, **kwargs)
         return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=past_key_values)
 
-    def prepare_inputs_for_generation(
+    def prepare_inputs_for_generation(  # type: ignore[override]  # the arguments used here
         self,
         input_ids: Tensor,
         past_key_values: Cache | None = None,
         attention_mask: Tensor | None = None,
         **_: Any,
     ) -> dict[str, Any]:
-        """What `generate` gives `forward`: with a cache, only what the cache does not hold.
+        """Return what `generate` passes to `forward`: with a cache, only tokens not yet in it.
 
-        Past the context length C the oldest tokens are forgotten, C / 2 at a time: what the cache
-        holds of a token depends on the tokens before it, so nothing of it can be kept.
+        Beyond the context length C, the oldest tokens are dropped, C / 2 at a time.  The cache is
+        then emptied, because its entry for a token depends on all earlier tokens.
         """
         length = self.config.max_position_embeddings
-        time, jump = input_ids.shape[1], max(1, length // 2)
-        start = -(-max(0, time - length) // jump) * jump
+        time, stride = input_ids.shape[1], max(1, length // 2)
+        start = -(-max(0, time - length) // stride) * stride  # a multiple of stride, rounded up
         inputs: dict[str, Any] = {"attention_mask": attention_mask}
         if past_key_values is not None:
-            held = past_key_values.get_seq_length()
-            if held and held != time - 1 - start:
-                past_key_values, held = DynamicCache(config=self.config), 0
+            cached = past_key_values.get_seq_length()
+            if cached and cached != time - 1 - start:
+                past_key_values, cached = DynamicCache(config=self.config), 0
             inputs["past_key_values"] = past_key_values
-            start += held
+            start += cached
         return inputs | {"input_ids": input_ids[:, start:]}
 
 

@@ -12,7 +12,7 @@ from scratch_lm.config import ScratchOptions
 FINAL_FACTOR = 0.05  # learning rate at the end of training, as a fraction of the peak
 
 
-def optimizers(model: nn.Module, options: ScratchOptions) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: nn.Module, options: ScratchOptions) -> list[torch.optim.Optimizer]:
     """Return AdamW for all parameters, or Muon for the decoder's weight matrices plus AdamW.
 
     Muon (Jordan 2024) is `torch.optim.Muon`.  The last optimizer is always AdamW.  Each parameter
@@ -24,6 +24,7 @@ def optimizers(model: nn.Module, options: ScratchOptions) -> list[torch.optim.Op
         for name, parameter in parameters
         if parameter.ndim == 2 and name.endswith("weight") and name.startswith("decoder.")
     ]
+    selected: list[torch.optim.Optimizer]
     if options.optimizer == "adamw":
         selected = [torch.optim.AdamW(model.parameters(), lr=options.learning_rate, fused=True)]
     else:

@@ -28,8 +28,8 @@ def join(device: torch.device) -> None:
         atexit.register(distributed.destroy_process_group)
 
 
-def wrapped(model: nn.Module) -> nn.Module:
-    """Return `model` in DistributedDataParallel, which averages gradients over processes.
+def wrap(model: nn.Module) -> nn.Module:
+    """Wrap `model` in DistributedDataParallel, which averages gradients over processes.
 
     With a single process, return `model` itself.
     """
@@ -41,7 +41,7 @@ def share(rows: Tensor) -> Tensor:
     return rows[RANK::PROCESSES]
 
 
-def total(value: Tensor) -> float:
+def sum_over_processes(value: Tensor) -> float:
     """Return the sum of the one-element tensor `value` over all processes.
 
     With several processes, `value` is overwritten with the sum.
@@ -53,7 +53,8 @@ def total(value: Tensor) -> float:
 
 def first_then_others(first: Callable[[], T], others: Callable[[], T]) -> T:
     """Return `first()` in the first process, and afterwards `others()` in all other processes."""
-    result = first() if FIRST else None
+    if FIRST:
+        result = first()
     if PROCESSES > 1:
         distributed.barrier()
     return result if FIRST else others()

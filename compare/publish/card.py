@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
 from huggingface_hub import EvalResult, ModelCardData
 
-from compare.report.results import TestScores
 from compare.runs.record import RunRecord
+
+if TYPE_CHECKING:  # only a type: --help answers without torch
+    from compare.report.results import TestScores
 
 NAME = "README.md"
 LICENSE = r"[a-z0-9][a-z0-9.+-]*"  # as the Hub writes them: mit, apache-2.0, cc-by-sa-3.0
@@ -36,7 +38,7 @@ def is_of_the_study(path: Path) -> bool:
 
 
 def metadata(
-    repo: str, record: RunRecord, test: TestScores, terms: dict[str, str]
+    repo: str, record: RunRecord, test: TestScores, terms: dict[str, Any]
 ) -> ModelCardData:
     """The card's front matter, with every metric of the test split in its model index."""
     dataset = HUB_DATASETS.get(record.config["corpus"])  # a file of that name is another text

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from compare.corpus import Corpus
 from compare.report import published_results, surprisal, word_classes
 from compare.report.baselines import baselines
+from compare.report.candidates import Candidate, candidates
 from compare.report.claims import differences
 from compare.report.course_checklist import requirements
 from compare.report.measure import SETTINGS, Measured, measure
@@ -30,7 +31,6 @@ from compare.report.results import (
     SurprisalResult,
     TestScores,
 )
-from compare.report.rows import Candidate, candidates
 from compare.ruler import bootstrap, sampling
 from compare.ruler.scoring import Score
 from compare.runs import find
@@ -51,7 +51,7 @@ def assemble() -> Results:
     measured = [measure(candidate, corpus) for candidate in bar]
     scores = {name: [score] for name, score in baseline_scores.items()}
     scores |= {each.row.name: each.scores for each in measured}
-    blocks, draws = bootstrap.cut(corpus.test), bootstrap.bootstrap(scores)
+    blocks, draws = bootstrap.split_into_blocks(corpus.test), bootstrap.resample(scores)
     rows = [
         row.model_copy(update={"ci95": bootstrap.interval(draws.get(row.name))})
         for row in sorted(
@@ -64,7 +64,7 @@ def assemble() -> Results:
     return Results(
         written=time.strftime("%Y-%m-%d", time.gmtime()),
         corpus=CorpusRecord.model_validate(corpus.record()),
-        blocks=BlockCount(kind=blocks.kind, number=len(blocks.ends), needed=bootstrap.LEAST_BLOCKS),
+        blocks=BlockCount(kind=blocks.kind, number=len(blocks.ends), needed=bootstrap.MIN_BLOCKS),
         rows=rows,
         differences=differences(rows, draws, by_word_class, study.best_scratch.record.preset),
         notes=[
@@ -178,7 +178,7 @@ def _run_result(run: CompleteRun, name: str, test: Score, test_slice: Score) -> 
         zero_shot=record.zero_shot,
         test=TestScores(
             **asdict(test.metrics),
-            ci95=bootstrap.interval(bootstrap.bootstrap({name: [test]}).get(name)),
+            ci95=bootstrap.interval(bootstrap.resample({name: [test]}).get(name)),
         ),
         test_slice=test_slice.metrics,
     )

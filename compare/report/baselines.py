@@ -24,8 +24,9 @@ def baselines(corpus: Corpus) -> tuple[list[ResultRow], dict[str, Score]]:
     nanogpt_val = corpus.validation + corpus.test
     bits = {"Uniform bytes": (8.0, 8.0)}
     for name in tqdm(COMPRESSORS, "compressors", leave=False, disable=None):
-        bits[name] = tuple(
-            bits_per_byte(name, corpus.train, text) for text in (corpus.test, nanogpt_val)
+        bits[name] = (
+            bits_per_byte(name, corpus.train, corpus.test),
+            bits_per_byte(name, corpus.train, nanogpt_val),
         )
     rows = [
         _row(

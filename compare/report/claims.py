@@ -42,8 +42,11 @@ def _pairs(rows: Sequence[ResultRow], best_scratch: RowKind) -> list[tuple[RowKi
     presets = [row.kind for row in scratch]
     kinds = [row.kind for row in rows]
     untuned = [RowKind.ZERO_SHOT, RowKind.RANDOM_WEIGHTS]
-    tuned = [kind for kind in (RowKind.FINE_TUNED, RowKind.LORA) if kind in kinds]
-    pairs = [(kind, other) for kind in tuned for other in [*presets, *untuned]]
+    fine_tuned: list[RowKind] = [RowKind.FINE_TUNED, RowKind.LORA]
+    tuned = [kind for kind in fine_tuned if kind in kinds]
+    pairs: list[tuple[RowKind, RowKind]] = [
+        (kind, other) for kind in tuned for other in [*presets, *untuned]
+    ]
     pairs += pairwise(tuned)
     pairs += [(other, preset) for other in untuned for preset in presets]
     pairs += pairwise(presets)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from safetensors import safe_open
 
-from compare.course import LEAST_EPOCHS, PARAMETER_LIMIT
+from compare.course import MIN_EPOCHS, PARAMETER_LIMIT
 from compare.kinds import BaseKind, RowKind
 from compare.report.results import Requirement
 from compare.runs.find import CompleteRun
@@ -54,7 +54,7 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
             "transformers.trainer was "
             + ("loaded" if record.trainer_loaded else "not loaded in the training process"),
         ),
-        ("epochs", "At least 3 epochs", len(losses) >= LEAST_EPOCHS, f"{len(losses)} epochs"),
+        ("epochs", "At least 3 epochs", len(losses) >= MIN_EPOCHS, f"{len(losses)} epochs"),
         (
             "validation",
             "Validation loss after each epoch, falling",
@@ -76,6 +76,7 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
             "Bonus: GPT-2 fine-tuned with the Trainer",
             bool(fine_tuned.trainer_loaded)
             and fine_tuned.preset in (RowKind.FINE_TUNED, RowKind.LORA)
+            and fine_tuned.base is not None
             and fine_tuned.base.kind is BaseKind.GPT2,
             f"{fine_tuned.display_name}, transformers.trainer "
             + ("loaded" if fine_tuned.trainer_loaded else "not loaded"),

@@ -8,6 +8,7 @@ from itertools import cycle
 from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -37,7 +38,7 @@ Looks = dict[str, Look]
 TRAIN_STROKE: Look = {"alpha": 0.45, "lw": 1, "marker": ""}
 # Kinds of rows drawn as reference lines, because gradient descent did not train them here.
 REFERENCE_KINDS = (RowKind.ZERO_SHOT, RowKind.N_GRAM)
-STYLE = {
+STYLE: Any = {  # a dict of matplotlib's parameters, whose names its types list one by one
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -71,8 +72,8 @@ def loss_curves(curves: Mapping[str, Curve], looks: Looks, epoch_characters: int
         upper = axes.secondary_xaxis(
             "top",
             functions=(
-                lambda millions: millions * 1e6 / epoch_characters,
-                lambda epochs: epochs * epoch_characters / 1e6,
+                lambda millions: np.asarray(millions) * 1e6 / epoch_characters,
+                lambda epochs: np.asarray(epochs) * epoch_characters / 1e6,
             ),
         )
         upper.set_xlabel("epochs")

@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 from compare.corpus import Corpus
 from compare.corpus.encoding import token_ids
 from compare.report import contexts
+from compare.report.candidates import Candidate
 from compare.report.costs import UNTRAINED, Costs, costs
 from compare.report.results import CloserLook, ResultRow
-from compare.report.rows import Candidate
 from compare.ruler import bootstrap, sampling, scoring
 from compare.ruler.scoring import Score
 from compare.runs import models

@@ -76,7 +76,7 @@ def best_kneser_ney(train: str, validation: str) -> KneserNey:
 
     Raises Failure if the score of a model is NaN or infinite.
     """
-    best, fewest = None, math.inf
+    best, fewest_nats = None, math.inf
     for order in ORDERS:
         model = KneserNey(train.encode(), order)
         nats = float(model.score(validation).nats.sum())
@@ -85,8 +85,9 @@ def best_kneser_ney(train: str, validation: str) -> KneserNey:
                 f"the {order}-gram needs {nats} nats for the validation split: this is a bug in "
                 "compare/report/ngram.py, please report it together with the text"
             )
-        if nats < fewest:
-            best, fewest = model, nats
+        if nats < fewest_nats:
+            best, fewest_nats = model, nats
+    assert best is not None, "the nats of the first order are finite, hence fewer than infinity"
     return best
 
 
@@ -102,8 +103,13 @@ def _discounts(counts: Counter[bytes]) -> tuple[float, float, float, float]:
     if not (n1 and n2 and n3 and n4):  # too few n-grams: absolute discounting
         return 0.0, 0.5, 0.5, 0.5
     y = n1 / (n1 + 2 * n2)
-    estimates = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
-    clipped = (
-        min(max(MIN_DISCOUNT, estimate), count) for count, estimate in enumerate(estimates, 1)
+    return (
+        0.0,
+        _clip(1 - 2 * y * n2 / n1, 1),
+        _clip(2 - 3 * y * n3 / n2, 2),
+        _clip(3 - 4 * y * n4 / n3, 3),
     )
-    return 0.0, *clipped
+
+
+def _clip(discount: float, count: int) -> float:
+    return min(max(MIN_DISCOUNT, discount), count)

@@ -23,7 +23,7 @@ from compare.runs.record import BaseIdentity, CorpusRecord, Epoch, Parameters, T
 
 PATH = Path("reports/report.json")
 SCHEMA = 2  # 1 had no version, and other names for some of its parts
-BASELINE = "floor"
+BASELINE: Literal["floor"] = "floor"
 """What stands in place of a track in the rows of compressors and the n-gram model."""
 
 Interval = tuple[float, float]
@@ -106,7 +106,7 @@ class ResultRow(_Part):
         return self.track == BASELINE
 
 
-class Difference(_Part):
+class Difference(_Part, extra="ignore"):  # `sentence` is derived, and not read
     """A difference between two rows, and what its interval supports."""
 
     a: str
@@ -118,12 +118,15 @@ class Difference(_Part):
     by_word_class: dict[WordClass, float]
     """The contribution of each class of words; they add up to `delta_bits_per_byte`."""
 
-    @computed_field
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not support this usage
     @property
     def sentence(self) -> str:
         """The claim that the interval supports, and no more."""
         if self.ci95 is None:
-            return f"{self.a} and {self.b}: no difference claimed, the text is too short"
+            return (
+                f"{self.a} and {self.b}: no difference claimed, because the text is too short for "
+                "an interval"
+            )
         low, high = self.ci95
         if low <= 0 <= high:
             return f"{self.a} and {self.b}: no difference shown [{low:+.3f}, {high:+.3f}]"
@@ -282,7 +285,7 @@ class Requirement(_Part):
 class Results(_Part):
     """All results of the comparison."""
 
-    schema_version: Literal[2] = SCHEMA
+    schema_version: int = SCHEMA
     written: str
     """Date, ISO 8601."""
     corpus: CorpusRecord
@@ -366,9 +369,7 @@ def read(path: Path = PATH) -> Results:
         raw = json.loads(data)
         if not isinstance(raw, dict) or raw.get("schema_version") != SCHEMA:
             raise Misuse(f"{path} is not of this version: write it again with {command}")
-        for difference in raw.get("differences", []):
-            difference.pop("sentence", None)  # derived from the interval, not read
-        return Results.model_validate_json(json.dumps(raw))
+        return Results.model_validate_json(data)
     except (ValidationError, ValueError) as error:
         problem = error.errors()[0] if isinstance(error, ValidationError) else error
         raise Misuse(f"{path} is damaged ({problem}): write it again with {command}") from None

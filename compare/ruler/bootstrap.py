@@ -25,14 +25,14 @@ RESAMPLES = 2000
 RESAMPLES_PER_BATCH = 100  # all 2,000 at once would take gigabytes for the blocks of a large text
 # Bootstrap percentile intervals are too narrow for small samples.  30 is the customary minimum
 # number of observations for intervals that rely on the central limit theorem.
-LEAST_BLOCKS = 30
+MIN_BLOCKS = 30
 PIECE_BYTES = 200  # slightly more than the average speech of Tiny Shakespeare
 BLANK_LINES = re.compile(rb"\n(?:[ \t]*\n)+")
 LINE_END = re.compile(rb"\n(?:[ \t]*\n)*")  # blank lines belong to the line before them
 
 
 @dataclass(frozen=True)
-class Cut:
+class TextBlocks:
     """How a text is cut into blocks: their kind, and the byte offset (int64) where each ends."""
 
     kind: str
@@ -41,26 +41,26 @@ class Cut:
     @property
     def enough(self) -> bool:
         """Whether there are enough blocks for an interval."""
-        return len(self.ends) >= LEAST_BLOCKS
+        return len(self.ends) >= MIN_BLOCKS
 
     def __str__(self) -> str:
         number = len(self.ends)
         return f"{number} block{'s' * (number != 1)}"
 
 
-def cut(text: str) -> Cut:
+def split_into_blocks(text: str) -> TextBlocks:
     """Cut `text` into speeches, lines, or pieces of about PIECE_BYTES bytes.
 
-    The first of these that gives at least LEAST_BLOCKS blocks is used, pieces if none does.  Blocks
+    The first of these that gives at least MIN_BLOCKS blocks is used, pieces if none does.  Blocks
     are contiguous and cover the whole text.
     """
     data = text.encode()
     for kind, border in (("speeches or paragraphs", BLANK_LINES), ("lines", LINE_END)):
         ends = [match.end() for match in border.finditer(data) if match.end() < len(data)]
-        blocks = Cut(kind, np.array([*ends, len(data)], np.int64))
+        blocks = TextBlocks(kind, np.array([*ends, len(data)], np.int64))
         if blocks.enough:
             return blocks
-    return Cut(f"pieces of about {PIECE_BYTES} bytes", np.array(_piece_ends(data), np.int64))
+    return TextBlocks(f"pieces of about {PIECE_BYTES} bytes", np.array(_piece_ends(data), np.int64))
 
 
 def _piece_ends(data: bytes) -> list[int]:
@@ -83,14 +83,14 @@ def _piece_ends(data: bytes) -> list[int]:
     return [*ends[1:], len(data)]
 
 
-def bootstrap(rows: Mapping[str, Sequence[Score]], seed: int = 0) -> dict[str, np.ndarray]:
+def resample(rows: Mapping[str, Sequence[Score]], seed: int = 0) -> dict[str, np.ndarray]:
     """Return the bits per byte of each row in each resample, an array of shape (RESAMPLES,).
 
     `rows` holds one score per run for each row name; all scores must be of the same text.  The
     percentiles of a row's array give its interval, and those of the difference of two rows' arrays
-    a paired interval.  The result is empty if the text has fewer than LEAST_BLOCKS blocks.
+    a paired interval.  The result is empty if the text has fewer than MIN_BLOCKS blocks.
     """
-    blocks = cut(next(iter(rows.values()))[0].text)
+    blocks = split_into_blocks(next(iter(rows.values()))[0].text)
     if not blocks.enough:
         return {}
     ends, number = blocks.ends, len(blocks.ends)
@@ -125,12 +125,12 @@ def interval(draws: np.ndarray | None) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def notes(blocks: Cut) -> list[str]:
+def notes(blocks: TextBlocks) -> list[str]:
     """Return a note on why a report has no intervals; empty if it has them."""
     if blocks.enough:
         return []
     return [
-        f"The test split is too short for intervals: {blocks} ({blocks.kind}), but {LEAST_BLOCKS} "
+        f"The test split is too short for intervals: {blocks} ({blocks.kind}), but {MIN_BLOCKS} "
         "are needed. No difference is claimed."
     ]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
@@ -45,7 +46,7 @@ class _LongEnough(StoppingCriteria):
         self.watch = watch
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
-        text = self.tokenizer.decode(input_ids[0, self.start :])
+        text = str(self.tokenizer.decode(input_ids[0, self.start :]))
         self.watch(text[: self.characters])
         return torch.tensor([len(text) >= self.characters], device=input_ids.device)
 
@@ -74,9 +75,9 @@ def sample(
     fork_options = {} if device.type == "cpu" else {"device_type": device.type}
     with torch.random.fork_rng([] if device.type == "cpu" else [device], **fork_options):
         torch.manual_seed(settings.seed)
-        while len(text := tokenizer.decode(ids[start:])) < settings.characters:
+        while len(text := str(tokenizer.decode(ids[start:]))) < settings.characters:
             context = ids if len(ids) < context_length else ids[-(context_length // 2) :]
-            generated = model.generate(
+            generated = cast(Any, model).generate(  # its type hints do not know generate
                 torch.tensor([context], device=device),
                 attention_mask=torch.ones(1, len(context), dtype=torch.long, device=device),
                 do_sample=True,
@@ -92,13 +93,17 @@ def sample(
                         tokenizer,
                         len(context),
                         settings.characters - len(text),
-                        lambda more, text=text: watch(text + more),
+                        partial(_watch_all, watch, text),
                     )
                 ],
             )
             ids += generated[0, len(context) :].tolist()
     model.train(was_training)
     return text[: settings.characters]
+
+
+def _watch_all(watch: Watch, before: str, more: str) -> None:
+    watch(before + more)
 
 
 def samples(

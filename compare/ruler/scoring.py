@@ -104,8 +104,8 @@ def score(
     if not 1 <= stride <= context_length:
         raise ValueError(f"stride {stride} is not between 1 and the context, {context_length}")
     ids, byte_ends = encode(tokenizer, text)
-    sequence = np.concatenate((np.array([start_token(tokenizer)], ids.dtype), ids))
-    sequence = torch.from_numpy(sequence).to(model.device)
+    with_start = np.concatenate((np.array([start_token(tokenizer)], ids.dtype), ids))
+    sequence = torch.from_numpy(with_start).to(model.device)
     plan = windows(len(ids), context_length, stride)
     per_batch = max(1, LOGITS_PER_BATCH // (context_length * model.config.vocab_size))
     nats = np.full(len(ids), np.nan)
@@ -118,8 +118,8 @@ def score(
             targets = torch.stack([sequence[begin + 1 : end + 1] for begin, _, end in batch]).long()
             logits = model(input_ids=inputs).logits.float()
             losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-            losses = losses.view(targets.shape).cpu().double().numpy()  # mps has no float64
-            for row, (begin, first, end) in zip(losses, batch, strict=True):
+            rows = losses.view(targets.shape).cpu().double().numpy()  # mps has no float64
+            for row, (begin, first, end) in zip(rows, batch, strict=True):
                 nats[first - 1 : end] = row[first - 1 - begin :]
                 bar.update(end - first + 1)
     model.train(was_training)

@@ -84,10 +84,7 @@ def load(path: Path) -> CompleteRun:
     path = resolve(path)
     record = read_record(path)
     if record.status is not RunStatus.COMPLETE:
-        raise Misuse(
-            f"{path} is not complete: finish it with {record.track.command} --resume "
-            "and the options of its run.json"
-        )
+        raise Misuse(f"{path} is not complete: finish it with {record.command} --resume")
     return CompleteRun(
         path, record, read_lines(path / "history.jsonl"), read_lines(path / "samples.jsonl")
     )

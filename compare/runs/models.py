@@ -39,6 +39,7 @@ EARLIER_CODE = {
     "64026f0a3e2c513223c42e8e17e4a2e45b023ace95661bf893a184e5240bc357": "20e0cc3",
     "7f047820f736dc523ee6624dda913cea18d9287e957dc9eb52efdf14d42d0961": "e8ee757",
     "19d1ba0677ac308946d36f00226620cd80e89b56d9897e25c42ec2ae21e27bd1": "555211f",
+    "9886174079f5a72d12282174cc5d0b72a4f968fa881a26403096b39fc99ee767": "88cee77",
 }
 # Where config.json of a model with that code says that it is.
 AUTO_MAP = {"AutoConfig": "model.ScratchConfig", "AutoModelForCausalLM": "model.ScratchLM"}
@@ -134,8 +135,9 @@ def load(
     code = _own_code(folder) if needs_code(folder) else None
     logging.disable_progress_bar()  # "Loading weights": over before it can be read
     try:
-        kind = _class_in(code, folder / "model.py") if code else AutoModelForCausalLM
-        model, found = kind.from_pretrained(
+        # Typed as Any: with output_loading_info, from_pretrained returns a pair.
+        model_class: Any = _class_in(code, folder / "model.py") if code else AutoModelForCausalLM
+        model, loading_info = model_class.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
@@ -149,8 +151,8 @@ def load(
         )
     except Exception as error:  # the library raises many kinds, for as many kinds of damage
         raise Failure(f"no model can be loaded from {folder}: {error}") from None
-    if found["missing_keys"]:  # which the library would fill with random numbers
-        raise Failure(f"{folder} has no weights for {', '.join(sorted(found['missing_keys']))}")
+    if missing := sorted(loading_info["missing_keys"]):  # the library fills them at random
+        raise Failure(f"{folder} has no weights for {', '.join(missing)}")
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # an empty one, for want of files
         raise Failure(f"{folder} has no tokenizer")
     return model.to(device or choose_device()).eval(), tokenizer

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -31,20 +29,16 @@ OWN_FILES = ("compare", "scratch_lm", "gpt2_finetune", "pyproject.toml")
 GIT_PLACES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
 
 
-def start(
-    track: Track, name: str, options: StudyOptions, corpus: Corpus, **fields: Any
-) -> tuple[Run, str]:
-    """A run directory `runs/<track>/<name>[-N]`, and "new", "resumed" or "complete".
+def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fields: Any) -> Run:
+    """The run in a directory `runs/<track>/<name>[-N]`.
 
-    `fields` are those of `RunRecord` that only the track knows.  With `options.resume` the newest
-    directory of that name is continued.  Raises Misuse when its configuration or corpus differ from
-    those given now, or another process is writing to it.
+    `fields` are those of `RunRecord` that only the track knows, its command among them.  With
+    `options.resume` the newest directory of that name is continued.  Raises Misuse when its
+    configuration or corpus differ from those given now, or another process is writing to it.
     """
-    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
     record = RunRecord(
         track=track,
         status=RunStatus.RUNNING,
-        command=f"{track.command} {shlex.join(arguments)}".strip(),
         config=as_record(options),
         corpus=CorpusRecord.model_validate(corpus.record()),
         seed=options.seed,
@@ -67,10 +61,10 @@ def start(
         ]
         if not differences and earlier.status is RunStatus.COMPLETE:
             lock.release()
-            return Run(path, earlier), "complete"
+            return Run(path, earlier)
         if not differences:
             earlier.status, earlier.failure = RunStatus.RUNNING, None
-            return Run(path, earlier, lock), "resumed"
+            return Run(path, earlier, lock, resumed=True)
         lock.release()
         if earlier.status is not RunStatus.COMPLETE:
             raise Misuse(
@@ -86,14 +80,13 @@ def start(
             break
     run = Run(path, record, hold_lock(path / ".lock", str(path)))
     run.save()
-    return run, "new"
+    return run
 
 
-def join(track: Track, name: str) -> tuple[Run, str]:
+def join(track: Track, name: str) -> Run:
     """What `start` has given the first process, for another one, which writes nothing."""
     path, _ = _newest(ROOT / track, name)
-    record = read_record(path)
-    return Run(path, record, writes=False), record.status
+    return Run(path, read_record(path), writes=False)
 
 
 def _newest(folder: Path, name: str) -> tuple[Path, int]:

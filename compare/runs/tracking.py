@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from tqdm.auto import tqdm
@@ -22,6 +22,7 @@ from compare import reachability
 from compare.cli import StudyOptions
 from compare.runs.record import RunRecord, TrackingRecord
 
+Mode = Literal["online", "offline", "disabled"]
 SAMPLE_COLUMNS = ["epoch", "prompt", "text", "seed"]
 
 
@@ -48,12 +49,14 @@ class Tracker:
         save: Callable[[], None],
         options: StudyOptions,
     ) -> None:
-        self.mode = options.tracking if options.tracking != "auto" else _mode()
-        self._path, self._record, self._save, self._wandb_run = path, record, save, None
+        self.mode: Mode = options.tracking if options.tracking != "auto" else _mode()
+        self._path, self._record, self._save = path, record, save
+        self._wandb_run: Any = None
         earlier = record.tracking.id if record.tracking else None
-        record.tracking = TrackingRecord(project=options.project, mode=self.mode)
+        self._where = TrackingRecord(project=options.project, mode=self.mode)
+        record.tracking = self._where
         if self.mode != "disabled":
-            record.tracking.id = earlier or secrets.token_hex(4)
+            self._where.id = earlier or secrets.token_hex(4)
             # W&B's service needs a second to come up: the first steps need not wait for it.
             self._starting = ThreadPoolExecutor(1).submit(self._init, options)
         save()
@@ -63,9 +66,9 @@ class Tracker:
         if self._wandb_run is None:
             self._wandb_run = self._starting.result()
             offline = self.mode == "offline"
-            folder = os.path.relpath(Path(self._wandb_run.dir).parent)
+            folder = os.path.relpath(str(Path(self._wandb_run.dir).parent))
             where = folder if offline else self._wandb_run.url
-            self._record.tracking.where = where
+            self._where.where = where
             self._save()
             how = f"offline; to upload: wandb sync {where}" if offline else f"online at {where}"
             tqdm.write(f"W&B: {how}")
@@ -84,7 +87,7 @@ class Tracker:
             job_type=str(record.track),
             name=f"{record.track}/{self._path.name}",
             config=record.config | {"corpus_sha256": record.corpus.sha256},
-            id=record.tracking.id,
+            id=self._where.id,
             resume="allow",
             settings=wandb.Settings(
                 silent=True,
@@ -108,7 +111,7 @@ class Tracker:
             import wandb
 
             rows = [[sample[column] for column in SAMPLE_COLUMNS] for sample in samples]
-            self._begun().log({"samples": wandb.Table(columns=SAMPLE_COLUMNS, data=rows)})
+            self._begun().log({"samples": wandb.Table(columns=[*SAMPLE_COLUMNS], data=rows)})
 
         self._safely(send)
 
@@ -137,7 +140,7 @@ class Tracker:
         except Exception as error:  # whatever it is, a lost copy must not cost the training
             self.mode = "disabled"
             if self._wandb_run is None:
-                self._record.tracking.mode = self.mode
+                self._where.mode = self.mode
             reason = " ".join(str(error).split())[:200]
             print(
                 f"W&B stopped ({type(error).__name__}: {reason}); the run goes on untracked, "
@@ -146,10 +149,12 @@ class Tracker:
             )
 
 
-def _mode() -> str:
+def _mode() -> Mode:
     """What `--tracking auto` means here: WANDB_MODE if set, else online where that can work."""
-    if os.environ.get("WANDB_MODE") in ("online", "offline", "disabled"):
-        return os.environ["WANDB_MODE"]
+    modes: tuple[Mode, ...] = ("online", "offline", "disabled")
+    for mode in modes:
+        if os.environ.get("WANDB_MODE") == mode:
+            return mode
     server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
     logged_in = bool(os.environ.get("WANDB_API_KEY")) or _in_netrc(urlsplit(server).hostname)
     return "online" if logged_in and reachability.reachable(server) else "offline"

@@ -49,10 +49,15 @@ class Run:
     """
 
     def __init__(
-        self, path: Path, record: RunRecord, lock: FileLock | None = None, writes: bool = True
+        self,
+        path: Path,
+        record: RunRecord,
+        lock: FileLock | None = None,
+        resumed: bool = False,
+        writes: bool = True,
     ) -> None:
         self.path, self.record = path, record
-        self.writes = writes
+        self.resumed, self.writes = resumed, writes
         self.history: list[dict[str, Any]] = read_lines(path / "history.jsonl")
         self.tracker: Tracker | NoTracker = NoTracker()
         self._lock = lock
@@ -67,6 +72,11 @@ class Run:
     def complete(self) -> bool:
         """Whether there is nothing left to do."""
         return self.record.status is RunStatus.COMPLETE
+
+    @property
+    def state(self) -> str:
+        """How the training starts, for its first line."""
+        return "complete" if self.complete else "resumed" if self.resumed else "new"
 
     def begin(self, options: StudyOptions, characters_seen: int, epochs: int) -> None:
         """Start tracking, after forgetting what was logged after the checkpoint to resume from.

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from compare.report import pages
+from compare.report.results import Results
 
 pytestmark = pytest.mark.slow
 COMMITTED = Path(__file__).parents[2] / "reports"
@@ -84,15 +85,15 @@ def test_the_main_table_sorts(page: Any) -> None:
 def test_text_of_models_and_corpora_shows_as_text(
     page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = json.loads((COMMITTED / "report.json").read_text())
-    result["corpus"]["name"] = NASTY
-    sample = result["samples"][0]
+    report = json.loads((COMMITTED / "report.json").read_text())
+    report["corpus"]["name"] = NASTY
+    sample = report["samples"][0]
     sample["prompt"] = NASTY
     for name in sample["texts"]:
         sample["texts"][name], sample["copied"][name] = NASTY, [[0, 9]]
-    result["surprise"]["models"] = {NASTY: [[NASTY, 3.0]]}
+    report["surprisal"]["models"] = {NASTY: [[NASTY, 3.0]]}
     monkeypatch.chdir(tmp_path)
-    pages.write(result)
+    pages.write(Results.model_validate_json(json.dumps(report)))
     look(page, tmp_path / "reports" / "report.html")
     assert page.evaluate("window.broken") is None
     assert page.locator("section pre", has_text=NASTY).count() >= len(sample["texts"]) + 1

@@ -15,7 +15,7 @@ from compare import corpus
 from compare.errors import Misuse
 from compare.ruler import scoring
 from compare.runs import models
-from gpt2_finetune import low_rank
+from gpt2_finetune import lora
 from gpt2_finetune.config import FinetuneOptions
 from tests.conftest import FINETUNE, Place
 
@@ -101,7 +101,7 @@ def test_low_rank_training_without_peft_names_the_package_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(Misuse, match="pip install peft"):
-        low_rank.added(models.load(tiny_base)[0], FinetuneOptions(lora=True))
+        lora.add_adapters(models.load(tiny_base)[0], FinetuneOptions(lora=True))
 
 
 def test_low_rank_training_with_sharded_weights_is_refused(place: Place) -> None:

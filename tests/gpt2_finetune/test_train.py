@@ -11,7 +11,8 @@ from transformers import AutoTokenizer, GPT2LMHeadModel, Trainer, TrainingArgume
 
 from compare.corpus import load
 from compare.corpus.blocks import IGNORED
-from gpt2_finetune.dataset import dataset
+from compare.runs.record import Parameters
+from gpt2_finetune.dataset import make_dataset
 from gpt2_finetune.defaults import learning_rate
 from tests.conftest import FINETUNE, Place
 from tests.scratch_lm.test_train import lines, without_times
@@ -42,8 +43,8 @@ def test_random_weights_keep_the_shape_and_forget_the_rest(study: Place) -> None
 
 
 def test_default_learning_rates() -> None:
-    gpt2 = {"total": 124_000_000, "non_embedding": 85_000_000}
-    stand_in = {"total": 3_749_376, "non_embedding": 3_159_552}
+    gpt2 = Parameters(total=124_000_000, non_embedding=85_000_000)
+    stand_in = Parameters(total=3_749_376, non_embedding=3_159_552)
     assert learning_rate(gpt2, random_weights=False) == pytest.approx(5e-5)
     assert learning_rate(stand_in, random_weights=False) == pytest.approx(2.9e-4, rel=0.01)
     # Kaplan et al. print 0.003239 - 0.0001395 log(N), a natural logarithm; N has no embeddings.
@@ -66,9 +67,10 @@ def test_every_token_of_the_text_counts_once_in_the_trainers_loss(
     corpus = load(str(mini_text))
     model = GPT2LMHeadModel.from_pretrained(tiny_base)
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)
-    data, cut, tokens = dataset(corpus, tokenizer, 64, 7)
-    assert len(data) % 7 == 0 and tokens == len(tokenizer(corpus.train)["input_ids"])
-    batch = cut(list(data))
+    data = make_dataset(corpus, tokenizer, 64, rows_per_step=7, rows_per_device=7)
+    assert len(data.dataset) % 7 == 0
+    assert data.tokens == len(tokenizer(corpus.train)["input_ids"])
+    batch = data.collate(list(data.dataset))
     inputs, targets = batch["input_ids"], batch["labels"]
     counted = targets[targets != IGNORED]
     assert tokenizer.decode(counted) == corpus.train
@@ -85,8 +87,8 @@ def test_every_token_of_the_text_counts_once_in_the_trainers_loss(
     expected = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), reduction="sum"
     )
-    assert items == tokens
-    torch.testing.assert_close(loss, expected / tokens)
+    assert items == data.tokens
+    torch.testing.assert_close(loss, expected / data.tokens)
 
 
 def test_killed_run_resumes_to_the_same_weights_and_history(

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard, constants
 from compare.errors import Failure, Misuse
 from compare.publish import hub as hub_module
 from compare.publish.card import MARK
-from tests.compare.publish.test_licenses import METRICS
+from tests.compare.publish.test_licenses import SCORES
 from tests.compare.publish.test_licenses import tuned as run_of
 from tests.hub.server import TOKEN, Hub, Repository
 
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
     base.mkdir()
     staged = tmp_path / "staged"
     staged.mkdir()
-    data = metadata(REPO, run_of(base), METRICS, {})
+    data = metadata(REPO, run_of(base), SCORES, {})
     ModelCard(f"---\n{data.to_yaml()}\n---\n").save(staged / "README.md")
     (staged / "config.json").write_text("{}")
     return staged

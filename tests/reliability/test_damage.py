@@ -35,7 +35,7 @@ def test_any_flipped_bit_of_a_scratch_checkpoint_is_found_out(tmp_path: Path) ->
     model = build(options, 0)
     made = [torch.optim.AdamW(model.parameters())]
     ids = torch.randint(300, (2, 8))
-    step(model, made, ids, ids, places=torch.zeros_like(ids))
+    step(model, made, ids, ids, positions=torch.zeros_like(ids))
     path = tmp_path / "state.safetensors"
     save_checkpoint(path, model, made, Progress(step=7))
     good = path.read_bytes()

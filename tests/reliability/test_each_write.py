@@ -22,7 +22,8 @@ import gpt2_finetune.train
 import scratch_lm.train
 from compare.errors import Failure
 from compare.publish import staging
-from compare.report import pages
+from compare.report import pages, results
+from compare.report.results import Results
 from compare.runs import find
 from gpt2_finetune.config import FinetuneOptions
 from scratch_lm.config import ScratchOptions
@@ -132,17 +133,17 @@ def test_a_training_goes_on_after_any_failed_write(
 
 
 @pytest.fixture
-def reported(study: Place, here: Path) -> dict[str, Any]:
+def reported(study: Place, here: Path) -> Results:
     shutil.copytree(study.path, here, dirs_exist_ok=True, symlinks=True)
-    if not (here / "reports/report.json").exists():
+    if not results.PATH.exists():
         Place(here, Path(study.environment["XDG_CACHE_HOME"])).run("compare.report")
-    return json.loads((here / "reports/report.json").read_text())
+    return results.read()
 
 
 def test_pages_and_staged_uploads_are_old_or_new(
     here: Path,
     fault: Fault,
-    reported: dict[str, Any],
+    reported: Results,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
@@ -151,7 +152,7 @@ def test_pages_and_staged_uploads_are_old_or_new(
     reports = here / "reports"
     pages.write(reported)
     old = files(reports)
-    later = reported | {"written": "2100-01-01"}
+    later = reported.model_copy(update={"written": "2100-01-01"})
     pages.write(later)
     new = files(reports)
     pages.write(reported)

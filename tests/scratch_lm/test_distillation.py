@@ -16,11 +16,12 @@ from compare import corpus as corpora
 from compare.corpus.blocks import IGNORED
 from compare.corpus.encoding import token_ids
 from compare.errors import Misuse
-from compare.report import assemble, rows
+from compare.report import assemble, candidates
 from compare.ruler import scoring
 from compare.runs import find, models
 from scratch_lm import distillation
 from scratch_lm.config import PRESETS, ScratchOptions
+from scratch_lm.distillation import Teacher
 from tests.conftest import SCRATCH, Place
 
 TEACHERS = ["course-seed1", "course-seed2"]
@@ -36,12 +37,13 @@ def school(study: Place, place: Place) -> Place:
 def test_lessons_are_the_mean_of_the_teachers_predictions(
     study: Place, mini_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distillation, "LIKELIEST", 400)  # the whole vocabulary
-    folders = [study.path / "runs/scratch_lm" / name / "model" for name in TEACHERS]
-    loaded = [models.load(folder) for folder in folders]
+    monkeypatch.setattr(distillation, "TOP_TOKENS", 400)  # the whole vocabulary
+    runs = [study.path / "runs/scratch_lm" / name for name in TEACHERS]
+    loaded = [models.load(run / "model") for run in runs]
+    teachers = [Teacher(run, model, "") for run, (model, _) in zip(runs, loaded, strict=True)]
     text, tokenizer = mini_text.read_text()[:5000], loaded[0][1]
     ids = token_ids(tokenizer, text).astype(np.int64)
-    lessons = distillation.lessons(folders, tokenizer.eos_token_id, ids)
+    lessons = distillation.lessons(teachers, tokenizer.eos_token_id, ids)
     tokens, probabilities = lessons.at(torch.arange(len(ids)), torch.from_numpy(ids))
     found = probabilities[tokens == torch.from_numpy(ids)[:, None]]
     expected = np.mean([np.exp(-scoring.score(*pair, text).nats) for pair in loaded], axis=0)
@@ -87,7 +89,7 @@ def test_a_distilled_run_records_its_teachers_and_resumes_to_the_same_weights(
     assert resumed == straight
     assert len(json.loads((run / "run.json").read_text())["teachers_sha256"]) == 2
     monkeypatch.chdir(school.path)
-    notes = assemble.notes_on_training(rows.candidates(find.study()))
+    notes = assemble.notes_on_training(candidates.candidates(find.study()))
     taught = [note for note in notes if "what 2 models of this track" in note]
     assert len(taught) == 1 and taught[0].startswith("Scratch (course) learned from")
     assert sum("learned to copy from rows of random tokens" in note for note in notes) == 2
@@ -118,9 +120,9 @@ def chosen(
 
     def find(*teachers: str, preset: str = "record") -> list[str]:
         options = {"corpus": str(mini_text), "preset": preset, "teachers": list(teachers)}
-        found = distillation.folders(ScratchOptions(**options | MINIATURE), corpus, tokenizer)
-        assert all(folder.name == "model" for folder in found)
-        return [folder.parent.name for folder in found]
+        chosen = ScratchOptions(**options | MINIATURE)
+        teachers = distillation.load_teachers(chosen, corpus, tokenizer)
+        return [teacher.run.name for teacher in teachers]
 
     return find
 
@@ -170,7 +172,7 @@ def test_outdated_teachers_are_refused_with_the_difference_and_the_command(
     line = str(error.value)
     assert "runs/scratch_lm/tuned-seed1 is not of the present --preset tuned" in line
     assert "dropout was 0.3 and is now 0.0; train it with" in line
-    command = f"scratch_lm.train --preset tuned --seed 1 --corpus {mini_text} --resume"
+    command = f"scratch_lm.train --corpus {mini_text} --preset tuned --resume"
     assert f"python -m {command}" in line
     assert chosen("runs/scratch_lm/tuned-seed1") == ["tuned-seed1"]  # as the error message suggests
 

@@ -195,6 +195,6 @@ def test_wikitext_has_blocks_enough_for_intervals(
     monkeypatch.setattr(reachability, "hub_reachable", lambda: False)
     text = corpus.load("wikitext-2")
     assert text.test == "".join(rows)
-    blocks = bootstrap.cut(text.test)
+    blocks = bootstrap.split_into_blocks(text.test)
     assert blocks.enough and len(blocks.ends) == 41
     assert blocks.kind == ("speeches or paragraphs" if blank else "lines")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,12 @@ from compare.kinds import BaseKind, Track
 from compare.publish import licenses
 from compare.publish.__main__ import PublishOptions
 from compare.publish.card import metadata
+from compare.report.results import TestScores
 from compare.runs import models
 from compare.runs.record import CorpusRecord, RunRecord
-from tests.run_records import BASE, CORPUS, make_record
+from tests.run_records import BASE, CORPUS, make_metrics, make_record
 
-METRICS = {
-    "bits_per_byte": 2.0,
-    "nats_per_char": 1.4,
-    "word_perplexity": 9.0,
-    "token_perplexity": 5.0,
-    "ci95": [1.9, 2.1],
-}
+SCORES = TestScores(**asdict(make_metrics()), ci95=(2.5, 3.2))
 
 
 @pytest.fixture
@@ -130,7 +126,7 @@ def test_another_model_in_the_bases_place_says_nothing_of_the_base(folder: Path)
 
 def test_front_matter_without_a_license_is_valid(folder: Path) -> None:
     for terms in ({}, {"license": "mit"}):
-        data = metadata("a/b", tuned(folder), METRICS, terms)
+        data = metadata("a/b", tuned(folder), SCORES, terms)
         read = ModelCard(f"---\n{data.to_yaml()}\n---\n")
         assert read.data.license == terms.get("license")
         assert ("license" in data.to_yaml()) == bool(terms)
@@ -138,9 +134,9 @@ def test_front_matter_without_a_license_is_valid(folder: Path) -> None:
 
 def test_a_file_called_like_a_data_set_is_not_said_to_be_it(folder: Path) -> None:
     run = tuned(folder)
-    assert metadata("a/b", run, METRICS, {}).datasets == ["karpathy/tiny_shakespeare"]
+    assert metadata("a/b", run, SCORES, {}).datasets == ["karpathy/tiny_shakespeare"]
     run.config, run.corpus = {"corpus": "my/wikitext-2"}, on("wikitext-2", "0")
-    assert metadata("a/b", run, METRICS, {}).datasets is None
+    assert metadata("a/b", run, SCORES, {}).datasets is None
 
 
 def test_an_impossible_license_is_refused() -> None:

@@ -103,7 +103,7 @@ def test_a_short_text_gets_no_interval_and_no_claim_on_any_page(short_study: Pla
         assert report["notes"][0] in text.replace("\\", "") and "None" not in text
         assert "95 %" not in text
     assert "ohne Intervall" in (reports / "handin.de.md").read_text()
-    for figure in ("rows", "kinds"):
+    for figure in ("rows", "word_classes"):
         assert (reports / "figures" / f"{figure}.svg").stat().st_size > 100
     tables = (reports / "tables" / "differences.csv").read_text()
     assert tables.splitlines()[0] == "a,b,delta_bits_per_byte,ci95"
@@ -234,7 +234,7 @@ def test_the_headline_answers_the_question(study: Place, report: dict) -> None:
 
 
 def test_report_has_figures_tables_and_honest_requirements(study: Place, report: dict) -> None:
-    figures = ("loss_curves", "rows", "kinds", "contexts", "compute")
+    figures = ("loss_curves", "rows", "word_classes", "contexts", "compute")
     for name in (*(f"figures/{figure}.svg" for figure in figures), "tables/results.csv"):
         assert (study.path / "reports" / name).stat().st_size > 100
     met = {point["id"]: point["met"] for point in report["requirements"]}

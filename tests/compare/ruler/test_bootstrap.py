@@ -22,7 +22,7 @@ def scored(nats_per_byte: np.ndarray, text: str) -> Score:
 
 def parts(text: str) -> tuple[str, list[str]]:
     """The kind of a text's blocks, and the blocks."""
-    blocks, data = bootstrap.cut(text), text.encode()
+    blocks, data = bootstrap.split_into_blocks(text), text.encode()
     ends = blocks.ends.tolist()
     return blocks.kind, [data[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]
 
@@ -63,7 +63,7 @@ def test_pieces_tile_a_text_of_one_line_at_characters_and_white_space(text: str)
     kind, pieces = parts(text)  # decodes each: no character is cut in two
     assert kind == "pieces of about 200 bytes" and "".join(pieces) == text
     sizes = [len(piece.encode()) for piece in pieces]
-    assert len(pieces) >= bootstrap.LEAST_BLOCKS and bootstrap.cut(text).enough
+    assert len(pieces) >= bootstrap.MIN_BLOCKS and bootstrap.split_into_blocks(text).enough
     assert all(100 < size <= 300 for size in sizes[:-1]) and 0 < sizes[-1] <= 300
     if text.startswith("to be"):
         assert all(piece.endswith(" ") for piece in pieces[:-1])
@@ -74,14 +74,14 @@ def test_blocks_tile_any_text(text: str) -> None:
     kind, blocks = parts(text)
     assert "".join(blocks) == text
     assert all(blocks) or not text
-    assert (len(blocks) >= bootstrap.LEAST_BLOCKS) or kind.startswith("pieces")
+    assert (len(blocks) >= bootstrap.MIN_BLOCKS) or kind.startswith("pieces")
 
 
 @pytest.mark.parametrize("text", [WORDS * 100, "x" * 8000, "a line of it\n" * 500])
 def test_a_text_without_blank_lines_has_an_interval_with_width(text: str) -> None:
     noise = np.random.default_rng(0).exponential(2.0, (2, len(text)))
     a, b = (scored(each, text) for each in noise)
-    draws = bootstrap.bootstrap({"a": [a], "b": [b]})
+    draws = bootstrap.resample({"a": [a], "b": [b]})
     low, high = bootstrap.interval(draws["a"])
     assert high - low > 0.01 and low < a.nats.mean() / math.log(2) < high
     low, high = bootstrap.interval(draws["a"] - draws["b"])
@@ -90,18 +90,18 @@ def test_a_text_without_blank_lines_has_an_interval_with_width(text: str) -> Non
 
 def test_below_thirty_blocks_there_is_no_interval_and_the_reason_is_given() -> None:
     text = "A line.\n" * 29
-    assert bootstrap.bootstrap({"a": [scored(np.ones(len(text)), text)]}) == {}
+    assert bootstrap.resample({"a": [scored(np.ones(len(text)), text)]}) == {}
     assert bootstrap.interval(None) is None
-    (note,) = bootstrap.notes(bootstrap.cut(text))
+    (note,) = bootstrap.notes(bootstrap.split_into_blocks(text))
     assert "too short for intervals" in note and "30 are needed" in note
-    assert bootstrap.notes(bootstrap.cut(text + "A line.\n")) == []
+    assert bootstrap.notes(bootstrap.split_into_blocks(text + "A line.\n")) == []
 
 
 def test_a_constant_difference_is_known_exactly_because_draws_are_paired() -> None:
     text = TEXT * 20
     noise = np.random.default_rng(0).exponential(2.0, len(text))
     a, b = scored(noise, text), scored(noise + math.log(2), text)
-    draws = bootstrap.bootstrap({"a": [a], "b": [b]})
+    draws = bootstrap.resample({"a": [a], "b": [b]})
     assert draws["a"].shape == (bootstrap.RESAMPLES,)
     low, high = bootstrap.interval(draws["b"] - draws["a"])
     assert math.isclose(low, 1.0) and math.isclose(high, 1.0)
@@ -113,10 +113,10 @@ def test_runs_that_differ_widen_the_interval_by_the_error_of_their_mean() -> Non
     text = TEXT * 20
     flat = np.full(len(text), math.log(2))  # every byte one bit: the text's choice adds nothing
     runs = [scored(flat * (1 + shift), text) for shift in (-0.1, 0.0, 0.1)]
-    draws = bootstrap.bootstrap({"row": runs})["row"]
+    draws = bootstrap.resample({"row": runs})["row"]
     assert draws.mean() == pytest.approx(1.0, abs=0.01)
     assert draws.std() == pytest.approx(0.1 / math.sqrt(3), rel=0.05)
-    assert bootstrap.bootstrap({"row": runs[:1]})["row"].std() == pytest.approx(0)
+    assert bootstrap.resample({"row": runs[:1]})["row"].std() == pytest.approx(0)
     assert bootstrap.mean(runs).nats.sum() == pytest.approx(flat.sum())
 
 
@@ -139,7 +139,7 @@ def test_intervals_cover_what_they_should(capsys: pytest.CaptureFixture[str]) ->
                 name: [scored(np.repeat(bits, sizes) * math.log(2), text)]
                 for name, bits in {"a": shared - true + own, "b": shared}.items()
             }
-            draws = bootstrap.bootstrap(scores, seed=int(generator.integers(2**32)))
+            draws = bootstrap.resample(scores, seed=int(generator.integers(2**32)))
             low, high = bootstrap.interval(draws["a"] - draws["b"])
             covered += low <= -true <= high
             a_better += high < 0

@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForC
 
 from compare.ruler import flops
 from scratch_lm.config import ScratchOptions
-from scratch_lm.copying import EVERY, FIRST_STEPS
+from scratch_lm.copy_exercises import DRILL_INTERVAL, FIRST_DRILL_STEPS
 from scratch_lm.train import build
 from tests.conftest import Place
 
@@ -63,6 +63,6 @@ def test_help_says_that_drills_have_their_own_warm_up(place: Place) -> None:
         re.search(rf" {option} .*?\(default", shown.partition("Train a decoder-only")[2])[0]
         for option in ("--drills bool,", "--warmup-steps int")
     )
-    assert f"{FIRST_STEPS} steps" in drills and "their own warm-up" in drills
-    assert EVERY == 3 and "every third step" in drills
+    assert f"{FIRST_DRILL_STEPS} steps" in drills and "their own warm-up" in drills
+    assert DRILL_INTERVAL == 3 and "every third step" in drills
     assert "--drills" in warmup

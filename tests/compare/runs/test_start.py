@@ -29,12 +29,13 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def start(name: str = "course-seed1", **options: Any) -> tuple[Run, str]:
+def start(name: str = "course-seed1", **options: Any) -> Run:
     return start_module.start(
         Track.SCRATCH,
         name,
         StudyOptions(**options),
         CORPUS,
+        command=Track.SCRATCH.command,
         preset=RowKind.COURSE,
         parameters=Parameters(total=1000, non_embedding=500),
     )
@@ -93,7 +94,7 @@ def test_many_trainings_end_at_once() -> None:
 def test_a_run_that_another_process_completes_meanwhile_stays_complete(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run, _ = start()
+    run = start()
     run.release()
 
     def finished_first(path: Path, what: str) -> object:
@@ -103,24 +104,23 @@ def test_a_run_that_another_process_completes_meanwhile_stays_complete(
         return hold_lock(path, what)
 
     monkeypatch.setattr(start_module, "hold_lock", finished_first)
-    again, state = start(resume=True)
-    assert state == "complete" and again.complete
+    assert start(resume=True).state == "complete"
 
 
 def test_a_run_that_another_process_writes_to_is_refused() -> None:
-    run, _ = start()
+    run = start()
     with pytest.raises(Misuse, match="another process is writing"):
         start(resume=True)
     run.release()
-    assert start(resume=True)[1] == "resumed"
+    assert start(resume=True).state == "resumed"
 
 
 def test_looking_at_a_run_that_cannot_be_resumed_leaves_it_free() -> None:
-    run, _ = start()
+    run = start()
     run.release()
     with pytest.raises(Misuse, match="cannot resume"):
         start(resume=True, seed=2)
-    assert start(resume=True)[1] == "resumed"
+    assert start(resume=True).state == "resumed"
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -148,7 +148,7 @@ def committed(folder: Path) -> str:
 
 
 def noted() -> tuple[str | None, bool | None]:
-    record = start()[0].record
+    record = start().record
     return record.git_commit, record.git_dirty
 
 

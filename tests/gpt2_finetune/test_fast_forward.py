@@ -1,4 +1,4 @@
-"""`lean` changes neither the function that GPT-2 computes nor its gradients."""
+"""`use_fast_kernels` changes neither the function that GPT-2 computes nor its gradients."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from compare.runs import models
-from gpt2_finetune import lean as lean_module
-from gpt2_finetune.lean import chunked_loss, lean
+from gpt2_finetune import fast_forward
+from gpt2_finetune.fast_forward import chunked_loss, use_fast_kernels
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ def test_loss_and_gradients_equal_those_of_transformers(
     tiny_base: Path, batch: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        lean_module, "CHUNK_TOKENS", 50
+        fast_forward, "CHUNK_TOKENS", 50
     )  # 192 tokens: three full chunks and a partial one
     plain, _ = models.load(tiny_base)
     changed = copy.deepcopy(plain)
-    lean(changed)
+    use_fast_kernels(changed)
     for model in (plain, changed):
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -52,7 +52,7 @@ def test_logits_are_computed_in_evaluation_but_not_in_training(
 ) -> None:
     plain, _ = models.load(tiny_base)
     changed = copy.deepcopy(plain)
-    lean(changed)
+    use_fast_kernels(changed)
     ids = batch["input_ids"]
     torch.testing.assert_close(changed(ids).logits, plain(ids).logits)
     changed.train()

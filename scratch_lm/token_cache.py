@@ -19,7 +19,9 @@ from compare.files import cache_folder
 from scratch_lm.tokenizer import train_tokenizer
 
 
-def encoded(text: str, vocabulary: int, context_length: int) -> tuple[GPT2Tokenizer, np.ndarray]:
+def load_or_train(
+    text: str, vocabulary: int, context_length: int
+) -> tuple[GPT2Tokenizer, np.ndarray]:
     """Return a tokenizer trained on `text`, and the token ids of `text` as a 1-D integer array.
 
     Both come from the cache if it holds an intact copy.  A cache that cannot be read or written is

@@ -18,8 +18,8 @@ from transformers import PreTrainedTokenizerBase
 from compare.corpus.blocks import IGNORED
 from scratch_lm.config import ScratchOptions
 
-FIRST_STEPS = 200  # steps on drills alone before the text: enough to learn copying
-EVERY = 3  # afterwards, every third step contains one drill row, so that copying is not forgotten
+FIRST_DRILL_STEPS = 200  # steps on drills alone before the text: enough to learn copying
+DRILL_INTERVAL = 3  # afterwards, every third step has one drill row: copying is not forgotten
 SHORTEST_PERIOD = 8  # tokens before a drill repeats, if the context has room for two periods
 
 
@@ -42,11 +42,13 @@ def make_drills(
 
 
 def first_drills(options: ScratchOptions) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield FIRST_STEPS batches of drills: inputs, targets and positions, see `make_drills`."""
+    """Yield FIRST_DRILL_STEPS batches: inputs, targets and positions of `make_drills`."""
     rng = np.random.default_rng([options.seed, 0])
-    for _ in range(FIRST_STEPS):
-        batch = make_drills(options.batch_size, options.context_length, options.vocabulary, rng)
-        yield tuple(map(torch.from_numpy, batch))
+    for _ in range(FIRST_DRILL_STEPS):
+        inputs, targets, positions = make_drills(
+            options.batch_size, options.context_length, options.vocabulary, rng
+        )
+        yield torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(positions)
 
 
 class Speakers:
@@ -62,7 +64,7 @@ class Speakers:
     """
 
     def __init__(self, ids: np.ndarray, tokenizer: PreTrainedTokenizerBase) -> None:
-        spellings = [tokenizer.decode(token) for token in range(len(tokenizer))]
+        spellings = [str(tokenizer.decode(token)) for token in range(len(tokenizer))]
         is_capital = np.array(
             [
                 spelling == " " or (spelling.strip(" ").isalpha() and spelling.isupper())

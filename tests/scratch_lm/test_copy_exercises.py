@@ -13,8 +13,14 @@ from compare.corpus.blocks import IGNORED
 from compare.corpus.encoding import token_ids
 from scratch_lm.batches import epoch_batches
 from scratch_lm.config import ScratchOptions
-from scratch_lm.copying import FIRST_STEPS, SHORTEST_PERIOD, Speakers, first_drills, make_drills
-from scratch_lm.optimizer import optimizers, set_learning_rate
+from scratch_lm.copy_exercises import (
+    FIRST_DRILL_STEPS,
+    SHORTEST_PERIOD,
+    Speakers,
+    first_drills,
+    make_drills,
+)
+from scratch_lm.optimizer import make_optimizers, set_learning_rate
 from scratch_lm.tokenizer import train_tokenizer
 from scratch_lm.train import build, step
 
@@ -146,9 +152,9 @@ def test_a_model_with_smeared_keys_learns_to_copy_from_drills() -> None:
     )
     torch.manual_seed(1)
     model = build(options, 0)
-    model_optimizers = optimizers(model, options)
+    model_optimizers = make_optimizers(model, options)
     for number, batch in enumerate(first_drills(options)):
-        set_learning_rate(model_optimizers, number, 2 * FIRST_STEPS, 20)
+        set_learning_rate(model_optimizers, number, 2 * FIRST_DRILL_STEPS, 20)
         step(model, model_optimizers, *batch)
     unseen = make_drills(64, 48, 300, np.random.default_rng(7))
     inputs, targets, _ = map(torch.from_numpy, unseen)

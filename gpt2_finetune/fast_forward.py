@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 CHUNK_TOKENS = 512
 
 
-def lean(model: PreTrainedModel) -> None:
+def use_fast_kernels(model: PreTrainedModel) -> None:
     """Replace a GPT-2's activation and training loss, in place, by equivalent cheaper kernels.
 
     The activation in transformers consists of seven elementwise operations, and each stores its
@@ -25,7 +25,8 @@ def lean(model: PreTrainedModel) -> None:
     """
     if model.config.model_type != "gpt2":
         return
-    for block in model.transformer.h:
+    decoder: Any = model.transformer
+    for block in decoder.h:
         if model.config.activation_function == "gelu_new":
             block.mlp.act = nn.GELU(approximate="tanh")
     head = model.lm_head

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import torch
 from transformers import PreTrainedModel
 
 from compare.errors import Misuse
 from gpt2_finetune.config import FinetuneOptions
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+
 RANK, SCALE = 16, 32  # W + (SCALE / RANK) B A; in GPT-2, B and A have 2.4 M parameters
 
 
-def added(model: PreTrainedModel, options: FinetuneOptions) -> tuple[PreTrainedModel, int]:
+def add_adapters(model: PreTrainedModel, options: FinetuneOptions) -> PreTrainedModel:
     """Add adapters to the weight matrices of all layers of `model`.
 
-    Returns the wrapped model and the number of trainable parameters.  Raises Misuse if the package
-    peft is not installed.
+    Only the adapters are trainable.  Raises Misuse if the package peft is not installed.
     """
     try:
         from peft import LoraConfig, TaskType, get_peft_model
     except ImportError:
         raise Misuse("--lora needs the package peft: pip install peft") from None
     torch.manual_seed(options.seed)
-    wrapped = get_peft_model(
+    adapted = get_peft_model(
         model,
         LoraConfig(
             r=RANK,
@@ -32,9 +36,9 @@ def added(model: PreTrainedModel, options: FinetuneOptions) -> tuple[PreTrainedM
             task_type=TaskType.CAUSAL_LM,
         ),
     )
-    return wrapped, sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
+    return cast(PreTrainedModel, adapted)  # a PeftModel, which passes attributes on to `model`
 
 
-def merged(model: PreTrainedModel) -> PreTrainedModel:
-    """Undo `added`: return the original model with the adapters merged into its weights."""
-    return model.merge_and_unload()
+def merge_adapters(model: PreTrainedModel) -> PreTrainedModel:
+    """Undo `add_adapters`: return the original model with the adapters merged into its weights."""
+    return cast("PeftModel", model).merge_and_unload()
