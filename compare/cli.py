@@ -139,7 +139,7 @@ def run(main: Callable[[Options], object], options: Options) -> None:
     except Interrupted as stop:
         fail(str(stop), stop.code)
     except KeyboardInterrupt:
-        fail("interrupted; the same command with --resume goes on where a training stopped", 130)
+        fail("interrupted; the same command with --resume continues a training run", 130)
 
 
 def fail(message: str, code: int) -> NoReturn:

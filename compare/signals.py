@@ -1,4 +1,4 @@
-"""Graceful shutdown: on Ctrl-C or SIGTERM, a training finishes its step and saves a checkpoint."""
+"""Graceful shutdown: on Ctrl-C or SIGTERM, training finishes its step and saves a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Interruption:
             number: signal.signal(number, self._record) for number in numbers
         }
 
-    def anywhere(self) -> int:
-        """Return the highest signal number recorded by any process of this training, or 0.
+    def signal_of_any_process(self) -> int:
+        """Return the highest signal number recorded by any process of this training run, or 0.
 
         In distributed training this is a collective operation: every process must call it.
         """

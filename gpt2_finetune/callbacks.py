@@ -1,4 +1,4 @@
-"""The Trainer's events: checkpoints that a kill cannot spoil, and the study's records."""
+"""Trainer callbacks: crash-safe checkpoints, and the run record."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHECKSUMS = "sha256.json"
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The Trainer's newest checkpoint that is whole; damaged ones are named on stderr."""
+    """Return the newest intact checkpoint of the Trainer; name damaged ones on stderr."""
 
     def step(path: Path) -> int:
         return int(path.parent.name.removeprefix("checkpoint-"))
@@ -36,33 +36,38 @@ def newest_checkpoint(folder: Path) -> Path | None:
             bad = [CHECKSUMS]
         if not bad:
             return path.parent
-        print(f"{path.parent} is damaged ({', '.join(bad)}): left out", file=sys.stderr)
+        print(f"{path.parent} is damaged ({', '.join(bad)}): skipping it", file=sys.stderr)
     return None
 
 
-def out_of_patience(state: TrainerState, options: FinetuneOptions) -> bool:
-    """Whether as many epochs as `options.patience` have passed since the best one."""
-    since = state.global_step - (state.best_global_step or state.global_step)
-    return since > 0 and since >= options.patience * state.max_steps // options.epochs
+def should_stop_early(state: TrainerState, options: FinetuneOptions) -> bool:
+    """Return whether `options.patience` epochs have passed since the best one.
+
+    transformers' EarlyStoppingCallback counts evaluations in memory.  This function needs only the
+    saved state, so that a resumed run can tell that its training had already ended.
+    """
+    steps_since_best = state.global_step - (state.best_global_step or state.global_step)
+    patience_steps = options.patience * state.max_steps // options.epochs
+    return steps_since_best > 0 and steps_since_best >= patience_steps
 
 
 class CheckpointCallback(TrainerCallback):
-    """In every process: checkpoints within an epoch, and an end to the training before its time.
+    """Saves checkpoints within an epoch, and stops training early.  Runs in every process.
 
-    Checkpoints are written every `checkpoint_steps` and when the training is asked to end; after
-    each whole epoch the Trainer writes one by itself.
+    Checkpoints are written every `checkpoint_steps` steps and after a signal.  At the end of each
+    epoch, the Trainer writes one by itself.
     """
 
     def __init__(self, run: Run, options: FinetuneOptions) -> None:
         self.run, self.options = run, options
         self.interruption = Interruption()
-        self.stop = 0  # a signal that some process has got
+        self.stop_signal = 0  # received by any process; 0 if none
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.stop = self.interruption.anywhere()
-        within = state.global_step % (state.max_steps // args.num_train_epochs)
-        due = self.stop or state.global_step % self.options.checkpoint_steps == 0
-        if due and within:  # at an epoch's end, only with its evaluation
+        self.stop_signal = self.interruption.signal_of_any_process()
+        step_in_epoch = state.global_step % (state.max_steps // args.num_train_epochs)
+        is_due = self.stop_signal or state.global_step % self.options.checkpoint_steps == 0
+        if is_due and step_in_epoch:  # at the end of an epoch, the Trainer saves after evaluating
             control.should_log = control.should_save = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -70,17 +75,18 @@ class CheckpointCallback(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
-            folder = self.run.checkpoint / f"checkpoint-{state.global_step}"
+            folder = self.run.checkpoint_folder / f"checkpoint-{state.global_step}"
             sums = json.dumps(files.checksums(folder))
-            write_atomically(folder / CHECKSUMS, sums.encode())  # the last file: now it is whole
-        if self.stop:
-            self.run.interrupt(self.stop)
-        if out_of_patience(state, self.options):
+            # Written last: its presence marks the checkpoint as complete.
+            write_atomically(folder / CHECKSUMS, sums.encode())
+        if self.stop_signal and state.global_step < state.max_steps:
+            raise self.run.interrupted(self.stop_signal)
+        if should_stop_early(state, self.options):
             control.should_training_stop = True
 
 
 class RecordCallback(TrainerCallback):
-    """In the first process: events written down as the scratch track writes its own."""
+    """Writes the same log lines and epochs as the scratch track.  Runs in the main process."""
 
     def __init__(self, run: Run, corpus: Corpus) -> None:
         self.run, self.corpus = run, corpus
@@ -89,12 +95,12 @@ class RecordCallback(TrainerCallback):
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.last_step, self.last_time = state.global_step, time.perf_counter()
-        per_epoch = state.max_steps // args.num_train_epochs
-        done, within = divmod(state.global_step, per_epoch)
+        steps_per_epoch = state.max_steps // args.num_train_epochs
+        finished_epochs, step_in_epoch = divmod(state.global_step, steps_per_epoch)
         self.bar = tqdm(
-            total=per_epoch,
-            desc=f"epoch {done + 1}/{args.num_train_epochs}",
-            initial=within,
+            total=steps_per_epoch,
+            desc=f"epoch {finished_epochs + 1}/{args.num_train_epochs}",
+            initial=step_in_epoch,
             disable=None,
         )
 
@@ -140,7 +146,7 @@ class RecordCallback(TrainerCallback):
         )
 
     def training_loss_and_seconds(self, epoch: int) -> tuple[float, float]:
-        """Mean loss of an epoch's steps, and the seconds they took, from the lines logged of it.
+        """Return the mean loss of an epoch's steps and their duration, from its log lines.
 
         These lines survive an interruption within the epoch.
         """
@@ -156,5 +162,5 @@ class RecordCallback(TrainerCallback):
         return loss / steps, seconds
 
     def characters(self, epochs: float) -> int:
-        """Characters of the training split read after so many epochs."""
+        """Return the number of characters of the training split read after `epochs` epochs."""
         return round(epochs * len(self.corpus.train))

@@ -47,7 +47,7 @@ def make_dataset(
     Raises ValueError if the text is too short, and LossyTokenizer if the tokenizer cannot
     reproduce it.
     """
-    scoring.require_window(tokenizer, corpus.validation, context_length)
+    scoring.require_one_window(tokenizer, corpus.validation, context_length)
     ids = encoding.token_ids(tokenizer, corpus.train, "tokens")
     rows = blocks(ids, context_length, scoring.start_token(tokenizer))
 

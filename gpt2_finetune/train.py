@@ -2,10 +2,10 @@
 
     python -m gpt2_finetune.train                       # GPT-2, or offline the small stand-in
     python -m gpt2_finetune.train --base distilgpt2     # any causal language model
-    python -m gpt2_finetune.train --lora                # train a few added weights
+    python -m gpt2_finetune.train --lora                # train low-rank adapters only
     python -m gpt2_finetune.train --corpus my-novel.txt # your own text
     python -m gpt2_finetune.train --resume              # go on after an interruption
-    torchrun --nproc-per-node 2 -m gpt2_finetune.train  # several processes, the same losses
+    torchrun --nproc-per-node 2 -m gpt2_finetune.train  # several processes share each step
 
 Writes `runs/gpt2_finetune/<base>-seed<seed>/`; see `compare.runs` for what is in it.
 """
@@ -13,7 +13,7 @@ Writes `runs/gpt2_finetune/<base>-seed<seed>/`; see `compare.runs` for what is i
 from compare import cli
 from gpt2_finetune.config import FinetuneOptions
 
-if __name__ == "__main__":  # before torch is imported, so that --help answers at once
+if __name__ == "__main__":  # before importing torch, so that --help is fast
     options = cli.parse(FinetuneOptions)
 
 import os
@@ -40,17 +40,21 @@ from compare.kinds import RowKind, Track
 from compare.ruler import flops, scoring
 from compare.runs import start as run_start
 from compare.runs.record import Base, Parameters
+from compare.runs.writer import Run
 from gpt2_finetune import defaults, lora
 from gpt2_finetune.base import load_base
 from gpt2_finetune.callbacks import (
     CheckpointCallback,
     RecordCallback,
     newest_checkpoint,
-    out_of_patience,
+    should_stop_early,
 )
 from gpt2_finetune.dataset import TrainingData, make_dataset
 from gpt2_finetune.fast_forward import use_fast_kernels
 from gpt2_finetune.trainer import ScoringTrainer
+
+LOGGING_STEPS = 20
+MAX_GRAD_NORM = 1.0
 
 
 def train(options: FinetuneOptions) -> None:
@@ -61,30 +65,11 @@ def train(options: FinetuneOptions) -> None:
     corpus = corpora.load(options.corpus)
     model, tokenizer, base = load_base(options.base, options.dropout)
     model.to(device)  # type: ignore[arg-type]  # transformers hides the signature of nn.Module.to
-    model, parameters = prepare_model(model, options)
+    model, parameters = build_model(model, options)
     options = with_defaults(options, parameters, device)
     data = prepare_data(corpus, tokenizer, model, options, processes)
 
-    with processes.main_process_first():
-        name = run_name(options, base)
-        if processes.is_main_process:
-            run = run_start.start(
-                Track.GPT2,
-                name,
-                options,
-                corpus,
-                command=command,
-                preset=row_kind(options),
-                base=base,
-                parameters=parameters,
-            )
-        else:
-            run = run_start.join(Track.GPT2, name)
-    processes.print(
-        f"{run.path}: {run.state}; base {base.resolved} ({base.source}), "
-        f"{parameters.total:,} parameters, {data.tokens:,} tokens from {corpus.source}, "
-        f"{options.precision}"
-    )
+    run = start_run(options, corpus, command, base, parameters, processes)
     if run.complete:
         return
 
@@ -96,35 +81,34 @@ def train(options: FinetuneOptions) -> None:
         processing_class=tokenizer,
         train_dataset=data.dataset,
         data_collator=data.collate,
-        eval_dataset=data.dataset,  # not looked at: ScoringTrainer scores the validation text
-        args=training_arguments(options, run.checkpoint, data.rows_per_device, device),
+        eval_dataset=data.dataset,  # required, but unused: ScoringTrainer scores the whole text
+        args=training_arguments(options, run.checkpoint_folder, data.rows_per_device, device),
         callbacks=[CheckpointCallback(run, options)],
     )
-    trainer.remove_callback(PrinterCallback)
-    if run.writes:
+    trainer.remove_callback(PrinterCallback)  # RecordCallback prints instead
+    if run.is_writer:
         trainer.add_callback(RecordCallback(run, corpus))
 
-    checkpoint = newest_checkpoint(run.checkpoint)
-    reached = TrainerState()
+    checkpoint = newest_checkpoint(run.checkpoint_folder)
+    resumed_state = TrainerState()
     if checkpoint:
-        reached = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    characters_seen = round(reached.epoch * len(corpus.train)) if checkpoint else -1
-    run.begin(options, characters_seen, int(reached.epoch or 0))
-    if run.writes and not checkpoint:
+        resumed_state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    epochs = resumed_state.epoch or 0
+    # -1 also discards the metrics before training, which stand at 0 characters.
+    run.rewind(round(epochs * len(corpus.train)) if checkpoint else -1, int(epochs))
+    run.start_tracking(options)
+    if run.is_writer and not checkpoint:
         score = scoring.score(model, tokenizer, corpus.validation, label="before training")
         run.log_zero_shot(score.metrics)
 
-    if out_of_patience(reached, options):  # training had finished; the model was not saved
-        trainer.restore_best(reached)
+    if should_stop_early(resumed_state, options):  # training had ended; the model was not saved
+        trainer.restore_best(resumed_state)
     else:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    processes.print(
-        f"best on validation: {trainer.state.best_model_checkpoint}, "
-        f"{trainer.state.best_metric:.4f} bits/byte"
-    )
+    processes.print(f"best on validation: {trainer.state.best_metric:.4f} bits/byte")
     if options.lora:
         model = lora.merge_adapters(model)
-    weights = trainer.accelerator.get_state_dict(model)  # gathered, where processes share them
+    weights = trainer.accelerator.get_state_dict(model)  # gathered, if they are sharded
     run.save_model(model, tokenizer, weights)
     run.finish()
 
@@ -145,13 +129,15 @@ def join_processes(options: FinetuneOptions, device: torch.device) -> PartialSta
     return processes
 
 
-def prepare_model(
-    model: PreTrainedModel, options: FinetuneOptions
+def build_model(
+    base: PreTrainedModel, options: FinetuneOptions
 ) -> tuple[PreTrainedModel, Parameters]:
-    """Return the model to train, and its numbers of parameters.
+    """Return the model to train, and its parameter counts.
 
-    It is `model` with faster kernels, if asked for with random weights or with LoRA adapters.
+    It is the base with faster kernels, and depending on `options` with random weights or with LoRA
+    adapters.
     """
+    model = base
     if options.random_weights:
         torch.manual_seed(options.seed)
         config, device = model.config, model.device
@@ -168,7 +154,7 @@ def prepare_model(
 def with_defaults(
     options: FinetuneOptions, parameters: Parameters, device: torch.device
 ) -> FinetuneOptions:
-    """Fill in the learning rate and the precision, if they are left open."""
+    """Fill in the learning rate and the precision, if they are not set."""
     rate = defaults.learning_rate(parameters, options.random_weights, options.lora)
     precision = options.precision
     return replace(
@@ -190,26 +176,56 @@ def prepare_data(
     Raises Misuse if the processes cannot share a step's rows evenly, or if the text or the
     tokenizer cannot be used.
     """
-    context_length = scoring.context_of(model)
+    context_length = scoring.context_length_of(model)
     rows = max(1, options.batch_tokens // context_length)
-    shares = options.accumulation * processes.num_processes
-    if rows % shares:
+    micro_batches = options.accumulation * processes.num_processes
+    if rows % micro_batches:
         raise Misuse(
             f"--batch-tokens {options.batch_tokens} are {rows} rows of {context_length} tokens, "
-            f"which {shares} parts (--accumulation, times processes) cannot share evenly"
+            f"which {micro_batches} parts (--accumulation, times processes) cannot share evenly"
         )
     try:
-        return make_dataset(corpus, tokenizer, context_length, rows, rows // shares)
+        return make_dataset(corpus, tokenizer, context_length, rows, rows // micro_batches)
     except LossyTokenizer as error:
         raise Misuse(f"--base {options.base}: {error}") from None
     except ValueError as error:
         raise Misuse(f"--corpus {options.corpus}: {error}") from None
 
 
+def start_run(
+    options: FinetuneOptions,
+    corpus: Corpus,
+    command: str,
+    base: Base,
+    parameters: Parameters,
+    processes: PartialState,
+) -> Run:
+    """Create the run, or reopen the one to resume; the main process first, then the others."""
+    name = run_name(options, base)
+    with processes.main_process_first():
+        if not processes.is_main_process:
+            return run_start.join(Track.GPT2, name)
+        run = run_start.start(
+            Track.GPT2,
+            name,
+            options,
+            corpus,
+            command=command,
+            preset=row_kind(options),
+            base=base,
+            parameters=parameters,
+        )
+    print(
+        f"{run.path}: {run.start_mode}; base {base.resolved} ({base.source}), "
+        f"{parameters.total:,} parameters, from {corpus.source}, {options.precision}"
+    )
+    return run
+
+
 def training_arguments(
     options: FinetuneOptions, output: Path, rows_per_device: int, device: torch.device
 ) -> TrainingArguments:
-    """Return the options in the Trainer's words."""
+    """Translate the options to `TrainingArguments`."""
     assert options.learning_rate is not None, "with_defaults has filled it in"
     return TrainingArguments(
         output_dir=str(output),
@@ -230,7 +246,8 @@ def training_arguments(
         load_best_model_at_end=True,
         metric_for_best_model="eval_bits_per_byte",
         greater_is_better=False,
-        logging_steps=20,
+        logging_steps=LOGGING_STEPS,
+        max_grad_norm=MAX_GRAD_NORM,
         logging_nan_inf_filter=False,
         remove_unused_columns=False,
         dataloader_pin_memory=device.type == "cuda",
@@ -241,14 +258,14 @@ def training_arguments(
 
 
 def row_kind(options: FinetuneOptions) -> RowKind:
-    """The row of the report that a run with these options belongs to."""
+    """Return the kind of row that a run with these options belongs to."""
     if options.random_weights:
         return RowKind.RANDOM_WEIGHTS
     return RowKind.LORA if options.lora else RowKind.FINE_TUNED
 
 
 def run_name(options: FinetuneOptions, base: Base) -> str:
-    """The run's directory, within its track's."""
+    """Return the name of the run directory."""
     suffix = {RowKind.RANDOM_WEIGHTS: "-random", RowKind.LORA: "-lora", RowKind.FINE_TUNED: ""}
     name = base.resolved.replace("/", "--")
     return f"{name}{suffix[row_kind(options)]}-seed{options.seed}"

@@ -1,4 +1,4 @@
-"""The Trainer, told to use the study's ruler."""
+"""A Trainer that evaluates with the same scorer as the scratch track."""
 
 from __future__ import annotations
 
@@ -27,14 +27,22 @@ class ScoringTrainer(Trainer):
         self.run, self.corpus, self.precision = run, corpus, precision
 
     def autocast_smart_context_manager(self, *args: Any, **kwargs: Any) -> torch.autocast:
-        # Not by TrainingArguments.bf16, which would have evaluation computed in bf16 as well.
+        # TrainingArguments.bf16 is not used, because evaluation would then run in bf16, too.
         bf16 = self.precision == "bf16"
         return torch.autocast(self.args.device.type, torch.bfloat16, enabled=bf16)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
-        self.run.require_finite(loss.item(), self.state.global_step + 1)
+        # Summed over processes, so that all of them, and the record, notice a NaN in any of them.
+        total = self.accelerator.reduce(loss.detach().clone(), "sum")
+        self.run.require_finite(f"the loss of step {self.state.global_step + 1}", total.item())
         return loss
+
+    def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
+        norm = super()._clip_grad_norm(model)
+        # Before the optimizer's step: the weights of the next checkpoint stay usable.
+        self.run.require_finite(f"the gradient of step {self.state.global_step + 1}", float(norm))
+        return norm
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         model: Any = self.model
@@ -51,7 +59,7 @@ class ScoringTrainer(Trainer):
         return metrics
 
     def restore_best(self, state: TrainerState) -> None:
-        """The best epoch's weights, of a training that has got as far as `state`."""
+        """Load the best epoch's weights, for a run whose training ended at `state`."""
         self.state = state
         self._load_best_model()
 
@@ -62,4 +70,4 @@ class ScoringTrainer(Trainer):
             raise Failure(
                 f"no checkpoint can be written to {self.args.output_dir}: {error}"
             ) from None
-        self.accelerator.wait_for_everyone()  # all have written: the files can be summed
+        self.accelerator.wait_for_everyone()  # all have written: now the checksums can be computed

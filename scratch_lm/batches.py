@@ -16,7 +16,7 @@ from scratch_lm.config import ScratchOptions
 from scratch_lm.copy_exercises import DRILL_INTERVAL, Speakers, make_drills
 
 
-def steps_per_epoch(tokens: int, options: ScratchOptions) -> int:
+def count_steps_per_epoch(tokens: int, options: ScratchOptions) -> int:
     """Return the number of batches that `epoch_batches` yields for a text of `tokens` tokens.
 
     It is the same in every epoch.
@@ -50,7 +50,7 @@ def epoch_batches(
     first_length = int(torch.randint(shortest_first, length + 1, (), generator=generator))
     rows = blocks(ids, length, end_of_text, first_length)
     order = torch.randperm(len(rows), generator=generator).numpy()
-    for step in range(done, steps_per_epoch(len(ids), options)):
+    for step in range(done, count_steps_per_epoch(len(ids), options)):
         selected = order[step * options.batch_size : (step + 1) * options.batch_size]
         inputs, targets = rows[selected]
         positions = rows.positions(selected)

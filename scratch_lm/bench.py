@@ -44,7 +44,7 @@ from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.model import ScratchLM
 from scratch_lm.optimizer import make_optimizers
-from scratch_lm.train import build, step
+from scratch_lm.train import build_model, train_step
 
 STEPS = 10
 NEW_TOKENS = 256
@@ -75,7 +75,7 @@ def bench(options: BenchOptions) -> None:
     """Measure everything and print the results."""
     preset = ScratchOptions(preset="tuned", **PRESETS["tuned"])
     set_seed(1)
-    model = build(preset, end_of_text=0)
+    model = build_model(preset, end_of_text_id=0)
     rows = STEPS * preset.batch_size
     ids = torch.randint(preset.vocabulary, (rows, preset.context_length + 1))
     data = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
@@ -145,7 +145,7 @@ def measure_page_faults(keep: bool, repetitions: int) -> tuple[int, float] | Non
     import resource  # not available on Windows, which has already returned above
 
     preset = ScratchOptions(preset="tuned", **PRESETS["tuned"])
-    model = build(preset, end_of_text=0).train()
+    model = build_model(preset, end_of_text_id=0).train()
     model_optimizers = make_optimizers(model, preset)
     ids = torch.randint(preset.vocabulary, (preset.batch_size, preset.context_length + 1))
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
@@ -155,7 +155,7 @@ def measure_page_faults(keep: bool, repetitions: int) -> tuple[int, float] | Non
         if number == STEPS:  # the steps before this one are a warm-up
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         began = time.perf_counter()
-        step(model, model_optimizers, inputs, targets, targets)
+        train_step(model, model_optimizers, inputs, targets, targets)
         seconds.append(time.perf_counter() - began)
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
     return round(faults / steps), min(seconds[STEPS:])
@@ -192,7 +192,7 @@ def make_training(
     def train() -> None:
         model.train()
         for inputs, targets in batches:
-            step(model, model_optimizers, inputs, targets, targets)
+            train_step(model, model_optimizers, inputs, targets, targets)
 
     return train
 

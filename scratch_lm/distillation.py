@@ -1,7 +1,8 @@
-"""Learning from what other models expect, and not from the text alone (Hinton et al. 2015).
+"""Knowledge distillation: learning from the predictions of other models (Hinton et al. 2015).
 
-The mean of several models' probabilities is a better prediction than any of theirs, and says of
-every place in the text what else could have stood there.  `--teachers` names the models' runs.
+The mean of several models' probabilities is a better prediction than that of any one of them, and
+tells at every position of the text what else would have been likely.  `--teachers` names the runs
+of these models.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from compare.runs.start import identity, recipe_identity
 from compare.runs.writer import ROOT
 from scratch_lm.config import PRESETS, ScratchOptions
 
-TEACHERS_SHARE = 0.5  # of the loss, if there are any teachers
-TOP_TOKENS = 64  # tokens kept of a prediction: 4 + 2 bytes each are 384 for a token of the text
+DISTILLATION_WEIGHT = 0.5  # of the loss, if there are any teachers
+TOP_TOKENS = 64  # tokens kept per prediction: 4 + 2 bytes each make 384 bytes per token of the text
 WINDOWS_PER_BATCH = 16
 
 
@@ -50,9 +51,9 @@ def load_teachers(
 ) -> list[Teacher]:
     """Load the models of `options.teachers`.
 
-    Raises Misuse for a run that is missing, unfinished, of an earlier recipe, of another tokenizer,
-    or of another text, whose training split could hold what this one's validation and test splits
-    do.
+    Raises Misuse for a run that is missing, unfinished, of an outdated recipe, or with another
+    tokenizer.  Also for a run on another text, because its training split might contain the
+    validation and test splits of this text.
     """
     teachers = []
     for name in options.teachers:
@@ -69,11 +70,11 @@ def load_teachers(
 
 
 def _find_run(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun:
-    """The run that `name` means: that directory if it is a path, else the newest complete one
-    on this text of name, name-2, name-3 ...
+    """Return the run called `name`.
 
-    A preset's own teachers are of their preset's present recipe: a run that was made before the
-    recipe changed is not taken for one.
+    If `name` is a path, it is that directory.  Otherwise it is the newest complete run on this text
+    out of name, name-2, name-3 and so on.  The default teachers of a preset must have been trained
+    with the present recipe of their own preset.
     """
     complete, reasons = [], []
     for path in [Path(name)] if len(Path(name).parts) > 1 else _newest_first(name):
@@ -110,7 +111,7 @@ def _find_run(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun
 
 
 def _newest_first(name: str) -> list[Path]:
-    """The directories ... name-3, name-2, name, the last whether it is there or not."""
+    """Return the directories ..., name-3, name-2, name; the last one even if it is missing."""
     track = ROOT / Track.SCRATCH
     numbers = [
         int(found[1])
@@ -121,7 +122,7 @@ def _newest_first(name: str) -> list[Path]:
 
 
 def _changes(run: CompleteRun, recipe: ScratchOptions, corpus: Corpus) -> list[str]:
-    """What is different in `recipe` from what the run was made by; the text's name is nothing."""
+    """Describe how `recipe` differs from the recipe of `run`, apart from the name of the text."""
     then = identity(run.record) | {"corpus": None}
     now = recipe_identity(as_record(recipe), corpus.sha256) | {"corpus": None}
     return [
@@ -132,31 +133,33 @@ def _changes(run: CompleteRun, recipe: ScratchOptions, corpus: Corpus) -> list[s
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """What the teachers expect at each place of a text: the likeliest tokens."""
+class SoftTargets:
+    """The mean prediction of the teachers at each position of a text: the likeliest tokens."""
 
     tokens: np.ndarray  # (text, TOP_TOKENS) int32
     probabilities: np.ndarray  # (text, TOP_TOKENS) float16
 
-    def at(self, positions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens and probabilities, (..., TOP_TOKENS) each, for `positions` in the text.
+    def lookup(self, positions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens and probabilities, (..., TOP_TOKENS) each, for `positions` in the text.
 
-        Of a place of -1, which is not in the text, nothing is known but the target.
+        At position -1, which is outside the text, the target itself has probability 1.
         """
-        index, own = positions.numpy(), positions < 0
+        index, outside = positions.numpy(), positions < 0
         tokens = torch.from_numpy(self.tokens[index].astype(np.int64))
         probabilities = torch.from_numpy(self.probabilities[index]).float()
-        tokens[own, 0] = targets[own].clamp(min=0)  # IGNORED is no token, and does not count
-        probabilities[own] = 0
-        probabilities[own, 0] = 1
+        tokens[outside, 0] = targets[outside].clamp(min=0)  # IGNORED is not a token; see below
+        probabilities[outside] = 0
+        probabilities[outside, 0] = 1
         return tokens, probabilities
 
 
 @torch.inference_mode()
-def lessons(teachers: Sequence[Teacher], end_of_text: int, ids: np.ndarray) -> Lessons:
-    """What `teachers` expect, on average, of each of the token `ids`.
+def compute_soft_targets(
+    teachers: Sequence[Teacher], end_of_text: int, ids: np.ndarray
+) -> SoftTargets:
+    """Average the predictions of `teachers` for each of the token `ids`.
 
-    They read in the windows of `compare.ruler.scoring`, from the token `end_of_text` on.
+    They read the windows of `compare.ruler.scoring`, with the token `end_of_text` in front.
     """
     loaded = [teacher.model for teacher in teachers]
     length = min(model.config.max_position_embeddings for model in loaded)
@@ -165,7 +168,9 @@ def lessons(teachers: Sequence[Teacher], end_of_text: int, ids: np.ndarray) -> L
     tokens = np.empty((len(ids), kept), np.int32)
     probabilities = np.empty((len(ids), kept), np.float16)
     plan = list(windows(len(ids), length, length // 2))
-    for at in tqdm(range(0, len(plan), WINDOWS_PER_BATCH), "lessons", leave=False, disable=None):
+    for at in tqdm(
+        range(0, len(plan), WINDOWS_PER_BATCH), "soft targets", leave=False, disable=None
+    ):
         batch = plan[at : at + WINDOWS_PER_BATCH]
         inputs = torch.stack([sequence[begin:end] for begin, _, end in batch])
         inputs = inputs.to(loaded[0].device)
@@ -174,10 +179,15 @@ def lessons(teachers: Sequence[Teacher], end_of_text: int, ids: np.ndarray) -> L
         for row, (begin, first, end) in enumerate(batch):
             tokens[first - 1 : end] = likeliest.indices[row, first - 1 - begin :].cpu()
             probabilities[first - 1 : end] = likeliest.values[row, first - 1 - begin :].cpu()
-    return Lessons(tokens, probabilities)
+    return SoftTargets(tokens, probabilities)
 
 
-def nats(logits: Tensor, targets: Tensor, tokens: Tensor, probabilities: Tensor) -> Tensor:
-    """The sum of cross-entropies with a lesson's probabilities, over the targets that count."""
+def soft_cross_entropy(
+    logits: Tensor, targets: Tensor, tokens: Tensor, probabilities: Tensor
+) -> Tensor:
+    """Return the summed cross-entropy with `probabilities` of `tokens`, in nats.
+
+    Positions whose target is IGNORED are left out.
+    """
     expected = F.log_softmax(logits, -1).gather(-1, tokens)
     return -(probabilities * expected).sum(-1)[targets != IGNORED].sum()

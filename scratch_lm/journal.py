@@ -16,9 +16,9 @@ from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 
 
 class Journal:
-    """Keeps a training's `progress` up to date, and writes it to its `run`.
+    """Tracks the progress of a training run, and writes it to the run directory.
 
-    In all processes but the first, `run` drops what it is told, and no checkpoint is written.
+    In all processes but the main one, `run` ignores what it is given, and no checkpoint is written.
     """
 
     def __init__(
@@ -26,50 +26,55 @@ class Journal:
         run: Run,
         model: nn.Module,
         optimizers: list[Optimizer],
-        characters: int,
-        tokens: int,
+        train_characters: int,
+        train_tokens: int,
         steps_per_epoch: int,
     ) -> None:
-        """Restore `model` and `optimizers` from the run's checkpoint, if it has one.
-
-        `characters` and `tokens` are the length of the training split.
-        """
         self.run = run
         self.model, self.optimizers = model, optimizers
-        self.characters, self.tokens = characters, tokens
+        self.train_characters, self.train_tokens = train_characters, train_tokens
         self.steps_per_epoch = steps_per_epoch
         self.progress = Progress()
-        if self._checkpoint.exists():
-            self.progress = load_checkpoint(self._checkpoint, model, optimizers)
-        self._nats, self._tokens = 0.0, 0  # since the last log line, as are the seconds
-        self._began = time.perf_counter()
+        # Since the last log line:
+        self._logged_nats, self._logged_tokens = 0.0, 0
+        self._timer_start = time.perf_counter()
         self._gradient_norm = 0.0
 
-    def start_epoch(self) -> None:
-        """Start the clock: the time since the last step was not spent on training."""
-        self._began = time.perf_counter()
+    def restore(self) -> Progress:
+        """Restore model and optimizers from the run's checkpoint, if it has one.
+
+        Returns how far the run has come.  The loop reads this object, and the journal updates it.
+        """
+        if self._checkpoint.exists():
+            self.progress = load_checkpoint(self._checkpoint, self.model, self.optimizers)
+        return self.progress
+
+    def restart_timer(self) -> None:
+        """Restart the timer, so that the time since the last step does not count as training."""
+        self._timer_start = time.perf_counter()
 
     def count_step(self, nats: float, tokens: int, gradient_norm: float) -> None:
-        """Count one step.  Raises Failure if its loss is NaN or infinite."""
+        """Count one step.  Raises Failure if its loss or its gradient is NaN or infinite."""
         self.progress.step += 1
-        self.run.require_finite(nats, self.progress.step)
-        self._nats += nats
-        self._tokens += tokens
+        self.run.require_finite(f"the loss of step {self.progress.step}", nats)
+        self.run.require_finite(f"the gradient of step {self.progress.step}", gradient_norm)
+        self._logged_nats += nats
+        self._logged_tokens += tokens
         self._gradient_norm = gradient_norm
 
     def log(self, learning_rate: float, bar: tqdm) -> None:
-        """Log the steps since the last line."""
+        """Log the steps since the last log line."""
         now = time.perf_counter()
-        seconds, self._began = now - self._began, now
-        nats, self._nats = self._nats, 0.0
-        tokens, self._tokens = self._tokens, 0
+        seconds, self._timer_start = now - self._timer_start, now
+        nats, self._logged_nats = self._logged_nats, 0.0
+        tokens, self._logged_tokens = self._logged_tokens, 0
         progress = self.progress
         progress.nats += nats
         progress.tokens += tokens
         progress.seconds += seconds
         epoch = progress.step / self.steps_per_epoch
-        progress.characters_seen = round(epoch * self.characters)
-        characters = tokens / self.tokens * self.characters
+        progress.characters_seen = round(epoch * self.train_characters)
+        characters = tokens / self.train_tokens * self.train_characters
         values = {
             "step": progress.step,
             "epoch": epoch,
@@ -84,7 +89,7 @@ class Journal:
 
     def save_checkpoint(self) -> None:
         """Write what --resume needs."""
-        if self.run.writes:
+        if self.run.is_writer:
             save_checkpoint(self._checkpoint, self.model, self.optimizers, self.progress)
 
     def finish_epoch(self, validation: Metrics) -> None:
@@ -100,19 +105,19 @@ class Journal:
         )
         progress.nats, progress.tokens, progress.seconds = 0.0, 0, 0.0
         self.run.add_epoch(epoch)
-        if self.run.writes and self.run.record.best_epoch == epoch.epoch:
-            save_checkpoint(self._best, self.model, [], progress)
+        if self.run.is_writer and self.run.record.best_epoch == epoch.epoch:
+            save_checkpoint(self._best_weights, self.model, [], progress)
         self.save_checkpoint()
 
     def restore_best(self) -> None:
-        """Give the model the weights of its best epoch."""
-        if self.run.writes:
-            load_checkpoint(self._best, self.model, [])
+        """Load the weights of the best epoch."""
+        if self.run.is_writer:
+            load_checkpoint(self._best_weights, self.model, [])
 
     @property
     def _checkpoint(self) -> Path:
-        return self.run.checkpoint / "state.safetensors"
+        return self.run.checkpoint_folder / "state.safetensors"
 
     @property
-    def _best(self) -> Path:
-        return self.run.checkpoint / "best.safetensors"
+    def _best_weights(self) -> Path:
+        return self.run.checkpoint_folder / "best.safetensors"

@@ -1,7 +1,7 @@
 """Make the GNU C library keep the memory that one training step frees for the next step.
 
 By default, glibc returns large blocks to the operating system as soon as they are freed, so every
-step causes thousands of page faults: about 8,000 for a step of `tuned`, which then takes 10 to 15 %
+step causes thousands of page faults: about 8,000 for a step of `tuned`, which then takes 10 to 15%
 longer on two threads.  `python -m scratch_lm.bench` measures both settings.
 """
 

@@ -15,15 +15,15 @@ from torch import Tensor, distributed, nn
 
 T = TypeVar("T")
 RANK = int(os.environ.get("RANK", 0))
-PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
-FIRST = RANK == 0  # the only process that writes files
+WORLD_SIZE = int(os.environ.get("WORLD_SIZE", 1))
+IS_MAIN_PROCESS = RANK == 0  # the only process that writes files
 
 
-def join(device: torch.device) -> None:
+def init_process_group(device: torch.device) -> None:
     """Select this process's GPU, and join the process group if there are several processes."""
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-    if PROCESSES > 1:
+    if WORLD_SIZE > 1:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(distributed.destroy_process_group)
 
@@ -33,28 +33,28 @@ def wrap(model: nn.Module) -> nn.Module:
 
     With a single process, return `model` itself.
     """
-    return nn.parallel.DistributedDataParallel(model) if PROCESSES > 1 else model
+    return nn.parallel.DistributedDataParallel(model) if WORLD_SIZE > 1 else model
 
 
-def share(rows: Tensor) -> Tensor:
+def shard(rows: Tensor) -> Tensor:
     """Return this process's rows of a batch; the first dimension is the batch."""
-    return rows[RANK::PROCESSES]
+    return rows[RANK::WORLD_SIZE]
 
 
-def sum_over_processes(value: Tensor) -> float:
+def all_reduce_sum(value: Tensor) -> float:
     """Return the sum of the one-element tensor `value` over all processes.
 
     With several processes, `value` is overwritten with the sum.
     """
-    if PROCESSES > 1:
+    if WORLD_SIZE > 1:
         distributed.all_reduce(value)
     return value.item()
 
 
-def first_then_others(first: Callable[[], T], others: Callable[[], T]) -> T:
+def main_process_first(first: Callable[[], T], others: Callable[[], T]) -> T:
     """Return `first()` in the first process, and afterwards `others()` in all other processes."""
-    if FIRST:
+    if IS_MAIN_PROCESS:
         result = first()
-    if PROCESSES > 1:
+    if WORLD_SIZE > 1:
         distributed.barrier()
-    return result if FIRST else others()
+    return result if IS_MAIN_PROCESS else others()

@@ -2,7 +2,7 @@
 
 May import the ground floor only.  Used by the ruler and by every room above it.
 
-Splits are by characters: the first 90 % is training, the next 5 % validation and the last 5 % test,
+Splits are by characters: the first 90% is training, the next 5% validation and the last 5% test,
 as in the Hub's `tiny_shakespeare`.  Checkpoints and hyperparameters are chosen on the validation
 split; the test split is read only by `compare.report`.
 

@@ -100,20 +100,19 @@ def notes_on_training(compared: Sequence[Candidate]) -> list[str]:
         record = candidate.runs[0].record
         if teachers := record.teachers_sha256:
             notes.append(
-                f"{candidate.name} learned from the training split and from what {len(teachers)} "
-                "models of this track, trained on the same split, expect there: their own training "
-                "is not in its cost."
+                f"{candidate.name} was distilled from {len(teachers)} other models of its track, "
+                "which were trained on the same split. Its cost excludes their training."
             )
         if record.config.get("drills"):
             notes.append(
-                f"{candidate.name} learned to copy from rows of random tokens, too: they are in "
-                "its seconds, not in its operations."
+                f"{candidate.name} was also trained on copying exercises, which are rows of random "
+                "tokens. Its seconds include them; its FLOPs do not."
             )
     return notes
 
 
 def _memorization(measured: Sequence[Measured], corpus: Corpus) -> list[Memorization]:
-    """Of each model's samples, and of as much real text from the test split, as often cut."""
+    """Measure memorization in each model's samples, and for reference in as much real text."""
     excerpts, length = len(sampling.prompts(corpus)), SETTINGS.characters
     starts = np.linspace(0, max(0, len(corpus.test) - length), excerpts, dtype=int)
     texts = {REAL_TEXT: [corpus.test[start : start + length] for start in starts]}
@@ -144,7 +143,7 @@ def _run_results(measured: Measured) -> list[RunResult]:
         _run_result(run, measured.row.name, test, test_slice)
         for run, test, test_slice in zip(
             measured.candidate.runs, measured.scores, measured.slices, strict=False
-        )  # an untouched base has scores, and no run
+        )  # not strict: an untouched base has scores but no run
     ]
 
 

@@ -21,9 +21,9 @@ def differences(
     """Return the differences of the pairs of interest.
 
     The first pair answers the question of the study: fine-tuned against `best_scratch`, the scratch
-    preset that is best on validation.  Then follow fine-tuned against all other rows, the base and
-    the control against scratch, the scratch presets against each other, and the scratch presets
-    against the n-gram.
+    preset that is best on validation.  The others are fine-tuned (and LoRA) against the other
+    scratch presets, the base and the control; the base and the control against the scratch presets;
+    the scratch presets against each other and against the n-gram.
 
     `draws` maps row names to bootstrap draws of their bits per byte.  If it is empty, because the
     text is too short for intervals, the differences have none.
@@ -41,14 +41,14 @@ def _pairs(rows: Sequence[ResultRow], best_scratch: RowKind) -> list[tuple[RowKi
     scratch.sort(key=lambda row: (row.kind is not best_scratch, row.bits_per_byte))
     presets = [row.kind for row in scratch]
     kinds = [row.kind for row in rows]
-    untuned = [RowKind.ZERO_SHOT, RowKind.RANDOM_WEIGHTS]
+    controls = [RowKind.ZERO_SHOT, RowKind.RANDOM_WEIGHTS]
     fine_tuned: list[RowKind] = [RowKind.FINE_TUNED, RowKind.LORA]
     tuned = [kind for kind in fine_tuned if kind in kinds]
     pairs: list[tuple[RowKind, RowKind]] = [
-        (kind, other) for kind in tuned for other in [*presets, *untuned]
+        (kind, other) for kind in tuned for other in [*presets, *controls]
     ]
     pairs += pairwise(tuned)
-    pairs += [(other, preset) for other in untuned for preset in presets]
+    pairs += [(other, preset) for other in controls for preset in presets]
     pairs += pairwise(presets)
     pairs += [(preset, RowKind.N_GRAM) for preset in presets]
     return pairs

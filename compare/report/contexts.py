@@ -6,7 +6,7 @@ from typing import Any
 
 from compare.corpus.encoding import token_ids
 from compare.report.results import ContextPoint
-from compare.ruler.scoring import Score, context_of, score
+from compare.ruler.scoring import Score, context_length_of, score
 
 SHORTEST_CONTEXT = 4  # tokens
 
@@ -16,7 +16,7 @@ def by_stride(model: Any, tokenizer: Any, text: str, usual: Score) -> dict[str, 
 
     `usual` is the score at stride C/2, which is not computed again.
     """
-    context_length = context_of(model)
+    context_length = context_length_of(model)
     scores = {"C/2": usual}
     for name, stride in {"C": context_length, "C/8": max(1, context_length // 8)}.items():
         scores[name] = score(model, tokenizer, text, stride, label=f"stride {name}")
@@ -31,7 +31,7 @@ def by_length(model: Any, tokenizer: Any, text: str, usual: Score) -> list[Conte
     that the tokens cover, which makes models with different tokenizers comparable.
     """
     characters_per_token = len(text) / len(token_ids(tokenizer, text))
-    length, points = context_of(model), []
+    length, points = context_length_of(model), []
     while True:
         bits = usual.metrics.bits_per_byte
         points.append(

@@ -1,4 +1,4 @@
-"""What the trainings behind a row cost."""
+"""The training costs behind a row."""
 
 from __future__ import annotations
 

@@ -31,14 +31,14 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 WIDTH = 6.2  # inches; narrow enough for labels to be legible on a phone
 MARKERS = "osD^vPX*"  # one more than the colors, so that 56 combinations are distinct
 TRACK_COLORS = {Track.SCRATCH: COLORS[0], Track.GPT2: COLORS[1], BASELINE: "#777777"}
-Look = dict[str, Any]
+Style = dict[str, Any]
 """Keyword arguments of `Axes.plot`: color and marker."""
-Looks = dict[str, Look]
+Styles = dict[str, Style]
 """By row name, the same in all figures."""
-TRAIN_STROKE: Look = {"alpha": 0.45, "lw": 1, "marker": ""}
+TRAIN_STROKE: Style = {"alpha": 0.45, "lw": 1, "marker": ""}
 # Kinds of rows drawn as reference lines, because gradient descent did not train them here.
 REFERENCE_KINDS = (RowKind.ZERO_SHOT, RowKind.N_GRAM)
-STYLE: Any = {  # a dict of matplotlib's parameters, whose names its types list one by one
+FIGURE_STYLE: Any = {  # a dict of matplotlib's parameters, whose names its types list one by one
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -49,22 +49,22 @@ STYLE: Any = {  # a dict of matplotlib's parameters, whose names its types list 
 }
 
 
-def looks(names: Iterable[str]) -> Looks:
+def assign_styles(names: Iterable[str]) -> Styles:
     """Assign a color and a marker to each name."""
     pairs = zip(names, cycle(COLORS), cycle(MARKERS), strict=False)
     return {name: {"color": color, "marker": marker} for name, color, marker in pairs}
 
 
-def loss_curves(curves: Mapping[str, Curve], looks: Looks, epoch_characters: int) -> bytes:
+def loss_curves(curves: Mapping[str, Curve], styles: Styles, epoch_characters: int) -> bytes:
     """Plot bits per byte over characters read: training as lines, validation as markers.
 
     `curves` has a row name for each curve; an epoch has `epoch_characters`, for the upper axis.
     """
-    with plt.rc_context(STYLE):
+    with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for name, curve in curves.items():
-            _plot_curve(axes, curve.train, f"{name}, train", looks[name] | TRAIN_STROKE)
-            _plot_curve(axes, curve.validation, f"{name}, validation", looks[name])
+            _plot_curve(axes, curve.train, f"{name}, train", styles[name] | TRAIN_STROKE)
+            _plot_curve(axes, curve.validation, f"{name}, validation", styles[name])
         best = min(point.bits_per_byte for curve in curves.values() for point in curve.validation)
         axes.set_ylim(best - 0.3, best + 2.2)  # cuts off the first steps, which are far above
         axes.set_xlabel("characters read (million)")
@@ -81,20 +81,20 @@ def loss_curves(curves: Mapping[str, Curve], looks: Looks, epoch_characters: int
         return _svg(figure)
 
 
-def _plot_curve(axes: Axes, points: Sequence[CurvePoint], label: str, look: Look) -> None:
+def _plot_curve(axes: Axes, points: Sequence[CurvePoint], label: str, style: Style) -> None:
     axes.plot(
         [point.characters_seen / 1e6 for point in points],
         [point.bits_per_byte for point in points],
         label=label,
-        **look,
+        **style,
     )
 
 
 def row_plot(rows: Sequence[ResultRow]) -> bytes:
-    """Plot each row's bits per byte on the test split, with its 95 % interval if it has one."""
+    """Plot each row's bits per byte on the test split, with its 95% interval if it has one."""
     # Uniform bytes, at 8 bits per byte, would be far off the scale.
     shown = [row for row in reversed(rows) if row.kind is not RowKind.UNIFORM]
-    with plt.rc_context(STYLE):
+    with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 0.48 * len(shown) + 1), layout="constrained")
         for place, row in enumerate(shown):
             color = TRACK_COLORS[row.track]
@@ -114,21 +114,21 @@ def row_plot(rows: Sequence[ResultRow]) -> bytes:
         axes.set_yticks(range(len(shown)), [row.name for row in shown])
         axes.set_ylim(-0.6, len(shown) - 0.3)
         has_intervals = any(row.ci95 for row in shown)
-        axes.set_xlabel("bits per byte" + (", with 95 % interval" if has_intervals else ""))
+        axes.set_xlabel("bits per byte" + (", with 95% interval" if has_intervals else ""))
         return _svg(figure)
 
 
-def word_class_plot(word_classes: Sequence[WordClassResult], looks: Looks) -> bytes:
+def word_class_plot(word_classes: Sequence[WordClassResult], styles: Styles) -> bytes:
     """Plot the bits per word of each model by class of words, with each class's share of words."""
     words = sum(each.words for each in word_classes)
     places = range(len(word_classes))
-    with plt.rc_context(STYLE):
+    with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(
             figsize=(WIDTH, 0.7 * len(word_classes) + 1.8), layout="constrained"
         )
         for name in word_classes[0].bits_per_word:
             bits = [each.bits_per_word[name] for each in word_classes]
-            axes.plot(bits, places, ls="", label=name, alpha=0.85, **looks[name])
+            axes.plot(bits, places, ls="", label=name, alpha=0.85, **styles[name])
         labels = [f"{each.word_class}\n{each.words / words:.0%} of words" for each in word_classes]
         axes.set_yticks(places, labels)
         axes.invert_yaxis()
@@ -137,16 +137,16 @@ def word_class_plot(word_classes: Sequence[WordClassResult], looks: Looks) -> by
         return _svg(figure)
 
 
-def context_plot(closer_looks: Sequence[CloserLook], looks: Looks) -> bytes:
+def context_plot(closer_looks: Sequence[CloserLook], styles: Styles) -> bytes:
     """Plot bits per byte against context length."""
-    with plt.rc_context(STYLE):
+    with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for look in closer_looks:
             axes.plot(
                 [point.characters for point in look.context],
                 [point.bits_per_byte for point in look.context],
                 label=look.name,
-                **looks[look.name],
+                **styles[look.name],
             )
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -157,14 +157,14 @@ def context_plot(closer_looks: Sequence[CloserLook], looks: Looks) -> bytes:
         return _svg(figure)
 
 
-def compute_plot(rows: Sequence[ResultRow], looks: Looks) -> bytes:
+def compute_plot(rows: Sequence[ResultRow], styles: Styles) -> bytes:
     """Plot bits per byte against training compute; rows not trained here are horizontal lines."""
-    with plt.rc_context(STYLE):
+    with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for row in rows:
             name, bits = row.name, row.bits_per_byte
             if row.training_flops:
-                axes.plot(row.training_flops, bits, ls="", label=name, **looks[name])
+                axes.plot(row.training_flops, bits, ls="", label=name, **styles[name])
             elif row.kind in REFERENCE_KINDS or name == "PPMd":
                 axes.axhline(bits, color="#777777", ls="--", lw=1)
                 axes.annotate(

@@ -39,14 +39,14 @@ def render_page(page: str, study_results: Results, images: dict[str, bytes]) -> 
 def draw(study_results: Results) -> dict[str, bytes]:
     """Draw the figures, and return them as SVG by name."""
     models = [look.name for look in study_results.closer_looks]
-    looks = figures.looks(dict.fromkeys([*models, *study_results.model_names]))
+    styles = figures.assign_styles(dict.fromkeys([*models, *study_results.model_names]))
     characters = study_results.corpus.splits["train"].chars
     return {
         "rows": figures.row_plot(study_results.rows),
-        "loss_curves": figures.loss_curves(study_results.curves, looks, characters),
-        "word_classes": figures.word_class_plot(study_results.word_classes, looks),
-        "contexts": figures.context_plot(study_results.closer_looks, looks),
-        "compute": figures.compute_plot(study_results.rows, looks),
+        "loss_curves": figures.loss_curves(study_results.curves, styles, characters),
+        "word_classes": figures.word_class_plot(study_results.word_classes, styles),
+        "contexts": figures.context_plot(study_results.closer_looks, styles),
+        "compute": figures.compute_plot(study_results.rows, styles),
     }
 
 

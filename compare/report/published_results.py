@@ -30,7 +30,7 @@ def notes(rows: list[ResultRow], corpus: str) -> list[str]:
         if not low * (1 - TOLERANCE) <= bits <= high * (1 + TOLERANCE):
             published = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
             messages.append(
-                f"{row.name} needs {bits:.3f} bits per byte on the last 10 %, but the published "
+                f"{row.name} needs {bits:.3f} bits per byte on the last 10%, but the published "
                 f"results are {published}: check this run for errors before you trust it."
             )
     return messages

@@ -1,7 +1,7 @@
 """The results of the comparison: their types, and the one place that reads and writes their JSON.
 
 `reports/report.json` holds a `Results`, and every number that the pages show is in it.  The other
-modules of this room compute its parts; `compare.report.assemble` puts them together.
+modules of this package compute its parts; `compare.report.assemble` puts them together.
 """
 
 from __future__ import annotations
@@ -19,19 +19,26 @@ from compare.files import write_atomically
 from compare.kinds import BaseKind, RowKind, Track
 from compare.ruler.metrics import Metrics
 from compare.ruler.sampling import Settings
-from compare.runs.record import BaseIdentity, CorpusRecord, Epoch, Parameters, TrackingRecord
+from compare.runs.record import (
+    BaseIdentity,
+    CorpusRecord,
+    Epoch,
+    Parameters,
+    TrackingRecord,
+    describe_invalid,
+)
 
 PATH = Path("reports/report.json")
 SCHEMA = 2  # 1 had no version, and other names for some of its parts
 BASELINE: Literal["floor"] = "floor"
-"""What stands in place of a track in the rows of compressors and the n-gram model."""
+"""The `track` of compressors and of the n-gram model."""
 
 Interval = tuple[float, float]
-"""The lower and upper end of a 95 % interval, in bits per byte."""
+"""The lower and upper end of a 95% confidence interval, in bits per byte."""
 
 
-class _Part(BaseModel):
-    """Values are not converted to other types, and an unknown field is an error."""
+class _StrictModel(BaseModel):
+    """Values are not converted to other types, and unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -46,7 +53,7 @@ class WordClass(StrEnum):
     UNSEEN = "unseen words"
 
 
-class BlockCount(_Part):
+class BlockCount(_StrictModel):
     """The blocks of the test split that intervals resample."""
 
     kind: str
@@ -60,7 +67,7 @@ class BlockCount(_Part):
         return self.number >= self.needed
 
 
-class ResultRow(_Part):
+class ResultRow(_StrictModel):
     """One row of the comparison.  If it has several runs, its values are means over them."""
 
     name: str
@@ -88,7 +95,7 @@ class ResultRow(_Part):
     bits_per_byte_sd: float | None = None
     """Standard deviation over the runs.  None for fewer than two."""
     nanogpt_val_nats_per_char: float
-    """On nanoGPT's `val`, the last 10 %: our validation and test splits together."""
+    """On nanoGPT's `val`, the last 10%: our validation and test splits together."""
 
     trained_characters: int | None = None
     """Characters read during the study's own training, as are the following costs."""
@@ -106,7 +113,7 @@ class ResultRow(_Part):
         return self.track == BASELINE
 
 
-class Difference(_Part, extra="ignore"):  # `sentence` is derived, and not read
+class Difference(_StrictModel, extra="ignore"):  # `sentence` is derived from the other fields
     """A difference between two rows, and what its interval supports."""
 
     a: str
@@ -138,8 +145,8 @@ class Difference(_Part, extra="ignore"):  # `sentence` is derived, and not read
         )
 
 
-class WordClassResult(_Part):
-    """What the words of one class cost each model."""
+class WordClassResult(_StrictModel):
+    """Bits per word and per byte of one class of words, for each model."""
 
     word_class: WordClass
     words: int
@@ -149,7 +156,7 @@ class WordClassResult(_Part):
     bits_per_byte: dict[str, float]
 
 
-class ContextPoint(_Part):
+class ContextPoint(_StrictModel):
     """The score of a model whose context is limited."""
 
     tokens: int
@@ -158,7 +165,7 @@ class ContextPoint(_Part):
     bits_per_byte: float
 
 
-class CloserLook(_Part):
+class CloserLook(_StrictModel):
     """How the score of a row's best run depends on the evaluation."""
 
     name: str
@@ -168,7 +175,7 @@ class CloserLook(_Part):
     """From the model's context length down."""
 
 
-class Memorization(_Part):
+class Memorization(_StrictModel):
     """How much of a text occurs verbatim in the training split, and how diverse the text is.
 
     An n-gram is a sequence of n words.
@@ -201,8 +208,8 @@ class TestScores(Metrics):
     ci95: Interval | None
 
 
-class RunResult(_Part):
-    """The record of a run, without what only this machine needs, and its scores."""
+class RunResult(_StrictModel):
+    """The record of a run without machine-specific fields, and its test scores."""
 
     name: str
     """The row that it belongs to."""
@@ -232,22 +239,22 @@ class RunResult(_Part):
     """The base on the validation split, before training."""
     test: TestScores
     test_slice: Metrics
-    """On the beginning of the test split, to check a copy of the model quickly."""
+    """On the beginning of the test split, for a quick check of a copy of the model."""
 
     @property
     def best_validation(self) -> Metrics:
-        """What the saved model needs for the validation split."""
+        """Validation metrics of the saved model."""
         return self.epochs[self.best_epoch - 1].eval
 
 
-class CurvePoint(_Part):
+class CurvePoint(_StrictModel):
     """A loss during training."""
 
     characters_seen: int
     bits_per_byte: float
 
 
-class Curve(_Part):
+class Curve(_StrictModel):
     """The losses of one run."""
 
     train: list[CurvePoint]
@@ -255,15 +262,15 @@ class Curve(_Part):
     validation: list[CurvePoint]
 
 
-class SurprisalResult(_Part):
-    """One passage of the test split as each model reads it."""
+class SurprisalResult(_StrictModel):
+    """One passage of the test split, with the surprisal of each model on it."""
 
     characters: int
     models: dict[str, list[tuple[str, float]]]
     """By row name: each token's text, and its surprisal in bits."""
 
 
-class Sample(_Part):
+class Sample(_StrictModel):
     """How each model continues one prompt."""
 
     prompt: str
@@ -273,8 +280,8 @@ class Sample(_Part):
     """By row name: (start, end) offsets of passages that occur in the training split."""
 
 
-class Requirement(_Part):
-    """A point that the course demands, with evidence."""
+class Requirement(_StrictModel):
+    """A requirement of the course, with evidence."""
 
     id: str
     text: str
@@ -282,7 +289,7 @@ class Requirement(_Part):
     evidence: str
 
 
-class Results(_Part):
+class Results(_StrictModel):
     """All results of the comparison."""
 
     schema_version: int = SCHEMA
@@ -295,10 +302,10 @@ class Results(_Part):
     differences: list[Difference]
     """The first one answers the question of the study."""
     notes: list[str]
-    """Sentences without which the rows could be misunderstood."""
+    """Caveats, shown above the table."""
     word_classes: list[WordClassResult]
     common_word_count: int
-    """How often a common word occurs in the training split, at least."""
+    """Minimum number of occurrences of a common word in the training split."""
     closer_looks: list[CloserLook]
     memorization: list[Memorization]
     """Of real text from the test split first, then of the samples of each model."""
@@ -366,10 +373,13 @@ def read(path: Path = PATH) -> Results:
     except FileNotFoundError:
         raise Misuse(f"no {path}: make it with {command}") from None
     try:
-        raw = json.loads(data)
-        if not isinstance(raw, dict) or raw.get("schema_version") != SCHEMA:
-            raise Misuse(f"{path} is not of this version: write it again with {command}")
+        parsed = json.loads(data)
+        if not isinstance(parsed, dict) or parsed.get("schema_version") != SCHEMA:
+            raise Misuse(f"{path} was written by another version: write it again with {command}")
         return Results.model_validate_json(data)
-    except (ValidationError, ValueError) as error:
-        problem = error.errors()[0] if isinstance(error, ValidationError) else error
-        raise Misuse(f"{path} is damaged ({problem}): write it again with {command}") from None
+    except ValidationError as error:
+        raise Misuse(
+            f"{path} is damaged ({describe_invalid(error)}): write it again with {command}"
+        ) from None
+    except ValueError as error:
+        raise Misuse(f"{path} is damaged ({error}): write it again with {command}") from None

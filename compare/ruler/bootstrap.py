@@ -118,7 +118,7 @@ def resample(rows: Mapping[str, Sequence[Score]], seed: int = 0) -> dict[str, np
 
 
 def interval(draws: np.ndarray | None) -> tuple[float, float] | None:
-    """Return the 95 % percentile interval (low, high) of bootstrap draws, or None without draws."""
+    """Return the 95% percentile interval (low, high) of bootstrap draws, or None without draws."""
     if draws is None:
         return None
     low, high = np.percentile(draws, [2.5, 97.5])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from transformers import PreTrainedModel
 
-from compare.ruler.scoring import context_of
+from compare.ruler.scoring import context_length_of
 
 
 def parameters(model: PreTrainedModel) -> dict[str, int]:
@@ -33,5 +33,5 @@ def training_flops(model: PreTrainedModel, tokens: int) -> float:
     config = model.config
     output = model.get_output_embeddings().weight.numel()
     multiplied = parameters(model)["non_embedding"] + output
-    attention = config.num_hidden_layers * config.hidden_size * context_of(model)
+    attention = config.num_hidden_layers * config.hidden_size * context_length_of(model)
     return float((6 * multiplied + 12 * attention) * tokens)

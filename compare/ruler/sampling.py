@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
 
 from compare.corpus import Corpus
-from compare.ruler.scoring import context_of, start_token
+from compare.ruler.scoring import context_length_of, start_token
 
 Watch = Callable[[str], None]
 SHAKESPEARE_PROMPTS = ("ROMEO:\n", "First Citizen:\nBefore we proceed", "KING RICHARD III:\nNow is")
@@ -63,7 +63,7 @@ def sample(
     When the context length C is reached, generation continues from the last C / 2 tokens.  The
     global random state is preserved.  `watch` is called with the text so far after each token.
     """
-    context_length = context_of(model)
+    context_length = context_length_of(model)
     encoded = tokenizer(prompt, add_special_tokens=False, split_special_tokens=True, verbose=False)
     ids = [start_token(tokenizer), *encoded["input_ids"]]
     # A sample has a fixed length, so the end-of-text token is never drawn.

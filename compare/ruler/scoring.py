@@ -1,4 +1,4 @@
-"""One ruler for both tracks: how many nats a causal language model needs for a text.
+"""Negative log-likelihood of a text under a causal language model, the same for both tracks.
 
 The text is tokenized whole, with the tokenizer's end-of-text token in front as context, so that
 every byte is scored exactly once, the first included.  Perplexities per token depend on the
@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from compare.corpus.encoding import encode, token_ids
 from compare.ruler.metrics import Metrics, metrics_of
 
-LONGEST = 1024  # tokens of context: GPT-2's
+MAX_CONTEXT_LENGTH = 1024  # tokens of context: GPT-2's
 LOGITS_PER_BATCH = 2**22  # 16 MiB in fp32; GPT-2's 1024 x 50257 go one window at a time
 
 
@@ -39,8 +39,8 @@ class Score:
         return metrics_of(float(self.nats.sum()), len(self.nats), self.text)
 
 
-def require_window(tokenizer: PreTrainedTokenizerBase, text: str, context_length: int) -> None:
-    """Raises ValueError unless `text`, a validation split, fills one window of `context_length`."""
+def require_one_window(tokenizer: PreTrainedTokenizerBase, text: str, context_length: int) -> None:
+    """Check that `text`, a validation split, fills a window; raise ValueError otherwise."""
     tokens = len(token_ids(tokenizer, text)) if text else 0
     if tokens < context_length:
         raise ValueError(
@@ -50,11 +50,13 @@ def require_window(tokenizer: PreTrainedTokenizerBase, text: str, context_length
 
 
 def windows(tokens: int, context_length: int, stride: int) -> Iterator[tuple[int, int, int]]:
-    """(begin, first, end): inputs begin .. end-1 predict targets begin+1 .. end; keep first .. end.
+    """Yield windows (begin, first, end) that score every token exactly once.
 
-    Positions count the end-of-text token as 0 and the text's tokens as 1 .. `tokens`.  Every
-    position is kept once; all windows have min(context_length, tokens) inputs, and each kept
-    token after the first window sees more than context_length - stride tokens before it.
+    The inputs at positions begin .. end-1 predict the targets at begin+1 .. end, of which first ..
+    end are scored.  Position 0 is the start token; the text's tokens are 1 .. `tokens`.
+
+    All windows have min(context_length, tokens) inputs.  After the first window, every scored token
+    has more than context_length - stride tokens of context.
     """
     scored = 0
     while scored < tokens:
@@ -63,18 +65,22 @@ def windows(tokens: int, context_length: int, stride: int) -> Iterator[tuple[int
         scored = end
 
 
-def context_of(model: PreTrainedModel) -> int:
-    """Tokens that `model` is shown at once: what it was built for, but no more than LONGEST.
+def context_length_of(model: PreTrainedModel) -> int:
+    """Return the context length for scoring: that of `model`, at most MAX_CONTEXT_LENGTH.
 
-    Models with rotary positions name 100,000 and more, which no split of a small text would fill.
+    Models with rotary positions often declare 100,000 tokens or more, which a small split cannot
+    fill.
     """
-    return min(getattr(model.config, "max_position_embeddings", None) or LONGEST, LONGEST)
+    return min(
+        getattr(model.config, "max_position_embeddings", None) or MAX_CONTEXT_LENGTH,
+        MAX_CONTEXT_LENGTH,
+    )
 
 
 def start_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token in front of a text: the one made for it, or else the one that ends texts.
+    """Return the id of the token in front of a text: BOS, or EOS if the tokenizer has no BOS.
 
-    Raises ValueError when the tokenizer has neither.
+    Raises ValueError if it has neither.
     """
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token is not None:
@@ -91,13 +97,13 @@ def score(
     label: str | None = None,
     context_length: int | None = None,
 ) -> Score:
-    """Score `text` in windows of the model's context length C, `stride` tokens apart (C // 2).
+    """Score `text` in windows of the model's context length C, `stride` tokens apart.
 
-    A `context_length` below the model's own shortens its sight.  `label` names a progress bar;
-    without it there is none.
-    Raises ValueError for an empty text or a stride outside 1 .. C.
+    `stride` is C // 2 by default.  `context_length` restricts the model's context.  `label` names a
+    progress bar; without a label there is none.  Raises ValueError for an empty text or a stride
+    outside 1 .. C.
     """
-    context_length = context_length or context_of(model)
+    context_length = context_length or context_length_of(model)
     stride = context_length // 2 if stride is None else stride
     if not text:
         raise ValueError("there is no text to score")
@@ -111,8 +117,8 @@ def score(
     nats = np.full(len(ids), np.nan)
     was_training = model.training
     model.eval()
-    off = None if label else True  # None: off where there is no terminal
-    with tqdm(total=len(ids), desc=label, unit="tok", disable=off, leave=False) as bar:
+    disable = None if label else True  # None disables the bar if stderr is not a terminal
+    with tqdm(total=len(ids), desc=label, unit="tok", disable=disable, leave=False) as bar:
         while batch := list(islice(plan, per_batch)):
             inputs = torch.stack([sequence[begin:end] for begin, _, end in batch]).long()
             targets = torch.stack([sequence[begin + 1 : end + 1] for begin, _, end in batch]).long()

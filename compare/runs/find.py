@@ -1,4 +1,4 @@
-"""Finding the runs that trainings have completed; unfinished ones are refused by name."""
+"""Find complete runs; unfinished ones are refused by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from compare.errors import Misuse
 from compare.kinds import RowKind, RunStatus, Track
 from compare.runs.latest import latest_run, resolve
 from compare.runs.record import RunRecord, read_record
-from compare.runs.start import MATERIAL, identity
+from compare.runs.start import INPUT_HASHES, identity
 from compare.runs.writer import ROOT, read_lines
 
 
@@ -152,7 +152,7 @@ def _by_preset(newest: CompleteRun) -> tuple[Group, ...]:
     material = identity(newest.record)
     presets: dict[RowKind, dict[int, CompleteRun]] = {}
     for run in reversed(complete(newest.record.track)):
-        if any(identity(run.record)[key] != material[key] for key in MATERIAL):
+        if any(identity(run.record)[key] != material[key] for key in INPUT_HASHES):
             continue
         by_seed = presets.setdefault(run.record.preset, {})
         recipes = [identity(each.record) | {"seed": None} for each in (run, *by_seed.values())]

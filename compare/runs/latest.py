@@ -13,7 +13,7 @@ NAME = "latest"
 
 def point_latest_at(run: Path) -> None:
     """Make the run in directory `run` its track's latest; readers see the old one or this one."""
-    # Made in the run's own directory, which only this process writes to: other trainings may end
+    # Made in the run's own directory, which only this process writes to: other runs may end
     # at the same moment.
     new = run / f".{NAME}"
     new.unlink(missing_ok=True)

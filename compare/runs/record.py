@@ -13,36 +13,36 @@ from compare.files import write_atomically
 from compare.kinds import BaseKind, RowKind, RunStatus, Track
 from compare.ruler.metrics import Metrics
 
-# Version 2 has the base's kind, which version 1 could be asked for by its name and source alone.
+# Version 2 added `base.kind`; for version 1 it is inferred from the base's name and source.
 SCHEMA = 2
-READABLE = (1, SCHEMA)
+READABLE_SCHEMAS = (1, SCHEMA)
 
 
-class _Part(BaseModel):
-    """Types are not converted, and a field that is not known is an error."""
+class _StrictModel(BaseModel):
+    """Values are not converted to other types, and unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class SplitSize(_Part):
-    """How long a split is."""
+class SplitSize(_StrictModel):
+    """The length of a split."""
 
     chars: int
     bytes: int
 
 
-class CorpusRecord(_Part):
+class CorpusRecord(_StrictModel):
     """The text that a run was trained on."""
 
     name: str
     source: str
     sha256: str
     line_ends: dict[str, int] = {"CRLF": 0, "CR": 0}
-    """Line ends other than LF that the text had, by their names."""
+    """How many line endings of the text were converted to LF, by kind."""
     splits: dict[str, SplitSize]
 
 
-class BaseIdentity(_Part):
+class BaseIdentity(_StrictModel):
     """Which pretrained model fine-tuning started from."""
 
     requested: str
@@ -57,32 +57,32 @@ class BaseIdentity(_Part):
 
 
 class Base(BaseIdentity):
-    """The pretrained model that fine-tuning started from, and where it lies on this machine."""
+    """The pretrained model that fine-tuning started from, and its local directory."""
 
     folder: str
-    """Where `compare.report` finds the untouched base."""
+    """`compare.report` loads the untouched base from here."""
 
 
-class Parameters(_Part):
-    """Numbers of parameters; see `compare.ruler.flops.parameters`."""
+class Parameters(_StrictModel):
+    """Parameter counts; see `compare.ruler.flops.parameters`."""
 
     total: int
     non_embedding: int
     trained: int | None = None
-    """With LoRA: those that are trained."""
+    """Trainable parameters; set for LoRA only."""
 
 
-class TrackingRecord(_Part):
-    """Where W&B's copy of the run is."""
+class TrackingRecord(_StrictModel):
+    """The run on W&B."""
 
     project: str
     mode: str
     id: str | None = None
     where: str | None = None
-    """The run's address, or the directory to be uploaded."""
+    """The URL of the run, or the directory to upload."""
 
 
-class Epoch(_Part):
+class Epoch(_StrictModel):
     """One finished epoch."""
 
     epoch: int
@@ -90,13 +90,13 @@ class Epoch(_Part):
     """Mean over the epoch's targets, in nats per token."""
     characters_seen: int
     seconds: float
-    """Of training, without evaluation."""
+    """Training time, without evaluation."""
     eval: Metrics
-    """Of the validation split."""
+    """Metrics of the validation split."""
 
 
-class RunRecord(_Part):
-    """What ran, on what, and how well."""
+class RunRecord(_StrictModel):
+    """What was run, on which data, and with what result."""
 
     schema_version: int = Field(SCHEMA, alias="schema")
     track: Track
@@ -104,7 +104,7 @@ class RunRecord(_Part):
     failure: str | None = None
     command: str
     config: dict[str, Any]
-    """The options of the track, which decide the outcome."""
+    """The options of the training command."""
     corpus: CorpusRecord
     preset: RowKind
     seed: int
@@ -115,11 +115,11 @@ class RunRecord(_Part):
     versions: dict[str, str]
     git_commit: str | None = None
     git_dirty: bool | None = None
-    """None where it was not noted, or there is no repository."""
+    """None if unknown, for instance outside a Git repository."""
     started: str
     """UTC, ISO 8601."""
     zero_shot: Metrics | None = None
-    """The base on the validation split, before training."""
+    """Validation metrics of the base before training."""
     epochs: list[Epoch] = []
     best_epoch: int | None = None
     wall_seconds: float = 0.0
@@ -128,12 +128,12 @@ class RunRecord(_Part):
     trainer_loaded: bool | None = None
     """Whether the training process had imported transformers.trainer."""
     model_sha256: dict[str, str] = {}
-    """Of each file of the saved model."""
+    """Checksums of the saved model's files, by name."""
     tracking: TrackingRecord | None = None
 
     @model_validator(mode="after")
     def _require_what_readers_rely_on(self) -> RunRecord:
-        """Raises ValueError for a record that no training of this project writes."""
+        """Check what readers rely on; raise ValueError for a record that no training run writes."""
         if "corpus" not in self.config:
             raise ValueError("config has no corpus")
         if (self.base is None) != (self.track is Track.SCRATCH):
@@ -147,30 +147,30 @@ class RunRecord(_Part):
 
     @property
     def best_scores(self) -> Metrics:
-        """What the saved model needs for the validation split."""
+        """Validation metrics of the saved model."""
         assert self.best_epoch is not None, "no epoch is finished"
         return self.epochs[self.best_epoch - 1].eval
 
     @property
     def display_name(self) -> str:
-        """What tables call the model that the run trains."""
+        """The name of the model in tables."""
         if self.base is None:
             return f"Scratch ({self.preset})"
         return f"{self.base.resolved} {self.preset}"
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON has it; what is None is left out."""
+        """Return the record as a JSON-serializable dict, without fields that are None."""
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
-    """Replace `run.json` in a run's directory."""
+    """Replace `run.json` in the run directory `folder`."""
     text = json.dumps(record.to_json(), indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / "run.json", text.encode())
 
 
 def read_record(folder: Path) -> RunRecord:
-    """The record in a run's directory.  Raises Misuse when there is none, or it is damaged."""
+    """Read the record in a run directory.  Raises Misuse if it is missing or corrupt."""
     path = folder / "run.json"
     try:
         record = json.loads(path.read_text("utf-8"))
@@ -180,21 +180,27 @@ def read_record(folder: Path) -> RunRecord:
         raise Misuse(f"{path} is damaged ({error}): move the directory away") from None
     if not isinstance(record, dict):
         raise Misuse(f"{path} is damaged: it is not a JSON object: move the directory away")
-    if record.get("schema") not in READABLE:
-        known = " and ".join(map(str, READABLE))
+    if record.get("schema") not in READABLE_SCHEMAS:
+        known = " and ".join(map(str, READABLE_SCHEMAS))
         raise Misuse(f"{path} has schema {record.get('schema')}, this version reads {known}")
     try:
-        return RunRecord.model_validate_json(json.dumps(_upgraded(record)))
+        return RunRecord.model_validate_json(json.dumps(_upgrade(record)))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-            for problem in error.errors(include_url=False)[:3]
-        )
-        raise Misuse(f"{path} is damaged ({problems}): move the directory away") from None
+        raise Misuse(
+            f"{path} is damaged ({describe_invalid(error)}): move the directory away"
+        ) from None
 
 
-def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
-    """A record of version 1 as version 2 has it."""
+def describe_invalid(error: ValidationError) -> str:
+    """Return the first problems that pydantic has found, on one line."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        for problem in error.errors(include_url=False)[:3]
+    )
+
+
+def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
+    """Convert a record of version 1 to version 2."""
     base = record.get("base")
     if record["schema"] == 1 and isinstance(base, dict):
         if base.get("source") == "shipped with gpt2_finetune":

@@ -1,10 +1,11 @@
-"""A run's directory, made for a training that starts, or found again for one that goes on."""
+"""Create a run directory, or reopen the one to resume."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -21,20 +22,20 @@ from compare.kinds import RunStatus, Track
 from compare.runs.record import CorpusRecord, RunRecord, read_record
 from compare.runs.writer import ROOT, Run
 
-MATERIAL = ("corpus sha256", "base weights sha256")  # what a run is made from
-# What does not change the outcome, or no more than rounding does.
-ELSEWHERE = ("tracking", "project", "checkpoint_steps", "device")
+INPUT_HASHES = ("corpus sha256", "base weights sha256")
+# Options that do not change the outcome, or no more than rounding does.
+IGNORED_ON_RESUME = ("tracking", "project", "checkpoint_steps", "device")
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "wandb", "numpy")
 OWN_FILES = ("compare", "scratch_lm", "gpt2_finetune", "pyproject.toml")
 GIT_PLACES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
 
 
 def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fields: Any) -> Run:
-    """The run in a directory `runs/<track>/<name>[-N]`.
+    """Create a run in `runs/<track>/<name>[-N]`, or reopen the newest one there.
 
-    `fields` are those of `RunRecord` that only the track knows, its command among them.  With
-    `options.resume` the newest directory of that name is continued.  Raises Misuse when its
-    configuration or corpus differ from those given now, or another process is writing to it.
+    `fields` are the fields of `RunRecord` that only the track knows.  With `options.resume`, the
+    newest directory of that name is reopened; a complete run is returned as it is.  Raises Misuse
+    if its configuration or inputs differ from the present ones, or if another process writes to it.
     """
     record = RunRecord(
         track=track,
@@ -51,7 +52,7 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
     folder = ROOT / track
     path, number = _newest(folder, name)
     if options.resume and (path / "run.json").exists():
-        lock = hold_lock(path / ".lock", str(path))  # before a look: nobody may be finishing it
+        lock = hold_lock(path / ".lock", str(path))  # before reading: nobody else may change it
         earlier = read_record(path)
         now, then = identity(record), identity(earlier)
         differences = [
@@ -60,8 +61,11 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
             if now.get(key) != then.get(key)
         ]
         if not differences and earlier.status is RunStatus.COMPLETE:
+            run = Run(path, earlier)
+            # A kill just after the run was marked as complete leaves them.
+            shutil.rmtree(run.checkpoint_folder, ignore_errors=True)
             lock.release()
-            return Run(path, earlier)
+            return run
         if not differences:
             earlier.status, earlier.failure = RunStatus.RUNNING, None
             return Run(path, earlier, lock, resumed=True)
@@ -71,7 +75,7 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
                 f"cannot resume {path}: {'; '.join(differences)} "
                 "(give the same options, or leave out --resume to start a new run)"
             )
-    while True:  # another process may be looking for a name, too
+    while True:  # another process may take the same name at the same time
         if path.exists():
             number += 1
             path = folder / f"{name}-{number}"
@@ -84,13 +88,13 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
 
 
 def join(track: Track, name: str) -> Run:
-    """What `start` has given the first process, for another one, which writes nothing."""
+    """Open the run that the main process has started; this process writes nothing."""
     path, _ = _newest(ROOT / track, name)
-    return Run(path, read_record(path), writes=False)
+    return Run(path, read_record(path), is_writer=False)
 
 
 def _newest(folder: Path, name: str) -> tuple[Path, int]:
-    """The newest of the directories name, name-2, name-3 ..., and its number."""
+    """Return the newest of the directories name, name-2, name-3 ..., and its number."""
     number, path = 1, folder / name
     while (folder / f"{name}-{number + 1}").exists():
         number, path = number + 1, folder / f"{name}-{number + 1}"
@@ -98,7 +102,7 @@ def _newest(folder: Path, name: str) -> tuple[Path, int]:
 
 
 def identity(record: RunRecord) -> dict[str, Any]:
-    """What must be the same for a run to be the same run: not where it is tracked and kept."""
+    """Return everything that must match for a run to be resumed or grouped with another."""
     base = record.base.weights_sha256 if record.base else None
     return recipe_identity(record.config, record.corpus.sha256, base, record.teachers_sha256)
 
@@ -109,17 +113,18 @@ def recipe_identity(
     base_sha256: str | None = None,
     teachers_sha256: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The same of a run that need not exist."""
-    return {key: value for key, value in config.items() if key not in ELSEWHERE} | {
+    """Return the `identity` of a run that does not have to exist."""
+    return {key: value for key, value in config.items() if key not in IGNORED_ON_RESUME} | {
         "teachers sha256": list(teachers_sha256),
-        **dict(zip(MATERIAL, (corpus_sha256, base_sha256), strict=True)),
+        **dict(zip(INPUT_HASHES, (corpus_sha256, base_sha256), strict=True)),
     }
 
 
 def _git() -> dict[str, Any]:
-    """The commit that this code is of, and whether it has been changed since.
+    """Return the commit of this code, and whether the code has changed since.
 
-    Of this project's own repository: where it is installed, another one may lie around it.
+    Both are None unless the code is at the top of its own repository: an installed package may be
+    inside somebody else's.
     """
     top = Path(__file__).resolve().parents[2]
     found = _ask_git(top, "rev-parse", "--show-toplevel", "HEAD")
@@ -133,7 +138,7 @@ def _git() -> dict[str, Any]:
 
 
 def _ask_git(folder: Path, *arguments: str) -> str | None:
-    # A hook's environment names the repository that the hook is of.
+    # In a Git hook, the environment names the hook's repository.
     environment = {key: os.environ[key] for key in os.environ.keys() - GIT_PLACES}
     command = ["git", "--no-optional-locks", *arguments]
     try:

@@ -1,4 +1,4 @@
-"""A run directory that a training writes to; `compare.runs.find` reads it when it is complete.
+"""A run directory while it is being written; `compare.runs.find` reads it once it is complete.
 
     run.json        what ran, on what, and its scores (see `compare.runs.record`)
     history.jsonl   one line per logged step, the source of truth for curves
@@ -6,7 +6,7 @@
     model/          what `AutoModelForCausalLM.from_pretrained` loads
     checkpoint/     what --resume needs; removed when the run completes
 
-A run is complete or says that it is not: its status is "running" until `finish`, or "failed".
+The status of a run is "running" until `finish` makes it "complete", or "failed".
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ ROOT = Path("runs")
 
 
 class Run:
-    """A run directory that is being written to, and W&B's copy of it.
+    """A run directory that is being written, and W&B's copy of it.
 
-    The first of several processes writes.  In the others `writes` is False, and whatever they
-    report is dropped, so that a training loop need not ask which process it runs in.
+    Only the main process writes.  In all others `is_writer` is False and calls are ignored, so that
+    a training loop does not have to check which process it runs in.
     """
 
     def __init__(
@@ -54,18 +54,18 @@ class Run:
         record: RunRecord,
         lock: FileLock | None = None,
         resumed: bool = False,
-        writes: bool = True,
+        is_writer: bool = True,
     ) -> None:
         self.path, self.record = path, record
-        self.resumed, self.writes = resumed, writes
+        self.resumed, self.is_writer = resumed, is_writer
         self.history: list[dict[str, Any]] = read_lines(path / "history.jsonl")
         self.tracker: Tracker | NoTracker = NoTracker()
         self._lock = lock
         self._began = time.perf_counter() - record.wall_seconds
 
     @property
-    def checkpoint(self) -> Path:
-        """The directory for what --resume needs."""
+    def checkpoint_folder(self) -> Path:
+        """The directory of the checkpoints that --resume needs."""
         return self.path / "checkpoint"
 
     @property
@@ -74,16 +74,17 @@ class Run:
         return self.record.status is RunStatus.COMPLETE
 
     @property
-    def state(self) -> str:
-        """How the training starts, for its first line."""
+    def start_mode(self) -> str:
+        """Whether the run is new, resumed or already complete, for the start-up message."""
         return "complete" if self.complete else "resumed" if self.resumed else "new"
 
-    def begin(self, options: StudyOptions, characters_seen: int, epochs: int) -> None:
-        """Start tracking, after forgetting what was logged after the checkpoint to resume from.
+    def rewind(self, characters_seen: int, epochs: int) -> None:
+        """Discard everything that was logged after the checkpoint to resume from.
 
-        The checkpoint was written at `characters_seen`, after `epochs` whole epochs.
+        The checkpoint was written at `characters_seen`, after `epochs` whole epochs.  A negative
+        `characters_seen` discards the whole history: there is no checkpoint.
         """
-        if not self.writes:
+        if not self.is_writer:
             return
         self.history = [
             line
@@ -96,14 +97,18 @@ class Run:
             text = "".join(json.dumps(line) + "\n" for line in lines)
             write_atomically(self.path / f"{name}.jsonl", text.encode())
         self.record.epochs = self.record.epochs[:epochs]
-        self.tracker = Tracker(self.path, self.record, self.save, options)
+
+    def start_tracking(self, options: StudyOptions) -> None:
+        """Log to W&B from now on, as `options.tracking` says."""
+        if self.is_writer:
+            self.tracker = Tracker(self.path, self.record, self.save, options)
 
     def log(self, values: dict[str, Any], bar: tqdm | None = None) -> None:
-        """Add a line to `history.jsonl`, and the same to W&B.
+        """Add a line to `history.jsonl`, and log the same values to W&B.
 
-        A step is shown beside its epoch's `bar`, or as a plain line where there is no terminal.
+        The values of a step are shown next to `bar`, or printed if stderr is not a terminal.
         """
-        if not self.writes:
+        if not self.is_writer:
             return
         self.history.append(values)
         self._append("history", values)
@@ -116,16 +121,16 @@ class Run:
                 print(f"epoch {values['epoch']:.2f}, step {values['step']}: {shown}", flush=True)
 
     def log_zero_shot(self, scores: Metrics) -> None:
-        """Record what the base needs for the validation split before it is trained."""
-        if not self.writes:
+        """Record the validation metrics of the base before training."""
+        if not self.is_writer:
             return
         print(f"before training: {scores.bits_per_byte:.4f} bits/byte")
         self.record.zero_shot = scores
-        self.log({"epoch": 0, "characters_seen": 0} | tracked(scores))
+        self.log({"epoch": 0, "characters_seen": 0} | eval_log_values(scores))
 
     def add_samples(self, samples: list[dict[str, Any]]) -> None:
-        """Add lines to `samples.jsonl`; W&B gets all so far as one table."""
-        if not self.writes:
+        """Add lines to `samples.jsonl`, and log a table of all samples so far to W&B."""
+        if not self.is_writer:
             return
         for sample in samples:
             self._append("samples", sample)
@@ -133,11 +138,11 @@ class Run:
 
     def add_epoch(self, epoch: Epoch) -> None:
         """Add a finished epoch: its losses to the record, its evaluation to the history."""
-        if not self.writes:
+        if not self.is_writer:
             return
         self.record.epochs.append(epoch)
         position = {"epoch": epoch.epoch, "characters_seen": epoch.characters_seen}
-        self.log(position | tracked(epoch.eval))
+        self.log(position | eval_log_values(epoch.eval))
         best = min(self.record.epochs, key=lambda each: each.eval.bits_per_byte)
         self.record.best_epoch = best.epoch
         self.save()
@@ -152,16 +157,16 @@ class Run:
         tokenizer: PreTrainedTokenizerBase,
         weights: dict[str, Tensor] | None = None,
     ) -> None:
-        """Write `model/` in the layout of `save_pretrained`, as a whole or not at all.
+        """Write `model/` in the layout of `save_pretrained`; it is never left incomplete.
 
-        `weights` are given where the model itself holds only a part of them.  Raises Failure when
-        the files cannot be written.
+        Pass `weights` if the model's own parameters are sharded (FSDP).  Raises Failure if the
+        files cannot be written.
         """
-        if not self.writes:
+        if not self.is_writer:
             return
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # "Writing model shards": over before it can be read
+        logging.disable_progress_bar()  # it would disappear at once
         new = self.path / ".model"
         try:
             model.save_pretrained(new, state_dict=weights)
@@ -174,32 +179,35 @@ class Run:
 
     def save(self) -> None:
         """Write `run.json`."""
-        if not self.writes:
+        if not self.is_writer:
             return
         self.record.wall_seconds = round(time.perf_counter() - self._began, 1)
         self.record.peak_memory_mb = max(peak_memory_mb(), self.record.peak_memory_mb)
         write_record(self.path, self.record)
 
-    def require_finite(self, loss: float, step: int) -> None:
-        """Raises Failure, noted in the record, when the loss of a step is NaN or infinite."""
-        if math.isfinite(loss):
+    def require_finite(self, what: str, value: float) -> None:
+        """Check that `value` is neither NaN nor infinite; `what` describes it.
+
+        Otherwise, mark the run as failed and raise Failure.
+        """
+        if math.isfinite(value):
             return
-        reason = f"the loss of step {step} is {loss}"
+        reason = f"{what} is {value}"
         self.record.status, self.record.failure = RunStatus.FAILED, reason
         self.save()
-        kept = any(self.checkpoint.glob("*"))
+        kept = any(self.checkpoint_folder.glob("*"))
         raise Failure(
             f"{reason}: try a lower --learning-rate"
-            + (f"; the last checkpoint before is kept in {self.checkpoint}" if kept else "")
+            + (f"; the previous checkpoint is kept in {self.checkpoint_folder}" if kept else "")
         )
 
-    def interrupt(self, signal_number: int) -> None:
-        """Raises Interrupted, with the command that resumes this run."""
-        raise Interrupted(signal_number, self.record.command)
+    def interrupted(self, signal_number: int) -> Interrupted:
+        """Return the exception that ends this run for now and names the command to resume it."""
+        return Interrupted(signal_number, self.record.command)
 
     def finish(self) -> None:
         """Complete the record, drop the checkpoint and point `latest` here."""
-        if not self.writes:
+        if not self.is_writer:
             return
         training_seconds = sum(epoch.seconds for epoch in self.record.epochs)
         characters = self.record.epochs[-1].characters_seen
@@ -207,19 +215,19 @@ class Run:
         self.record.trainer_loaded = "transformers.trainer" in sys.modules
         self.tracker.finish(self.path / "model")
         point_latest_at(self.path)
-        self.record.status = RunStatus.COMPLETE  # after all that a kill could leave undone
+        self.record.status = RunStatus.COMPLETE  # set last: a run killed before can be resumed
         self.save()
-        shutil.rmtree(self.checkpoint, ignore_errors=True)
+        shutil.rmtree(self.checkpoint_folder, ignore_errors=True)
         self.release()
         self._print_summary()
 
     def release(self) -> None:
-        """Let other processes write to this run."""
+        """Release the lock: other processes may now write to this run."""
         if self._lock:
             self._lock.release()
 
     def _print_summary(self) -> None:
-        """Losses by epoch, the best one, and what to open next."""
+        """Print the losses of each epoch, and the next command."""
         print("epoch  train loss  validation loss  bits/byte  (losses in nats/token)")
         for epoch in self.record.epochs:
             mark = " best" if epoch.epoch == self.record.best_epoch else ""
@@ -237,16 +245,16 @@ class Run:
         return read_lines(self.path / f"{name}.jsonl")
 
 
-def tracked(scores: Metrics) -> dict[str, float]:
-    """The metrics that are logged after each epoch, under their W&B keys."""
+def eval_log_values(scores: Metrics) -> dict[str, float]:
+    """Return the metrics that are logged after each epoch, by their W&B keys."""
     values = asdict(scores)
     return {f"eval/{key}": values[key] for key in ("loss", "bits_per_byte", "token_perplexity")}
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file; none where there is no file.
+    """Return the objects in a JSON Lines file, or an empty list if it does not exist.
 
-    What follows the last line end was being written when its process died, and is left out.
+    A last line without a newline is ignored: the process was killed while writing it.
     """
     if not path.exists():
         return []

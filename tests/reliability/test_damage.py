@@ -15,7 +15,7 @@ from compare.errors import Failure
 from compare.runs.writer import read_lines
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.config import ScratchOptions
-from scratch_lm.train import build, step
+from scratch_lm.train import build_model, train_step
 from tests.conftest import FINETUNE, Place
 
 
@@ -32,10 +32,10 @@ def flip(path: Path, share: float = 0.7) -> None:
 
 def test_any_flipped_bit_of_a_scratch_checkpoint_is_found_out(tmp_path: Path) -> None:
     options = ScratchOptions(vocabulary=300, context_length=8, width=8, heads=2, feed_forward=8)
-    model = build(options, 0)
+    model = build_model(options, 0)
     made = [torch.optim.AdamW(model.parameters())]
     ids = torch.randint(300, (2, 8))
-    step(model, made, ids, ids, positions=torch.zeros_like(ids))
+    train_step(model, made, ids, ids, positions=torch.zeros_like(ids))
     path = tmp_path / "state.safetensors"
     save_checkpoint(path, model, made, Progress(step=7))
     good = path.read_bytes()

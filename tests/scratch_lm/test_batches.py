@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compare.corpus.blocks import IGNORED
-from scratch_lm.batches import epoch_batches, steps_per_epoch
+from scratch_lm.batches import count_steps_per_epoch, epoch_batches
 from scratch_lm.config import ScratchOptions
 
 
@@ -29,7 +29,7 @@ def test_an_epoch_shows_every_token_once_in_the_computed_number_of_steps(
     counted = targets != IGNORED
     assert sorted(targets[counted].tolist()) == ids.tolist()
     assert torch.equal(torch.from_numpy(ids)[positions[counted]], targets[counted])
-    assert len(batches) == steps_per_epoch(len(ids), options)
+    assert len(batches) == count_steps_per_epoch(len(ids), options)
     assert all(len(x) == batch_size for x, *_ in batches[:-1])
 
 

@@ -22,7 +22,7 @@ from scratch_lm.copy_exercises import (
 )
 from scratch_lm.optimizer import make_optimizers, set_learning_rate
 from scratch_lm.tokenizer import train_tokenizer
-from scratch_lm.train import build, step
+from scratch_lm.train import build_model, train_step
 
 PLAY = """
 Here is some prose: NOT
@@ -151,11 +151,11 @@ def test_a_model_with_smeared_keys_learns_to_copy_from_drills() -> None:
         muon_learning_rate=0.03,
     )
     torch.manual_seed(1)
-    model = build(options, 0)
+    model = build_model(options, 0)
     model_optimizers = make_optimizers(model, options)
     for number, batch in enumerate(first_drills(options)):
         set_learning_rate(model_optimizers, number, 2 * FIRST_DRILL_STEPS, 20)
-        step(model, model_optimizers, *batch)
+        train_step(model, model_optimizers, *batch)
     unseen = make_drills(64, 48, 300, np.random.default_rng(7))
     inputs, targets, _ = map(torch.from_numpy, unseen)
     with torch.inference_mode():

@@ -34,7 +34,7 @@ def school(study: Place, place: Place) -> Place:
     return place
 
 
-def test_lessons_are_the_mean_of_the_teachers_predictions(
+def test_soft_targets_are_the_mean_of_the_teachers_predictions(
     study: Place, mini_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(distillation, "TOP_TOKENS", 400)  # the whole vocabulary
@@ -43,8 +43,8 @@ def test_lessons_are_the_mean_of_the_teachers_predictions(
     teachers = [Teacher(run, model, "") for run, (model, _) in zip(runs, loaded, strict=True)]
     text, tokenizer = mini_text.read_text()[:5000], loaded[0][1]
     ids = token_ids(tokenizer, text).astype(np.int64)
-    lessons = distillation.lessons(teachers, tokenizer.eos_token_id, ids)
-    tokens, probabilities = lessons.at(torch.arange(len(ids)), torch.from_numpy(ids))
+    soft_targets = distillation.compute_soft_targets(teachers, tokenizer.eos_token_id, ids)
+    tokens, probabilities = soft_targets.lookup(torch.arange(len(ids)), torch.from_numpy(ids))
     found = probabilities[tokens == torch.from_numpy(ids)[:, None]]
     expected = np.mean([np.exp(-scoring.score(*pair, text).nats) for pair in loaded], axis=0)
     assert found.numpy() == pytest.approx(expected, rel=2e-3, abs=1e-6)  # kept in float16
@@ -52,10 +52,10 @@ def test_lessons_are_the_mean_of_the_teachers_predictions(
 
 
 def test_a_position_outside_the_text_has_only_its_target_as_prediction() -> None:
-    lessons = distillation.Lessons(
+    soft_targets = distillation.SoftTargets(
         np.array([[3, 4], [5, 6]], np.int32), np.array([[0.75, 0.25], [0.5, 0.25]], np.float16)
     )
-    tokens, probabilities = lessons.at(
+    tokens, probabilities = soft_targets.lookup(
         torch.tensor([[1, -1], [-1, 0]]), torch.tensor([[5, 9], [IGNORED, 3]])
     )
     assert probabilities.tolist() == [[[0.5, 0.25], [1, 0]], [[1, 0], [0.75, 0.25]]]
@@ -67,7 +67,7 @@ def test_the_loss_is_the_cross_entropy_with_the_teachers_predictions() -> None:
     logits, teacher = torch.randn(2, 3, 10), torch.randn(2, 3, 10).softmax(-1)
     targets = torch.tensor([[1, 2, 3], [4, IGNORED, 5]])
     probabilities, tokens = teacher.topk(10)
-    nats = distillation.nats(logits, targets, tokens, probabilities)
+    nats = distillation.soft_cross_entropy(logits, targets, tokens, probabilities)
     each = F.cross_entropy(logits.flatten(0, 1), teacher.flatten(0, 1), reduction="none")
     assert nats.item() == pytest.approx(each[[0, 1, 2, 3, 5]].sum().item(), rel=1e-5)
 
@@ -90,9 +90,9 @@ def test_a_distilled_run_records_its_teachers_and_resumes_to_the_same_weights(
     assert len(json.loads((run / "run.json").read_text())["teachers_sha256"]) == 2
     monkeypatch.chdir(school.path)
     notes = assemble.notes_on_training(candidates.candidates(find.study()))
-    taught = [note for note in notes if "what 2 models of this track" in note]
-    assert len(taught) == 1 and taught[0].startswith("Scratch (course) learned from")
-    assert sum("learned to copy from rows of random tokens" in note for note in notes) == 2
+    distilled = [note for note in notes if "distilled from 2 other models" in note]
+    assert len(distilled) == 1 and distilled[0].startswith("Scratch (course) was")
+    assert sum("trained on copying exercises" in note for note in notes) == 2
 
 
 MINIATURE = {

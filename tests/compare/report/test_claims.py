@@ -18,7 +18,7 @@ def sentence(draws: np.ndarray, delta: float) -> str:
 
 
 def test_less_more_or_no_difference_shown() -> None:
-    spread = np.linspace(-0.1, 0.1, 2001)  # 95 % of it within 0.095
+    spread = np.linspace(-0.1, 0.1, 2001)  # 95% of it within 0.095
     less, more = sentence(spread - 0.3, -0.3), sentence(spread + 0.3, 0.3)
     assert less == "fine-tuned needs 0.300 bits per byte less than tuned [0.205, 0.395]"
     assert more == "fine-tuned needs 0.300 bits per byte more than tuned [0.205, 0.395]"

@@ -7,6 +7,6 @@ from compare.report import figures
 
 def test_more_models_than_colours() -> None:
     names = [f"model {number}" for number in range(30)]
-    looks = figures.looks(names)
+    looks = figures.assign_styles(names)
     assert list(looks) == names
     assert len({tuple(look.values()) for look in looks.values()}) == 30

@@ -101,7 +101,7 @@ def test_a_short_text_gets_no_interval_and_no_claim_on_any_page(short_study: Pla
     for page in ("report.md", "report.html"):
         text = (reports / page).read_text()
         assert report["notes"][0] in text.replace("\\", "") and "None" not in text
-        assert "95 %" not in text
+        assert "95%" not in text
     assert "ohne Intervall" in (reports / "handin.de.md").read_text()
     for figure in ("rows", "word_classes"):
         assert (reports / "figures" / f"{figure}.svg").stat().st_size > 100

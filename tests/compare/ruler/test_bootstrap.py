@@ -124,7 +124,7 @@ def test_runs_that_differ_widen_the_interval_by_the_error_of_their_mean() -> Non
 def test_intervals_cover_what_they_should(capsys: pytest.CaptureFixture[str]) -> None:
     """Speeches of uneven length and difficulty, and two models whose difference varies by speech.
 
-    1,000 texts of 300 speeches; the standard error of a share near 95 % is then 0.7 %.
+    1,000 texts of 300 speeches; the standard error of a share near 95% is then 0.7%.
     """
     texts, speeches = 1000, 300
     generator = np.random.default_rng(1)

@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForC
 from compare.ruler import flops
 from scratch_lm.config import ScratchOptions
 from scratch_lm.copy_exercises import DRILL_INTERVAL, FIRST_DRILL_STEPS
-from scratch_lm.train import build
+from scratch_lm.train import build_model
 from tests.conftest import Place
 
 LAYER = 12 * 32**2 + 13 * 32  # of width 32, with a feed-forward of 4 x 32
@@ -29,7 +29,7 @@ def test_embeddings_of_tokens_and_positions_are_left_out_in_both_tracks() -> Non
     options = ScratchOptions(
         vocabulary=300, context_length=64, layers=2, heads=2, width=32, feed_forward=128
     )
-    assert flops.parameters(build(options, 0)) == flops.parameters(gpt2())
+    assert flops.parameters(build_model(options, 0)) == flops.parameters(gpt2())
 
 
 def test_an_output_matrix_of_its_own_is_left_out_too() -> None:

@@ -104,7 +104,7 @@ def test_a_run_that_another_process_completes_meanwhile_stays_complete(
         return hold_lock(path, what)
 
     monkeypatch.setattr(start_module, "hold_lock", finished_first)
-    assert start(resume=True).state == "complete"
+    assert start(resume=True).start_mode == "complete"
 
 
 def test_a_run_that_another_process_writes_to_is_refused() -> None:
@@ -112,7 +112,7 @@ def test_a_run_that_another_process_writes_to_is_refused() -> None:
     with pytest.raises(Misuse, match="another process is writing"):
         start(resume=True)
     run.release()
-    assert start(resume=True).state == "resumed"
+    assert start(resume=True).start_mode == "resumed"
 
 
 def test_looking_at_a_run_that_cannot_be_resumed_leaves_it_free() -> None:
@@ -120,7 +120,7 @@ def test_looking_at_a_run_that_cannot_be_resumed_leaves_it_free() -> None:
     run.release()
     with pytest.raises(Misuse, match="cannot resume"):
         start(resume=True, seed=2)
-    assert start(resume=True).state == "resumed"
+    assert start(resume=True).start_mode == "resumed"
 
 
 def git(folder: Path, *arguments: str) -> str:
