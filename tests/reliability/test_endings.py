@@ -1,24 +1,38 @@
-"""Trainings that are asked to end, that lose their numbers, or that meet another of their kind."""
+"""Training runs that are stopped, diverge, or meet another process on the same directory."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+import gpt2_finetune.train
+from compare.errors import Failure
+from compare.kinds import RunStatus
+from compare.runs.writer import Run
 from compare.runs.writer import read_lines as lines
+from gpt2_finetune.base import load_base
+from gpt2_finetune.config import FinetuneOptions
 from scratch_lm.checkpoint import _sha256
+from scratch_lm.config import ScratchOptions
+from scratch_lm.journal import Journal
+from scratch_lm.optimizer import make_optimizers
+from scratch_lm.train import build_model, train_step
 from tests.conftest import FINETUNE, SCRATCH, Place
+from tests.run_records import make_record
 
 RUNS = {"scratch_lm": "course-seed1", "gpt2_finetune": "tiny-gpt2-seed1"}
 
@@ -86,7 +100,7 @@ def test_a_run_that_is_being_trained_is_not_trained_twice(
     assert json.loads((run / "run.json").read_text())["status"] == "running"
 
 
-def test_a_loss_that_is_no_number_stops_the_scratch_track_and_keeps_the_checkpoint(
+def test_a_nan_loss_stops_the_scratch_track_and_keeps_the_checkpoint(
     place: Place, mini_text: Path
 ) -> None:
     command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled"]
@@ -97,7 +111,7 @@ def test_a_loss_that_is_no_number_stops_the_scratch_track_and_keeps_the_checkpoi
     before = checkpoint.read_bytes()
     line = place.refused(*command, "--checkpoint-steps", "10", "--resume", code=1)
     assert re.search(
-        r"the loss of step \d+ is nan: .*; the last checkpoint before is kept",
+        r"the loss of step \d+ is nan: .*; the previous checkpoint is kept",
         line,
     )
     assert checkpoint.read_bytes() == before
@@ -105,7 +119,7 @@ def test_a_loss_that_is_no_number_stops_the_scratch_track_and_keeps_the_checkpoi
     assert record["status"] == "failed" and "is nan" in record["failure"]
 
 
-def test_a_loss_that_is_no_number_stops_the_trainer_at_its_step(
+def test_a_nan_loss_stops_the_trainer_at_its_step(
     place: Place, mini_text: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     base = tmp_path / "tiny-gpt2"
@@ -126,3 +140,65 @@ def spoil(path: Path, name: str) -> None:
     if "sha256" in metadata:
         metadata["sha256"] = _sha256(tensors, metadata["progress"])
     save_file(tensors, path, metadata)
+
+
+def poison_gradient(parameter: torch.Tensor) -> None:
+    """Make the gradient of `parameter` NaN, although the loss is finite."""
+    parameter.register_hook(lambda gradient: gradient * torch.nan)
+
+
+def test_a_nan_gradient_stops_the_scratch_track_before_its_weights_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the next checkpoint would hold NaN, and the one before it would be lost."""
+    monkeypatch.chdir(tmp_path)
+    options = ScratchOptions(vocabulary=300, context_length=8, width=8, heads=2, feed_forward=8)
+    model = build_model(options, 0)
+    optimizers = make_optimizers(model, options)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    poison_gradient(model.tokens.weight)
+    ids = torch.randint(300, (2, 8))
+    nats, tokens, norm = train_step(model, optimizers, ids, ids, torch.zeros_like(ids))
+    assert math.isfinite(nats) and math.isnan(norm)
+    assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
+    run = Run(tmp_path / "run", make_record(status=RunStatus.RUNNING))
+    journal = Journal(run, model, optimizers, 100, 100, 10)
+    with pytest.raises(Failure, match="the gradient of step 1 is nan"):
+        journal.count_step(nats, tokens, norm)
+
+
+@pytest.fixture
+def own_signal_handlers() -> Iterator[None]:
+    """A training in this process replaces them."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_signal_handlers")
+def test_a_nan_gradient_stops_the_trainer_before_its_weights_change(
+    tmp_path: Path, tiny_base: Path, mini_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    models = []
+
+    def load_poisoned(*arguments: Any) -> Any:
+        model, tokenizer, base = load_base(*arguments)
+        poison_gradient(model.transformer.ln_f.weight)
+        models.append((model, {n: tensor.clone() for n, tensor in model.state_dict().items()}))
+        return model, tokenizer, base
+
+    monkeypatch.setattr(gpt2_finetune.train, "load_base", load_poisoned)
+    options = FinetuneOptions(
+        base=str(tiny_base),
+        corpus=str(mini_text),
+        batch_tokens=256,
+        precision="fp32",
+        tracking="disabled",
+        device="cpu",
+    )
+    with pytest.raises(Failure, match="the gradient of step 1 is nan"):
+        gpt2_finetune.train.train(options)
+    ((model, before),) = models
+    assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
