@@ -15,6 +15,8 @@ BIN := .venv/bin
 study: SEEDS := 1
 study-full: SEEDS := 1 2 3
 study-full: CONTROL := yes
+# Three teachers for each seed of `record`, so that its runs are independent.
+TEACHERS := 4 5 6 7 8 9
 
 study study-full: install
 	set -e; for seed in $(SEEDS); do \
@@ -24,7 +26,10 @@ study study-full: install
 	  $(if $(CONTROL),$(BIN)/python -m gpt2_finetune.train --lora --resume --seed $$seed;) \
 	  $(BIN)/python -m gpt2_finetune.train --resume --seed $$seed; \
 	done
-	$(if $(CONTROL),set -e; for seed in $(SEEDS); do \
+	$(if $(CONTROL),set -e; for seed in $(TEACHERS); do \
+	  $(BIN)/python -m scratch_lm.train --preset tuned --resume --seed $$seed; \
+	done; \
+	for seed in $(SEEDS); do \
 	  $(BIN)/python -m scratch_lm.train --preset record --resume --seed $$seed; \
 	done)
 	$(BIN)/python -m compare.report

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,8 +30,7 @@ TUNED: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "course": {},  # the defaults below are the course's specification
     "tuned": TUNED,
-    "record": TUNED
-    | {"epochs": 20, "dropout": 0.1, "teachers": ["tuned-seed1", "tuned-seed2", "tuned-seed3"]},
+    "record": TUNED | {"epochs": 20, "dropout": 0.1, "teachers": ["own"]},
 }
 
 
@@ -83,7 +83,9 @@ class ScratchOptions(StudyOptions):
     restarts for the text."""
     teachers: list[str] = field(default_factory=list)
     """Teachers for knowledge distillation: complete runs of this track on the same text, given as
-    directories or as names.  A name stands for its newest complete run."""
+    directories or as names.  A name stands for its newest complete run.  `own` stands for three
+    runs of --preset tuned that no other seed learns from: with --seed s, those with the seeds
+    3 s - 2, 3 s - 1 and 3 s."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Precision of matrix products; bf16 is for GPUs, and was not faster on the CPUs tested."""
     compile: bool = False
@@ -114,6 +116,11 @@ class ScratchOptions(StudyOptions):
             )
 
     @property
+    def teacher_names(self) -> list[str]:
+        """The values of --teachers, with `own` replaced by the names it stands for."""
+        return expand_teachers(self.teachers, self.seed)
+
+    @property
     def embedding_parameters(self) -> int:
         """Number of parameters in token embeddings (tied to the output layer) and positions."""
         return (self.vocabulary + self.context_length) * self.width
@@ -129,3 +136,12 @@ class ScratchOptions(StudyOptions):
         smear = self.heads if self.smeared_keys else 0
         layer = attention + feed_forward + 2 * norm + distances + smear
         return self.embedding_parameters + self.layers * layer + norm
+
+
+def expand_teachers(teachers: Sequence[str], seed: int) -> list[str]:
+    """Replace `own` in a list of teachers by the three names that it stands for with `seed`.
+
+    Runs that share teachers would vary less than independent runs do.
+    """
+    own = [f"tuned-seed{number}" for number in range(3 * seed - 2, 3 * seed + 1)]
+    return [name for teacher in teachers for name in (own if teacher == "own" else [teacher])]

@@ -29,7 +29,7 @@ from compare.runs import find, models
 from compare.runs.find import CompleteRun
 from compare.runs.start import identity, recipe_identity
 from compare.runs.writer import ROOT
-from scratch_lm.config import PRESETS, ScratchOptions
+from scratch_lm.config import PRESETS, ScratchOptions, expand_teachers
 
 DISTILLATION_WEIGHT = 0.5  # of the loss, if there are any teachers
 TOP_TOKENS = 64  # tokens kept per prediction: 4 + 2 bytes each make 384 bytes per token of the text
@@ -56,7 +56,7 @@ def load_teachers(
     validation and test splits of this text.
     """
     teachers = []
-    for name in options.teachers:
+    for name in options.teacher_names:
         run = _find_run(name, options, corpus)
         models.require_whole(run)
         model, own = models.load(run.model)
@@ -85,14 +85,16 @@ def _find_run(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun
     if not complete:
         raise Misuse(
             f"--teachers {name}: {reasons[0]}; train the teachers first (for --preset record: "
-            "--preset tuned with --seed 1, 2 and 3)"
+            f"--preset tuned with the seeds of {', '.join(options.teacher_names)})"
         )
     here = [run for run in complete if run.record.corpus.sha256 == corpus.sha256]
     if not here:
         run = complete[0]
         raise Misuse(f"--teachers {name}: {run.path} was trained on {run.record.corpus.name}")
     own = re.fullmatch(r"(\w+)-seed(\d+)", name)
-    if own is None or name not in PRESETS[options.preset].get("teachers", []):
+    if own is None or name not in expand_teachers(
+        PRESETS[options.preset].get("teachers", []), options.seed
+    ):
         return here[0]
     preset, seed = own[1], int(own[2])
     recipe = ScratchOptions(

@@ -4,7 +4,7 @@ May import the ground floor only.  Used by the ruler and by every room above it.
 
 Splits are by characters: the first 90% is training, the next 5% validation and the last 5% test,
 as in the Hub's `tiny_shakespeare`.  Checkpoints and hyperparameters are chosen on the validation
-split; the test split is read only by `compare.report`.
+split; the test split is read only by `compare.report`, and by the check of what was published.
 
 Windows (CRLF) and old Mac (CR) line endings are converted to LF, so that speeches and lines are
 recognized regardless of where a file comes from.  Splits and sha256 refer to the converted text:

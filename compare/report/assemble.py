@@ -5,70 +5,107 @@ This is the only reader of the test split, apart from the check of what was publ
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from compare.corpus import Corpus
+from compare.corpus.parts import Part, parts_of_test
+from compare.corpus.sealed import sealed_text
 from compare.report import published_results, surprisal, word_classes
 from compare.report.baselines import baselines
 from compare.report.candidates import Candidate, candidates
-from compare.report.claims import differences
+from compare.report.claims import claims, pair_matrix
 from compare.report.course_checklist import requirements
 from compare.report.measure import SETTINGS, Measured, measure
 from compare.report.memorization import copied_passages, measure_memorization
 from compare.report.results import (
-    BlockCount,
     Curve,
     CurvePoint,
     Memorization,
+    PartScore,
+    ResultRow,
     Results,
     RunResult,
     Sample,
+    SealedResult,
     SurprisalResult,
     TestScores,
+    TextPart,
+    TextUnitsResult,
 )
-from compare.ruler import bootstrap, sampling
+from compare.ruler import sampling
+from compare.ruler.intervals import Uncertainty, interval, mean_score
+from compare.ruler.metrics import Interval
 from compare.ruler.scoring import Score
+from compare.ruler.text_units import MIN_UNITS, TextUnits, split_into_units
 from compare.runs import find
 from compare.runs.find import CompleteRun
 from compare.runs.receipt import published
 from compare.runs.record import BaseIdentity, CorpusRecord
+from compare.runs.start import code_version
 
 REAL_TEXT = "real text of the test split"
 
 
-def assemble() -> Results:
-    """Score the newest runs of both tracks on the test split, and return all results."""
+def assemble(open_sealed: bool = False) -> Results:
+    """Score the newest runs of both tracks on the test split, and return all results.
+
+    With `open_sealed`, score the sealed text, too.  Raises Misuse if the runs are not of Tiny
+    Shakespeare, to which it belongs.
+    """
     study = find.study()
     compared = candidates(study)
     corpus = find.corpus_of(study.best_gpt2)
-    rows, baseline_scores = baselines(corpus)
+    sealed = sealed_text(corpus) if open_sealed else None
+    rows, baseline_scores, baseline_sealed = baselines(corpus, sealed)
     bar = tqdm(compared, "models", leave=False, disable=None)
-    measured = [measure(candidate, corpus) for candidate in bar]
+    measured = [measure(candidate, corpus, sealed) for candidate in bar]
     scores = {name: [score] for name, score in baseline_scores.items()}
     scores |= {each.row.name: each.scores for each in measured}
-    blocks, draws = bootstrap.split_into_blocks(corpus.test), bootstrap.resample(scores)
-    rows = [
-        row.model_copy(update={"ci95": bootstrap.interval(draws.get(row.name))})
-        for row in sorted(
-            [*rows, *(each.row for each in measured)], key=lambda row: row.bits_per_byte
-        )
-    ]
-    means = {name: bootstrap.mean(runs) for name, runs in scores.items()}
+    units, parts = split_into_units(corpus.test), parts_of_test(corpus)
+    sizes = [len(corpus.test[part.start : part.end].encode()) for part in parts]
+    part_ends = np.cumsum(sizes).tolist()
+    uncertainty = Uncertainty(scores, units, part_ends) if units.enough else None
+    means = {name: mean_score(runs) for name, runs in scores.items()}
+    rows = sorted(
+        (
+            with_intervals(row, means.get(row.name), parts, part_ends, uncertainty)
+            for row in [*rows, *(each.row for each in measured)]
+        ),
+        key=lambda row: row.bits_per_byte,
+    )
+    if sealed:
+        sealed_scores = {name: [score] for name, score in baseline_sealed.items()}
+        sealed_scores |= {each.row.name: each.sealed_scores for each in measured}
+        rows = with_sealed(rows, sealed_scores, sealed)
     by_word_class = word_classes.by_word_class(means, corpus.test, corpus.train)
     chosen = (study.best_scratch, study.best_gpt2)
     return Results(
         written=time.strftime("%Y-%m-%d", time.gmtime()),
         corpus=CorpusRecord.model_validate(corpus.record()),
-        blocks=BlockCount(kind=blocks.kind, number=len(blocks.ends), needed=bootstrap.MIN_BLOCKS),
+        units=TextUnitsResult(
+            kind=units.kind,
+            number=len(units.ends),
+            needed=MIN_UNITS,
+            block_lengths=uncertainty.block_lengths if uncertainty else [],
+        ),
+        parts=[
+            TextPart(name=part.name, chars=part.end - part.start, bytes=size)
+            for part, size in zip(parts, sizes, strict=True)
+        ],
         rows=rows,
-        differences=differences(rows, draws, by_word_class, study.best_scratch.record.preset),
+        sealed=_sealed_result(sealed) if sealed else None,
+        differences=claims(
+            rows, study.best_scratch.record.preset, by_word_class, parts, uncertainty
+        ),
+        pairs=pair_matrix(rows, list(scores), uncertainty),
         notes=[
-            *bootstrap.notes(blocks),
+            *notes_on_length(units),
             *published_results.notes(rows, corpus.name),
             *notes_on_training(compared),
         ],
@@ -91,6 +128,70 @@ def assemble() -> Results:
     )
 
 
+def with_intervals(
+    row: ResultRow,
+    score: Score | None,
+    parts: Sequence[Part],
+    part_ends: Sequence[int],
+    uncertainty: Uncertainty | None,
+) -> ResultRow:
+    """Return `row` with its interval, and with its scores on the parts of the test split.
+
+    `score` is the mean of its runs.  Rows without one, which have no probabilities of bytes, are
+    returned as they are.
+    """
+    if score is None:
+        return row
+    by_play = {}
+    for index, part in enumerate(parts):
+        start = part_ends[index - 1] if index else 0
+        inside = (score.byte_ends > start) & (score.byte_ends <= part_ends[index])
+        nats = float(score.nats[inside].sum())
+        ci95 = None
+        if uncertainty and uncertainty.has_interval(index):
+            ci95 = interval(uncertainty.score(row.name, index))
+        by_play[part.name] = PartScore(
+            bits_per_byte=nats / math.log(2) / (part_ends[index] - start), ci95=ci95
+        )
+    ci95 = interval(uncertainty.score(row.name)) if uncertainty else None
+    return row.model_copy(update={"ci95": ci95, "by_play": by_play})
+
+
+def with_sealed(
+    rows: Sequence[ResultRow], scores: Mapping[str, Sequence[Score]], text: str
+) -> list[ResultRow]:
+    """Return `rows` with their scores on the sealed `text`, for those that have some."""
+    units = split_into_units(text)
+    uncertainty = Uncertainty(scores, units, [int(units.ends[-1])])
+    scored = []
+    for row in rows:
+        if row.name in scores:
+            estimate = uncertainty.score(row.name)
+            part = PartScore(bits_per_byte=estimate.value, ci95=interval(estimate))
+            row = row.model_copy(update={"sealed": part})
+        scored.append(row)
+    return scored
+
+
+def _sealed_result(text: str) -> SealedResult:
+    return SealedResult(
+        chars=len(text),
+        bytes=len(text.encode()),
+        opened=time.strftime("%Y-%m-%d", time.gmtime()),
+        **code_version(),
+    )
+
+
+def notes_on_length(units: TextUnits) -> list[str]:
+    """Return a note on why a report has no intervals; empty if it has them."""
+    if units.enough:
+        return []
+    return [
+        f"The test split is too short for intervals: {units} ({units.kind}), but {MIN_UNITS} are "
+        "needed. No difference is claimed."
+    ]
+
+
 def notes_on_training(compared: Sequence[Candidate]) -> list[str]:
     """Return notes on the rows whose runs learned from more than the training split's text."""
     notes = []
@@ -103,6 +204,12 @@ def notes_on_training(compared: Sequence[Candidate]) -> list[str]:
                 f"{candidate.name} was distilled from {len(teachers)} other models of its track, "
                 "which were trained on the same split. Its cost excludes their training."
             )
+            learned_from = [set(run.record.teachers_sha256) for run in candidate.runs]
+            if sum(map(len, learned_from)) > len(set().union(*learned_from)):
+                notes.append(
+                    f"The runs of {candidate.name} share teachers, so they vary less than "
+                    "independent runs would, and its intervals are too narrow."
+                )
         if record.config.get("drills"):
             notes.append(
                 f"{candidate.name} was also trained on copying exercises, which are rows of random "
@@ -175,12 +282,17 @@ def _run_result(run: CompleteRun, name: str, test: Score, test_slice: Score) -> 
         # The folder is a path of this machine.
         base=BaseIdentity(**record.base.model_dump(exclude={"folder"})) if record.base else None,
         zero_shot=record.zero_shot,
-        test=TestScores(
-            **asdict(test.metrics),
-            ci95=bootstrap.interval(bootstrap.resample({name: [test]}).get(name)),
-        ),
+        test=TestScores(**asdict(test.metrics), ci95=_interval_of_run(test)),
         test_slice=test_slice.metrics,
     )
+
+
+def _interval_of_run(test: Score) -> Interval | None:
+    """Return the interval of a single run's score, which covers the choice of the text alone."""
+    units = split_into_units(test.text)
+    if not units.enough:
+        return None
+    return interval(Uncertainty({"run": [test]}, units, [int(units.ends[-1])]).score("run"))
 
 
 def _curve(run: CompleteRun) -> Curve:

@@ -16,8 +16,12 @@ from compare.ruler.metrics import metrics_of
 from compare.ruler.scoring import Score
 
 
-def baselines(corpus: Corpus) -> tuple[list[ResultRow], dict[str, Score]]:
-    """Return the baseline rows, and the scores by row name of those that give byte probabilities.
+def baselines(
+    corpus: Corpus, sealed: str | None = None
+) -> tuple[list[ResultRow], dict[str, Score], dict[str, Score]]:
+    """Return the baseline rows, and scores by row name of those that give byte probabilities.
+
+    The first scores are of the test split, the second of the text `sealed`, if it is given.
 
     A score has the nats of every byte of the test split, as intervals need them.
     """
@@ -42,7 +46,7 @@ def baselines(corpus: Corpus) -> tuple[list[ResultRow], dict[str, Score]]:
     name = f"{ngram.order}-gram Kneser-Ney"
     test, both = ngram.score(corpus.test), ngram.score(nanogpt_val)
     rows.append(_row(name, RowKind.N_GRAM, test.nats.sum(), corpus, both.nats.sum()))
-    return rows, {name: test}
+    return rows, {name: test}, {name: ngram.score(sealed)} if sealed else {}
 
 
 def _row(

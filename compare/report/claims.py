@@ -1,75 +1,115 @@
-"""The pairs of rows that the report compares, and their differences with paired intervals."""
+"""What the report claims: a few questions, answered by paired differences that hold together.
+
+All other pairs of rows stand in a matrix, with intervals that hold one by one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import combinations
 
-import numpy as np
+from compare.corpus.parts import Part
+from compare.kinds import RowKind
+from compare.report.results import (
+    Difference,
+    PairDifference,
+    PartDifference,
+    Question,
+    ResultRow,
+    WordClassResult,
+)
+from compare.ruler.intervals import Estimate, Uncertainty, interval, simultaneous_intervals
 
-from compare.kinds import RowKind, Track
-from compare.report.results import Difference, ResultRow, WordClassResult
-from compare.ruler.bootstrap import interval
 
-
-def differences(
+def claims(
     rows: Sequence[ResultRow],
-    draws: Mapping[str, np.ndarray],
-    word_classes: Sequence[WordClassResult],
     best_scratch: RowKind,
+    word_classes: Sequence[WordClassResult],
+    parts: Sequence[Part],
+    uncertainty: Uncertainty | None,
 ) -> list[Difference]:
-    """Return the differences of the pairs of interest.
+    """Answer the study's questions, each for the whole test split and for each of its parts.
 
-    The first pair answers the question of the study: fine-tuned against `best_scratch`, the scratch
-    preset that is best on validation.  The others are fine-tuned (and LoRA) against the other
-    scratch presets, the base and the control; the base and the control against the scratch presets;
-    the scratch presets against each other and against the n-gram.
-
-    `draws` maps row names to bootstrap draws of their bits per byte.  If it is empty, because the
-    text is too short for intervals, the differences have none.
+    `best_scratch` is the scratch preset that is best on validation.  All intervals together contain
+    the true differences with probability 95%.  Without `uncertainty`, because the text is too short
+    for intervals, the differences have none.
     """
+    asked = _questions(rows, best_scratch)
+    estimates: list[Estimate] = []
+    # For each question: the index of its estimate for the whole text, then for each part.
+    indices: list[list[int | None]] = []
+    for _, a, b in asked:
+        of_question: list[int | None] = []
+        for part in (None, *range(len(parts))):
+            if uncertainty is None or (part is not None and not uncertainty.has_interval(part)):
+                of_question.append(None)
+                continue
+            of_question.append(len(estimates))
+            estimates.append(uncertainty.difference(a.name, b.name, part))
+        indices.append(of_question)
+    bounds = simultaneous_intervals(estimates) if estimates else []
+    differences = []
+    for (question, a, b), (whole, *of_parts) in zip(asked, indices, strict=True):
+        differences.append(
+            Difference(
+                question=question,
+                a=a.name,
+                b=b.name,
+                delta_bits_per_byte=a.bits_per_byte - b.bits_per_byte,
+                ci95=None if whole is None else bounds[whole],
+                by_play={
+                    part.name: PartDifference(
+                        delta_bits_per_byte=(
+                            a.by_play[part.name].bits_per_byte - b.by_play[part.name].bits_per_byte
+                        ),
+                        ci95=None if index is None else bounds[index],
+                    )
+                    for part, index in zip(parts, of_parts, strict=True)
+                },
+                by_word_class={
+                    each.word_class: (each.bits_per_byte[a.name] - each.bits_per_byte[b.name])
+                    * each.bytes
+                    / a.bytes
+                    for each in word_classes
+                },
+            )
+        )
+    return differences
+
+
+def _questions(
+    rows: Sequence[ResultRow], best_scratch: RowKind
+) -> list[tuple[Question, ResultRow, ResultRow]]:
+    """Return each question whose rows exist, with the rows that answer it."""
     by_kind = {row.kind: row for row in rows}
+    fine_tuned = RowKind.FINE_TUNED if RowKind.FINE_TUNED in by_kind else RowKind.LORA
+    pairs = [
+        (Question.ANSWER, fine_tuned, best_scratch),
+        (Question.PRETRAINING, fine_tuned, RowKind.RANDOM_WEIGHTS),
+        (Question.FINE_TUNING, fine_tuned, RowKind.ZERO_SHOT),
+        (Question.N_GRAM, best_scratch, RowKind.N_GRAM),
+    ]
     return [
-        _difference(by_kind[a], by_kind[b], draws, word_classes)
-        for a, b in _pairs(rows, best_scratch)
+        (question, by_kind[a], by_kind[b])
+        for question, a, b in pairs
         if a in by_kind and b in by_kind
     ]
 
 
-def _pairs(rows: Sequence[ResultRow], best_scratch: RowKind) -> list[tuple[RowKind, RowKind]]:
-    scratch = [row for row in rows if row.track == Track.SCRATCH]
-    scratch.sort(key=lambda row: (row.kind is not best_scratch, row.bits_per_byte))
-    presets = [row.kind for row in scratch]
-    kinds = [row.kind for row in rows]
-    controls = [RowKind.ZERO_SHOT, RowKind.RANDOM_WEIGHTS]
-    fine_tuned: list[RowKind] = [RowKind.FINE_TUNED, RowKind.LORA]
-    tuned = [kind for kind in fine_tuned if kind in kinds]
-    pairs: list[tuple[RowKind, RowKind]] = [
-        (kind, other) for kind in tuned for other in [*presets, *controls]
+def pair_matrix(
+    rows: Sequence[ResultRow], names: Sequence[str], uncertainty: Uncertainty | None
+) -> list[PairDifference]:
+    """Return the differences of all pairs out of `names`, in the order of `rows`.
+
+    Each interval holds by itself with probability 95%; they do not all hold together.
+    """
+    compared = [row for row in rows if row.name in names]
+    return [
+        PairDifference(
+            a=a.name,
+            b=b.name,
+            delta_bits_per_byte=a.bits_per_byte - b.bits_per_byte,
+            ci95=interval(uncertainty.difference(a.name, b.name)) if uncertainty else None,
+        )
+        for a, b in combinations(compared, 2)
     ]
-    pairs += pairwise(tuned)
-    pairs += [(other, preset) for other in controls for preset in presets]
-    pairs += pairwise(presets)
-    pairs += [(preset, RowKind.N_GRAM) for preset in presets]
-    return pairs
-
-
-def _difference(
-    a: ResultRow,
-    b: ResultRow,
-    draws: Mapping[str, np.ndarray],
-    word_classes: Sequence[WordClassResult],
-) -> Difference:
-    paired = draws[a.name] - draws[b.name] if draws else None
-    return Difference(
-        a=a.name,
-        b=b.name,
-        delta_bits_per_byte=a.bits_per_byte - b.bits_per_byte,
-        ci95=interval(paired),
-        by_word_class={
-            each.word_class: (each.bits_per_byte[a.name] - each.bits_per_byte[b.name])
-            * each.bytes
-            / a.bytes
-            for each in word_classes
-        },
-    )

@@ -22,6 +22,9 @@ from compare.report.results import (
     CloserLook,
     Curve,
     CurvePoint,
+    Difference,
+    PairDifference,
+    PartDifference,
     ResultRow,
     WordClassResult,
 )
@@ -115,6 +118,55 @@ def row_plot(rows: Sequence[ResultRow]) -> bytes:
         axes.set_ylim(-0.6, len(shown) - 0.3)
         has_intervals = any(row.ci95 for row in shown)
         axes.set_xlabel("bits per byte" + (", with 95% interval" if has_intervals else ""))
+        return _svg(figure)
+
+
+def claim_plot(differences: Sequence[Difference]) -> bytes:
+    """Plot each claim's difference with its interval: for the whole text, and for each part."""
+    entries: list[tuple[str, PartDifference, bool]] = []  # label, difference, whether whole
+    for difference in differences:
+        label = f"{difference.a}\n− {difference.b}"
+        entries.append((label, difference, True))
+        entries += [(name, part, False) for name, part in difference.by_play.items()]
+    with plt.rc_context(FIGURE_STYLE):
+        figure, axes = plt.subplots(
+            figsize=(WIDTH, 0.42 * len(entries) + 1.1), layout="constrained"
+        )
+        for place, (_, entry, is_whole) in enumerate(entries):
+            color = COLORS[0] if is_whole else "#777777"
+            if entry.ci95:
+                axes.plot(entry.ci95, [place, place], color=color, lw=3 if is_whole else 1.5)
+            axes.plot(entry.delta_bits_per_byte, place, "o", color=color, ms=7 if is_whole else 5)
+        axes.axvline(0, color="black", lw=1)
+        axes.set_yticks(range(len(entries)), [label for label, _, _ in entries], fontsize=9)
+        axes.invert_yaxis()
+        axes.set_xlabel("difference in bits per byte (negative: the first is better)")
+        return _svg(figure)
+
+
+def pair_plot(pairs: Sequence[PairDifference]) -> bytes:
+    """Plot the differences of all pairs of rows as a matrix; those not shown are in gray."""
+    names = list(dict.fromkeys([*(pair.a for pair in pairs), *(pair.b for pair in pairs)]))
+    size = 0.62 * len(names) + 2.2
+    largest = max(abs(pair.delta_bits_per_byte) for pair in pairs)
+    with plt.rc_context(FIGURE_STYLE | {"axes.grid": False}):
+        figure, axes = plt.subplots(figsize=(max(WIDTH, size), size), layout="constrained")
+        for pair in pairs:
+            row, column = names.index(pair.a), names.index(pair.b)
+            for y, x, delta in (
+                (row, column, pair.delta_bits_per_byte),
+                (column, row, -pair.delta_bits_per_byte),
+            ):
+                shade = plt.get_cmap("PuOr")(0.5 + 0.4 * delta / largest)
+                color = shade if pair.direction else "#e8e8e8"
+                axes.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, color=color))
+                ink = "white" if pair.direction and abs(delta) > 0.6 * largest else "black"
+                axes.text(x, y, f"{delta:+.2f}", ha="center", va="center", fontsize=8, color=ink)
+        axes.set_xlim(-0.5, len(names) - 0.5)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set_title("row minus column, bits per byte", fontsize=10)
         return _svg(figure)
 
 

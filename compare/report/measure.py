@@ -17,7 +17,8 @@ from compare.report import contexts
 from compare.report.candidates import Candidate
 from compare.report.costs import UNTRAINED, Costs, costs
 from compare.report.results import CloserLook, ResultRow
-from compare.ruler import bootstrap, sampling, scoring
+from compare.ruler import sampling, scoring
+from compare.ruler.intervals import mean_score
 from compare.ruler.scoring import Score
 from compare.runs import models
 
@@ -41,10 +42,15 @@ class Measured:
     """At the run that is best on validation."""
     texts: list[str]
     """What that run makes of each prompt."""
+    sealed_scores: list[Score]
+    """Of the sealed text, by each of the row's runs.  Empty unless it was opened."""
 
 
-def measure(candidate: Candidate, corpus: Corpus) -> Measured:
-    """Score every run of `candidate` on the test split; look closer at the best on validation."""
+def measure(candidate: Candidate, corpus: Corpus, sealed: str | None) -> Measured:
+    """Score every run of `candidate` on the test split; look closer at the best on validation.
+
+    If the text `sealed` is given, score it, too.
+    """
     loaded = [models.load(folder) for folder in candidate.folders]
     last_tenth = corpus.validation + corpus.test
     scores = [scoring.score(*pair, corpus.test, label=candidate.name) for pair in loaded]
@@ -59,9 +65,9 @@ def measure(candidate: Candidate, corpus: Corpus) -> Measured:
         run=candidate.runs[0].path.name if candidate.runs else None,
         seeds=len(candidate.runs) or None,
         parameters=model.num_parameters(),
-        **_metric(bootstrap.mean(scores)),
+        **_metric(mean_score(scores)),
         bits_per_byte_sd=float(np.std(bits, ddof=1)) if len(bits) > 1 else None,
-        nanogpt_val_nats_per_char=bootstrap.mean(nanogpt).metrics.nats_per_char,
+        nanogpt_val_nats_per_char=mean_score(nanogpt).metrics.nats_per_char,
         **asdict(_costs(candidate, [model for model, _ in loaded], epoch_tokens)),
     )
     closer_look = CloserLook(
@@ -79,6 +85,7 @@ def measure(candidate: Candidate, corpus: Corpus) -> Measured:
             sampling.sample(model, tokenizer, prompt, SETTINGS)
             for prompt in sampling.prompts(corpus)
         ],
+        [scoring.score(*pair, sealed, label="sealed") for pair in loaded if sealed],
     )
 
 

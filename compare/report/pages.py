@@ -14,6 +14,7 @@ from compare.report.results import Results
 
 REPORTS = results.PATH.parent
 TEMPLATES = Path(__file__).parent / "templates"
+PAIR_COLUMNS = ["a", "b", "delta_bits_per_byte", "ci95"]
 PAGES = ("report.md", "report.html", "samples.md", "handin.de.md")
 
 
@@ -43,6 +44,8 @@ def draw(study_results: Results) -> dict[str, bytes]:
     characters = study_results.corpus.splits["train"].chars
     return {
         "rows": figures.row_plot(study_results.rows),
+        "claims": figures.claim_plot(study_results.differences),
+        "pairs": figures.pair_plot(study_results.pairs),
         "loss_curves": figures.loss_curves(study_results.curves, styles, characters),
         "word_classes": figures.word_class_plot(study_results.word_classes, styles),
         "contexts": figures.context_plot(study_results.closer_looks, styles),
@@ -53,11 +56,17 @@ def draw(study_results: Results) -> dict[str, bytes]:
 def tables(study_results: Results) -> dict[str, pd.DataFrame]:
     """Return the tables of the report by name."""
     data = study_results.model_dump(mode="json")
+    rows = pd.DataFrame(data["rows"]).drop(columns="by_play")
+    parts = [
+        {"name": row.name, "part": name, **part.model_dump(mode="json")}
+        for row in study_results.rows
+        for name, part in row.by_play.items()
+    ]
     return {
-        "results": pd.DataFrame(data["rows"]).convert_dtypes(),  # keeps counts integers
-        "differences": pd.DataFrame(data["differences"]).drop(
-            columns=["sentence", "by_word_class"]
-        ),
+        "results": rows.convert_dtypes(),  # keeps counts integers
+        "by_play": pd.DataFrame(parts),
+        "differences": pd.DataFrame(data["differences"])[PAIR_COLUMNS],
+        "pairs": pd.DataFrame(data["pairs"])[PAIR_COLUMNS],
         "word_classes": pd.json_normalize(data["word_classes"]),
         "memorization": pd.DataFrame(data["memorization"]),
         "epochs": pd.json_normalize(

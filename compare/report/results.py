@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 from compare.errors import Misuse
 from compare.files import write_atomically
 from compare.kinds import BaseKind, RowKind, Track
-from compare.ruler.metrics import Metrics
+from compare.ruler.metrics import Interval, Metrics
 from compare.ruler.sampling import Settings
 from compare.runs.record import (
     BaseIdentity,
@@ -29,12 +29,9 @@ from compare.runs.record import (
 )
 
 PATH = Path("reports/report.json")
-SCHEMA = 2  # 1 had no version, and other names for some of its parts
+SCHEMA = 3  # 2 compared all pairs of rows in `differences`, with intervals over single speeches
 BASELINE: Literal["floor"] = "floor"
 """The `track` of compressors and of the n-gram model."""
-
-Interval = tuple[float, float]
-"""The lower and upper end of a 95% confidence interval, in bits per byte."""
 
 
 class _StrictModel(BaseModel):
@@ -53,18 +50,44 @@ class WordClass(StrEnum):
     UNSEEN = "unseen words"
 
 
-class BlockCount(_StrictModel):
-    """The blocks of the test split that intervals resample."""
+class Question(StrEnum):
+    """What the study asks; each question is answered by one difference."""
+
+    ANSWER = "fine-tuned against the best model from scratch"
+    PRETRAINING = "what pretraining gave: fine-tuned against the same model from random weights"
+    FINE_TUNING = "what fine-tuning gave: fine-tuned against the base before it"
+    N_GRAM = "the best model from scratch against counting"
+
+
+class TextUnitsResult(_StrictModel):
+    """The units of the test split that intervals resample in blocks."""
 
     kind: str
     number: int
     needed: int
-    """With fewer blocks there are no intervals."""
+    """With fewer units there are no intervals."""
+    block_lengths: list[int]
+    """Units per block in each part of the text, or in the whole text if its parts are short."""
 
     @property
     def enough(self) -> bool:
-        """Whether there are enough blocks for intervals."""
+        """Whether there are enough units for intervals."""
         return self.number >= self.needed
+
+
+class TextPart(_StrictModel):
+    """A part of the test split, such as a play."""
+
+    name: str
+    chars: int
+    bytes: int
+
+
+class PartScore(_StrictModel):
+    """The score of a row on one text or a part of one."""
+
+    bits_per_byte: float
+    ci95: Interval | None = None
 
 
 class ResultRow(_StrictModel):
@@ -106,6 +129,10 @@ class ResultRow(_StrictModel):
 
     ci95: Interval | None = None
     """None if the row has no probabilities of bytes, or the text is too short."""
+    by_play: dict[str, PartScore] = {}
+    """For each part of the test split.  Empty if the row has no probabilities of bytes."""
+    sealed: PartScore | None = None
+    """On the sealed text.  None unless it was opened."""
 
     @property
     def is_baseline(self) -> bool:
@@ -113,36 +140,67 @@ class ResultRow(_StrictModel):
         return self.track == BASELINE
 
 
-class Difference(_StrictModel, extra="ignore"):  # `sentence` is derived from the other fields
-    """A difference between two rows, and what its interval supports."""
+class PartDifference(_StrictModel):
+    """A difference on a part of the test split."""
+
+    delta_bits_per_byte: float
+    ci95: Interval | None
+
+    @property
+    def direction(self) -> int:
+        """The sign of the difference, or 0 if the interval contains 0 or is missing."""
+        if self.ci95 is None or self.ci95[0] <= 0 <= self.ci95[1]:
+            return 0
+        return 1 if self.delta_bits_per_byte > 0 else -1
+
+    def describe(self) -> str:
+        """Return what the interval supports, without the names of the rows."""
+        if self.ci95 is None:
+            return "no difference is claimed, because the text is too short for an interval"
+        low, high = self.ci95
+        if not self.direction:
+            return f"no difference is shown [{low:+.3f}, {high:+.3f}]"
+        near, far = sorted(map(abs, self.ci95))
+        more = "more" if self.direction > 0 else "fewer"
+        return f"{abs(self.delta_bits_per_byte):.3f} {more} bits per byte [{near:.3f}, {far:.3f}]"
+
+
+class PairDifference(PartDifference):
+    """The difference between two rows on the whole test split: that of `a` minus that of `b`."""
 
     a: str
     b: str
-    delta_bits_per_byte: float
-    """Bits per byte of `a` minus those of `b`."""
-    ci95: Interval | None
-    """Of the paired difference.  None if the text is too short for an interval."""
+
+    def claim(self) -> str:
+        """Return a sentence with what the interval supports."""
+        if self.direction:
+            return f"{self.a} needs {self.describe()} than {self.b}"
+        return f"{self.a} and {self.b}: {self.describe()}"
+
+
+class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from the other fields
+    """The answer to one of the study's questions."""
+
+    question: Question
+    by_play: dict[str, PartDifference]
+    """For each part of the text.  All intervals of all questions hold together."""
     by_word_class: dict[WordClass, float]
     """The contribution of each class of words; they add up to `delta_bits_per_byte`."""
 
     @computed_field  # type: ignore[prop-decorator]  # mypy does not support this usage
     @property
     def sentence(self) -> str:
-        """The claim that the interval supports, and no more."""
-        if self.ci95 is None:
-            return (
-                f"{self.a} and {self.b}: no difference claimed, because the text is too short for "
-                "an interval"
-            )
-        low, high = self.ci95
-        if low <= 0 <= high:
-            return f"{self.a} and {self.b}: no difference shown [{low:+.3f}, {high:+.3f}]"
-        less = "less" if self.delta_bits_per_byte < 0 else "more"
-        near, far = sorted(map(abs, self.ci95))
-        return (
-            f"{self.a} needs {abs(self.delta_bits_per_byte):.3f} bits per byte {less} than "
-            f"{self.b} [{near:.3f}, {far:.3f}]"
-        )
+        """The claim that the intervals support, and no more.
+
+        If a difference does not have the same direction in all parts of the text, it is stated for
+        each part.
+        """
+        parts = {name: part for name, part in self.by_play.items() if part.ci95 is not None}
+        if all(part.direction == self.direction for part in parts.values()):
+            return self.claim()
+        shown_first = sorted(parts.items(), key=lambda item: not item[1].direction)
+        by_part = "; ".join(f"in {name}, {part.describe()}" for name, part in shown_first)
+        return f"{self.a} against {self.b}: {by_part}; over the whole text, {self.describe()}"
 
 
 class WordClassResult(_StrictModel):
@@ -289,6 +347,18 @@ class Requirement(_StrictModel):
     evidence: str
 
 
+class SealedResult(_StrictModel):
+    """The sealed text has been opened: scores after this are not on unseen text any more."""
+
+    chars: int
+    bytes: int
+    opened: str
+    """Date, ISO 8601."""
+    git_commit: str | None
+    """Of the code that opened it."""
+    git_dirty: bool | None
+
+
 class Results(_StrictModel):
     """All results of the comparison."""
 
@@ -296,11 +366,17 @@ class Results(_StrictModel):
     written: str
     """Date, ISO 8601."""
     corpus: CorpusRecord
-    blocks: BlockCount
+    units: TextUnitsResult
+    parts: list[TextPart]
+    """Of the test split."""
     rows: list[ResultRow]
     """In order of their bits per byte."""
+    sealed: SealedResult | None = None
+    """None unless the sealed text was opened."""
     differences: list[Difference]
     """The first one answers the question of the study."""
+    pairs: list[PairDifference]
+    """All pairs of rows, with intervals that hold one by one."""
     notes: list[str]
     """Caveats, shown above the table."""
     word_classes: list[WordClassResult]
@@ -322,7 +398,7 @@ class Results(_StrictModel):
     """Where these runs are published."""
 
     @property
-    def lead(self) -> Difference:
+    def headline(self) -> Difference:
         """The answer to the question of the study."""
         return self.differences[0]
 
@@ -341,6 +417,14 @@ class Results(_StrictModel):
         """Whether fine-tuning started from the stand-in instead of GPT-2."""
         base = self.chosen_run(Track.GPT2).base
         return base is not None and base.kind is BaseKind.STAND_IN
+
+    @property
+    def interval_count(self) -> int:
+        """How many intervals of `differences` hold together."""
+        return sum(
+            sum(part.ci95 is not None for part in (each, *each.by_play.values()))
+            for each in self.differences
+        )
 
     def row(self, name: str) -> ResultRow:
         """Return the row called `name`."""

@@ -6,6 +6,9 @@ import math
 import re
 from dataclasses import dataclass
 
+Interval = tuple[float, float]
+"""The lower and upper end of a 95% confidence interval, in bits per byte."""
+
 
 @dataclass(frozen=True)
 class Metrics:

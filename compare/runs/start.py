@@ -46,7 +46,7 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
         device=describe(choose_device(options.device)),
         versions={"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **_git(),
+        **code_version(),
         **fields,
     )
     folder = ROOT / track
@@ -120,7 +120,7 @@ def recipe_identity(
     }
 
 
-def _git() -> dict[str, Any]:
+def code_version() -> dict[str, Any]:
     """Return the commit of this code, and whether the code has changed since.
 
     Both are None unless the code is at the top of its own repository: an installed package may be

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from compare.report import pages
+from compare.report import pages, results
 from compare.report.results import Results
+from tests.conftest import Place
 
 pytestmark = pytest.mark.slow
 COMMITTED = Path(__file__).parents[2] / "reports"
@@ -83,9 +84,11 @@ def test_the_main_table_sorts(page: Any) -> None:
 
 
 def test_text_of_models_and_corpora_shows_as_text(
-    page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Any, study: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = json.loads((COMMITTED / "report.json").read_text())
+    if not (study.path / results.PATH).exists():
+        study.run("compare.report")
+    report = json.loads((study.path / results.PATH).read_text())
     report["corpus"]["name"] = NASTY
     sample = report["samples"][0]
     sample["prompt"] = NASTY

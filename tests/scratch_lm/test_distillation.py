@@ -201,3 +201,28 @@ def test_unsuitable_teachers_are_refused(school: Place, mini_text: Path) -> None
     command[command.index(mini_text)] = other
     assert "was trained on mini.txt" in school.refused(*command, "course-seed1")
     assert not list((school.path / "runs/scratch_lm").glob("*-2"))
+
+
+def test_own_teachers_are_three_that_no_other_seed_learns_from() -> None:
+    names = [ScratchOptions(seed=seed, teachers=["own"]).teacher_names for seed in (1, 2, 3)]
+    assert names[0] == ["tuned-seed1", "tuned-seed2", "tuned-seed3"]
+    assert len({name for each in names for name in each}) == 9
+    assert PRESETS["record"]["teachers"] == ["own"]
+    mixed = ScratchOptions(seed=2, teachers=["runs/other", "own"]).teacher_names
+    assert mixed == ["runs/other", "tuned-seed4", "tuned-seed5", "tuned-seed6"]
+
+
+def test_runs_that_share_teachers_are_said_to_vary_less(
+    school: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(school.path)
+    study = find.study()
+    (group,) = (group for group in study.scratch if len(group.runs) == 2)
+    for run in group.runs:
+        run.record.teachers_sha256 = ["a", "b"]
+    name = group.best.record.display_name
+    notes = assemble.notes_on_training(candidates.candidates(study))
+    assert sum(f"The runs of {name} share teachers" in note for note in notes) == 1
+    group.runs[1].record.teachers_sha256 = ["c", "d"]
+    notes = assemble.notes_on_training(candidates.candidates(study))
+    assert not any("share teachers" in note for note in notes)

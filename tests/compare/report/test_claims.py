@@ -1,56 +1,156 @@
-"""Sentences say what the intervals support, and no more."""
+"""Few questions, whose sentences say what the intervals support, and no more."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
+import numpy as np
+import pytest
+
+from compare.corpus.parts import Part
 from compare.kinds import RowKind
-from compare.report.claims import differences
+from compare.report.claims import claims, pair_matrix
+from compare.report.results import (
+    Difference,
+    Interval,
+    PartDifference,
+    PartScore,
+    Question,
+    ResultRow,
+)
+from compare.ruler.intervals import Uncertainty
+from compare.ruler.scoring import Score
+from compare.ruler.text_units import split_into_units
 from tests.result_rows import make_row
 
-
-def sentence(draws: np.ndarray, delta: float) -> str:
-    """About fine-tuned against tuned, if their difference has these bootstrap draws."""
-    rows = [make_row(RowKind.FINE_TUNED, 2.0 + delta), make_row(RowKind.TUNED, 2.0)]
-    drawn = {"fine-tuned": 2.0 + draws, "tuned": np.full(len(draws), 2.0)}
-    (difference,) = differences(rows, drawn, [], RowKind.TUNED)
-    return difference.sentence
+TEXT = "A speech of it.\n\n" * 80
+PARTS = [Part("The Shrew", 0, len(TEXT) // 2), Part("The Tempest", len(TEXT) // 2, len(TEXT))]
 
 
-def test_less_more_or_no_difference_shown() -> None:
-    spread = np.linspace(-0.1, 0.1, 2001)  # 95% of it within 0.095
-    less, more = sentence(spread - 0.3, -0.3), sentence(spread + 0.3, 0.3)
-    assert less == "fine-tuned needs 0.300 bits per byte less than tuned [0.205, 0.395]"
-    assert more == "fine-tuned needs 0.300 bits per byte more than tuned [0.205, 0.395]"
-    none = sentence(spread + 0.05, 0.05)
-    assert none == "fine-tuned and tuned: no difference shown [-0.045, +0.145]"
+def difference(whole: Interval | None, **by_play: Interval | None) -> Difference:
+    """Fine-tuned against tuned, with these intervals."""
+
+    def middle(bounds: Interval | None) -> float:
+        return sum(bounds) / 2 if bounds else -0.1
+
+    return Difference(
+        question=Question.ANSWER,
+        a="fine-tuned",
+        b="tuned",
+        delta_bits_per_byte=middle(whole),
+        ci95=whole,
+        by_play={
+            name: PartDifference(delta_bits_per_byte=middle(bounds), ci95=bounds)
+            for name, bounds in by_play.items()
+        },
+        by_word_class={},
+    )
+
+
+def test_fewer_more_or_no_difference_shown() -> None:
+    fewer = difference((-0.4, -0.2)).sentence
+    assert fewer == "fine-tuned needs 0.300 fewer bits per byte [0.200, 0.400] than tuned"
+    more = difference((0.2, 0.4)).sentence
+    assert more == "fine-tuned needs 0.300 more bits per byte [0.200, 0.400] than tuned"
+    none = difference((-0.05, 0.15)).sentence
+    assert none == "fine-tuned and tuned: no difference is shown [-0.050, +0.150]"
+
+
+def test_a_difference_of_one_direction_in_all_parts_is_stated_once() -> None:
+    sentence = difference((-0.4, -0.2), Shrew=(-0.5, -0.1), Tempest=(-0.4, -0.1)).sentence
+    assert sentence == difference((-0.4, -0.2)).sentence
+
+
+def test_a_difference_that_one_part_alone_shows_is_stated_for_that_part() -> None:
+    sentence = difference((-0.4, -0.2), Shrew=(-0.1, 0.1), Tempest=(-0.4, -0.1)).sentence
+    assert sentence == (
+        "fine-tuned against tuned: in Tempest, 0.250 fewer bits per byte [0.100, 0.400]; in Shrew, "
+        "no difference is shown [-0.100, +0.100]; over the whole text, 0.300 fewer bits per byte "
+        "[0.200, 0.400]"
+    )
+    opposite = difference((-0.4, -0.2), Shrew=(0.1, 0.2), Tempest=(-0.8, -0.6)).sentence
+    assert "in Shrew, 0.150 more bits per byte" in opposite
+    assert "in Tempest, 0.700 fewer bits per byte" in opposite
+
+
+def test_a_part_without_an_interval_changes_no_sentence() -> None:
+    assert difference((-0.4, -0.2), Shrew=None).sentence == difference((-0.4, -0.2)).sentence
 
 
 def test_too_short_a_text_supports_no_claim() -> None:
-    """One block is drawn as itself each time, and would make every difference seem certain."""
-    rows = [make_row(RowKind.FINE_TUNED, 1.0), make_row(RowKind.TUNED, 2.709)]
-    (difference,) = differences(rows, {}, [], RowKind.TUNED)
-    assert difference.ci95 is None and difference.delta_bits_per_byte == 1.0 - 2.709
-    assert "the text is too short" in difference.sentence
-    assert "less" not in difference.sentence and "[" not in difference.sentence
+    sentence = difference(None, Shrew=None).sentence
+    assert "no difference is claimed, because the text is too short" in sentence
+    assert "fewer" not in sentence and "[" not in sentence
 
 
-def pairs(bits: dict[RowKind, float], best_scratch: RowKind) -> list[tuple[str, str]]:
-    rows = [make_row(kind, value) for kind, value in bits.items()]
-    drawn = {row.name: np.full(10, row.bits_per_byte) for row in rows}
-    found = differences(rows, drawn, [], best_scratch)
-    return [(difference.a, difference.b) for difference in found]
+def measured(
+    kinds: dict[RowKind, float], seed: int = 0
+) -> tuple[list[ResultRow], Uncertainty, dict[str, list[Score]]]:
+    """Rows with nearly these bits per byte on TEXT, and the uncertainty of their differences."""
+    rng = np.random.default_rng(seed)
+    ends = np.arange(1, len(TEXT) + 1)
+    scores, rows = {}, []
+    for kind, bits in kinds.items():
+        nats = bits * math.log(2) + 0.1 * rng.standard_normal(len(TEXT))
+        scores[kind.value] = [Score(nats, ends, TEXT)]
+        mean = float(nats.mean()) / math.log(2)
+        by_play = {part.name: PartScore(bits_per_byte=mean) for part in PARTS}
+        rows.append(make_row(kind, mean, by_play=by_play))
+    part_ends = [part.end for part in PARTS]
+    return rows, Uncertainty(scores, split_into_units(TEXT), part_ends), scores
 
 
-def test_what_validation_chose_comes_first_whatever_the_test_split_says() -> None:
-    bits = {RowKind.FINE_TUNED: 1.8, RowKind.COURSE: 2.1, RowKind.TUNED: 2.4}
-    expected = [("fine-tuned", "tuned"), ("fine-tuned", "course"), ("tuned", "course")]
-    assert pairs(bits, best_scratch=RowKind.TUNED) == expected
+def test_the_questions_are_few_and_the_first_is_that_of_the_study() -> None:
+    """What validation chose among the scratch presets is compared, whatever the test split says."""
+    kinds = {
+        RowKind.FINE_TUNED: 1.8,
+        RowKind.LORA: 1.9,
+        RowKind.ZERO_SHOT: 2.0,
+        RowKind.RANDOM_WEIGHTS: 2.3,
+        RowKind.COURSE: 2.1,
+        RowKind.TUNED: 2.4,
+        RowKind.N_GRAM: 2.2,
+    }
+    rows, uncertainty, _ = measured(kinds)
+    found = claims(rows, RowKind.TUNED, [], PARTS, uncertainty)
+    assert [(each.question, each.a, each.b) for each in found] == [
+        (Question.ANSWER, "fine-tuned", "tuned"),
+        (Question.PRETRAINING, "fine-tuned", "from random weights"),
+        (Question.FINE_TUNING, "fine-tuned", "zero-shot"),
+        (Question.N_GRAM, "tuned", "n-gram"),
+    ]
+    for each in found:
+        low, high = each.ci95
+        assert low < each.delta_bits_per_byte < high
+        assert each.by_play.keys() == {part.name for part in PARTS}
+        assert all(part.ci95 for part in each.by_play.values())
 
 
-def test_low_rank_fine_tuning_is_held_against_scratch_and_against_full() -> None:
-    kinds = (RowKind.FINE_TUNED, RowKind.LORA, RowKind.TUNED, RowKind.ZERO_SHOT)
-    found = pairs(dict.fromkeys(kinds, 2.0), best_scratch=RowKind.TUNED)
-    assert found[0] == ("fine-tuned", "tuned")
-    assert {("LoRA fine-tuned", "tuned"), ("LoRA fine-tuned", "zero-shot")} < set(found)
-    assert ("fine-tuned", "LoRA fine-tuned") in found
+def test_questions_whose_rows_are_missing_are_left_out() -> None:
+    rows, uncertainty, _ = measured({RowKind.LORA: 1.9, RowKind.COURSE: 2.1})
+    (only,) = claims(rows, RowKind.COURSE, [], PARTS, uncertainty)
+    assert (only.a, only.b) == ("LoRA fine-tuned", "course")
+
+
+def test_claims_hold_together_and_pairs_one_by_one() -> None:
+    kinds = {RowKind.FINE_TUNED: 2.0, RowKind.TUNED: 2.0, RowKind.ZERO_SHOT: 2.0}
+    rows, uncertainty, scores = measured(kinds)
+    together = {
+        (each.a, each.b): each.ci95 for each in claims(rows, RowKind.TUNED, [], PARTS, uncertainty)
+    }
+    pairs = pair_matrix(rows, list(scores), uncertainty)
+    assert len(pairs) == 3
+    compared = 0
+    for pair in pairs:
+        if (pair.a, pair.b) in together:
+            low, high = together[pair.a, pair.b]
+            assert high - low > 1.1 * (pair.ci95[1] - pair.ci95[0])
+            compared += 1
+    assert compared == 2
+
+
+def test_without_uncertainty_there_are_differences_and_no_intervals() -> None:
+    rows, _, scores = measured({RowKind.FINE_TUNED: 1.0, RowKind.TUNED: 2.709})
+    (only,) = claims(rows, RowKind.TUNED, [], PARTS, None)
+    assert only.ci95 is None and only.delta_bits_per_byte == pytest.approx(-1.709, abs=0.05)
+    assert all(pair.ci95 is None for pair in pair_matrix(rows, list(scores), None))

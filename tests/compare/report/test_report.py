@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
 from compare.kinds import RunStatus, Track
 from compare.publish import staging
 from compare.rendering import cell, fenced
-from compare.report import pages, results
+from compare.report import assemble, pages, results
 from compare.report.course_checklist import requirements
-from compare.report.results import Results
+from compare.report.results import Results, SealedResult
+from compare.ruler.scoring import Score
 from compare.runs import find
 from compare.runs.record import write_record
 from tests.conftest import FINETUNE, SCRATCH, Place
@@ -63,12 +65,13 @@ def test_every_row_is_scored_on_the_same_bytes_of_the_test_split(report: dict) -
     assert best == sorted(best)
 
 
-def test_the_kind_of_blocks_is_in_the_record_and_on_the_pages(study: Place, report: dict) -> None:
-    blocks = report["blocks"]
-    assert blocks["kind"] == "lines" and blocks["number"] >= blocks["needed"] == 30
+def test_the_kind_of_units_is_in_the_record_and_on_the_pages(study: Place, report: dict) -> None:
+    units = report["units"]
+    assert units["kind"] == "lines" and units["number"] >= units["needed"] == 30
     for page in ("report.md", "report.html"):
         text = (study.path / "reports" / page).read_text()
-        assert f"bootstrap over the {blocks['number']} lines of the test split" in text
+        assert "Blocks of neighboring lines are resampled" in text
+        assert f"of the {units['number']} lines at a time" in text
         assert "too short" not in text
 
 
@@ -91,7 +94,7 @@ def test_a_short_text_gets_no_interval_and_no_claim_on_any_page(short_study: Pla
     """Its differences would have had intervals of nearly no width, and all of them counted."""
     reports = short_study.path / "reports"
     report = json.loads((reports / "report.json").read_text())
-    assert report["blocks"]["number"] < report["blocks"]["needed"]
+    assert report["units"]["number"] < report["units"]["needed"]
     assert all(row["ci95"] is None for row in report["rows"])
     assert all(run["test"]["ci95"] is None for run in report["runs"])
     assert any("too short for intervals" in note for note in report["notes"])
@@ -136,10 +139,13 @@ def test_differences_are_paired_and_worded_by_their_interval(report: dict) -> No
         low, high = difference["ci95"]
         assert low <= delta <= high
         sentence = difference["sentence"]
-        assert ("no difference shown" in sentence) == (low <= 0 <= high)
+        whole = sentence.rpartition("over the whole text, ")[2]
+        assert ("no difference is shown" in whole) == (low <= 0 <= high)
         shown = [float(x) for x in re.findall(r"[-+]?\d\.\d{3}", sentence)]
         near_and_far = sorted((abs(low), abs(high))) if low > 0 or high < 0 else [low, high]
         assert shown[-2:] == pytest.approx(near_and_far, abs=5.1e-4)
+        thirds = ["first third", "second third", "last third"]
+        assert list(difference["by_play"]) == thirds
     named = {(each["a"], each["b"]) for each in report["differences"]}
     assert ("tiny-gpt2 fine-tuned", "tiny-gpt2 zero-shot") in named
 
@@ -233,8 +239,36 @@ def test_the_headline_answers_the_question(study: Place, report: dict) -> None:
         assert lead["sentence"] in (study.path / "reports" / page).read_text().replace("\\", "")
 
 
+def test_the_seal_of_another_corpus_cannot_be_opened(study: Place, report: dict) -> None:
+    assert report["sealed"] is None and all(row["sealed"] is None for row in report["rows"])
+    assert "belongs to tiny-shakespeare" in study.refused("compare.report", "--open-sealed")
+
+
+def test_an_opened_seal_is_recorded_and_shown(study: Place, tmp_path: Path, report: dict) -> None:
+    """With a text in place of the sealed one, which no test may score."""
+    opened = results.read(study.path / results.PATH)
+    text = "A speech of it.\n\n" * 80
+    scores = {
+        row.name: [Score(np.linspace(1, 2, len(text)), np.arange(1, len(text) + 1), text)]
+        for row in opened.rows
+        if row.by_play
+    }
+    rows = assemble.with_sealed(opened.rows, scores, text)
+    assert {row.name for row in rows if row.sealed} == scores.keys()
+    seal = SealedResult(
+        chars=1, bytes=1, opened="2100-01-01", git_commit="0123456789abcdef", git_dirty=False
+    )
+    opened = opened.model_copy(update={"rows": rows, "sealed": seal})
+    path = tmp_path / "report.json"
+    results.write(opened, path)
+    assert results.read(path) == opened
+    page = pages.render_page("report.md", opened, images={})
+    assert "was opened on 2100-01-01, by the code of commit 012345678." in page
+    assert "Sealed text" not in (study.path / "reports/report.md").read_text()
+
+
 def test_report_has_figures_tables_and_honest_requirements(study: Place, report: dict) -> None:
-    figures = ("loss_curves", "rows", "word_classes", "contexts", "compute")
+    figures = ("loss_curves", "rows", "claims", "pairs", "word_classes", "contexts", "compute")
     for name in (*(f"figures/{figure}.svg" for figure in figures), "tables/results.csv"):
         assert (study.path / "reports" / name).stat().st_size > 100
     met = {point["id"]: point["met"] for point in report["requirements"]}

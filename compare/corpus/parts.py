@@ -1,0 +1,94 @@
+"""The parts of a text: the plays of Tiny Shakespeare, chapters that a text marks, or thirds.
+
+A difference between two models can be large in one part of a text and absent in another, so scores
+are also given for each part.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+from compare.corpus import Corpus
+from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
+
+# Titles and first characters of the plays in Tiny Shakespeare, which does not mark them.
+TINY_SHAKESPEARE_PLAYS = (
+    ("Coriolanus", 0),
+    ("Richard III", 154_470),
+    ("Richard II", 317_027),
+    ("Romeo and Juliet", 442_993),
+    ("Henry VI, Part 3", 576_460),
+    ("The Winter's Tale", 710_427),
+    ("Measure for Measure", 846_171),
+    ("The Taming of the Shrew", 966_133),
+    ("The Tempest", 1_080_739),
+)
+# Lines that begin a chapter: Markdown and WikiText headings of the first level, or such words.
+HEADING = re.compile(
+    r"^(?:# (?P<markdown>.+)| = (?P<wiki>[^=]+) = "
+    r"|(?P<plain>(?:CHAPTER|Chapter|BOOK|Book|PART|Part|ACT|Act)\b.*))$",
+    re.MULTILINE,
+)
+MOST_MARKED_PARTS = 6  # more would be too many to show, and too short to score
+LEAST_SHARE = 0.1  # of the split, for each marked part
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a split: its name, and its first and last character's offsets, [start, end)."""
+
+    name: str
+    start: int
+    end: int
+
+
+def parts_of_test(corpus: Corpus) -> list[Part]:
+    """Return the parts of the test split, which are contiguous and cover it."""
+    text = corpus.test
+    if corpus.sha256 == TINY_SHAKESPEARE_SHA256:
+        return _plays(len(corpus.train) + len(corpus.validation), len(text))
+    return _marked(text) or _thirds(text)
+
+
+def _plays(start: int, length: int) -> list[Part]:
+    """Return the plays within `length` characters of Tiny Shakespeare from `start` on."""
+    starts = [first for _, first in TINY_SHAKESPEARE_PLAYS] + [start + length]
+    parts = []
+    for (title, first), after in zip(TINY_SHAKESPEARE_PLAYS, starts[1:], strict=True):
+        begin, end = max(first - start, 0), min(after - start, length)
+        if begin < end:
+            parts.append(Part(title, begin, end))
+    return parts
+
+
+def _marked(text: str) -> list[Part]:
+    """Return the parts that headings mark, or nothing if they are unsuitable."""
+    headings = list(HEADING.finditer(text))
+    starts = [0, *(heading.start() for heading in headings if heading.start())]
+    ends = [*starts[1:], len(text)]
+    sizes = [end - start for start, end in zip(starts, ends, strict=True)]
+    if not 2 <= len(starts) <= MOST_MARKED_PARTS or min(sizes) < LEAST_SHARE * len(text):
+        return []
+    titles = {heading.start(): heading[0].strip(" =#") for heading in headings}
+    return [
+        Part(titles.get(start, "the beginning"), start, end)
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def _thirds(text: str) -> list[Part]:
+    """Return thirds of the text, cut at the whitespace after equal lengths, if there is any."""
+    borders = [0]
+    for third in (1, 2):
+        border = len(text) * third // 3
+        space = re.compile(r"\n|\s").search(text, border, border + 200)
+        borders.append(space.end() if space else border)
+    borders.append(len(text))
+    names = ("first third", "second third", "last third")
+    return [
+        Part(name, start, end)
+        for name, (start, end) in zip(names, pairwise(borders), strict=True)
+        if start < end
+    ]

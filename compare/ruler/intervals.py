@@ -1,0 +1,248 @@
+"""Confidence intervals for scores and their differences: over neighboring text, and over seeds.
+
+All models find the same passages hard, so differences are paired: they are computed for every unit
+of the text, for instance for every speech.  Two things vary.
+
+- **The text.**  Differences of neighboring speeches are correlated, so blocks of neighboring
+  speeches are resampled, within each part of the text (a play).  The automatic block length of
+  Politis and White (2004, corrected by Patton, Politis and White 2009) minimizes the error of the
+  variance.  Intervals need longer blocks, as Lazarus, Lewis, Stock and Watson (2018, "HAR
+  Inference") show; BLOCK_FACTOR and their 1.3 sqrt(n) are used here, with Student's t for the
+  number of blocks.  `tests/compare/ruler/test_coverage.py` simulates how often such intervals
+  contain the true value.
+- **The seed.**  A row with several runs varies by its run means.  Their variance comes from few
+  runs, so it enters with its few degrees of freedom, as in Welch's t-test.  A row with a single run
+  is taken as it is: its interval is for this run, not for its recipe.
+
+Several intervals can be required to hold together.  Their width then comes from the maximum of the
+studentized deviations over the same draws, balanced so that each interval fails equally often
+(Beran 1988, "Balanced Simultaneous Confidence Sets").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from arch.bootstrap import optimal_block_length
+from scipy import stats
+
+from compare.ruler.metrics import Interval
+from compare.ruler.scoring import Score
+from compare.ruler.text_units import MIN_UNITS, TextUnits, nats_per_unit
+
+DRAWS = 5000
+LEVEL = 0.95
+BLOCK_FACTOR = 3
+MIN_BLOCKS = 5  # in a part of the text: with fewer, its variance is unknown
+LAZARUS_FACTOR = 1.3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score or a difference, and how far estimates like it deviate from the truth."""
+
+    value: float
+    """Bits per byte."""
+    standard_error: float
+    deviations: np.ndarray
+    """(DRAWS,): absolute studentized deviations, in common random numbers for all estimates."""
+
+
+@dataclass(frozen=True)
+class _Stratum:
+    """A part of the text that is resampled on its own."""
+
+    members: np.ndarray  # indices of its units
+    block_length: int
+
+    @property
+    def blocks(self) -> float:
+        return len(self.members) / self.block_length
+
+
+class Uncertainty:
+    """Estimates for several rows on one text, with common random numbers.
+
+    Args:
+        rows: the scores of every run, by row name; all of the same text.
+        units: the units of that text.
+        part_ends: byte offsets where its parts end, ascending; the last is the length of the text.
+        seed: of the random numbers.
+    """
+
+    def __init__(
+        self,
+        rows: Mapping[str, Sequence[Score]],
+        units: TextUnits,
+        part_ends: Sequence[int],
+        seed: int = 0,
+    ) -> None:
+        if not units.enough:
+            raise ValueError(f"{units} are too few for intervals")
+        self._sizes = np.diff(units.ends, prepend=0).astype(float)
+        self._nats = {
+            name: np.stack([nats_per_unit(run, units) for run in runs])
+            for name, runs in rows.items()
+        }  # (runs, units) each
+        parts = np.searchsorted(part_ends, units.ends)
+        self._parts = [np.flatnonzero(parts == part) for part in range(len(part_ends))]
+        self._rng = np.random.default_rng(seed)
+        self._block_starts: dict[tuple[int, int, int], np.ndarray] = {}
+        self._uniform = self._rng.random(DRAWS)
+        self._normals = {name: self._rng.standard_normal(DRAWS) for name in rows}
+        self._chi_uniforms = {name: self._rng.random(DRAWS) for name in rows}
+        self._strata = self._cut_strata()
+
+    def score(self, row: str, part: int | None = None) -> Estimate:
+        """Estimate the bits per byte of a row, on one part of the text or on all of it."""
+        return self._estimate({row: 1.0}, part)
+
+    def difference(self, a: str, b: str, part: int | None = None) -> Estimate:
+        """Estimate the bits per byte of row `a` minus those of row `b`."""
+        return self._estimate({a: 1.0, b: -1.0}, part)
+
+    @property
+    def block_lengths(self) -> list[int]:
+        """The units in each block, for each part, or for the whole text if its parts are short."""
+        return [stratum.block_length for stratum in self._strata]
+
+    def has_interval(self, part: int) -> bool:
+        """Return whether a part of the text has enough units for an interval of its own."""
+        return len(self._parts[part]) >= MIN_UNITS
+
+    def _cut_strata(self) -> list[_Stratum]:
+        """Return the parts with their block lengths, or one stratum if a part is too short."""
+        members = self._parts
+        if min(map(len, members)) < MIN_UNITS:
+            members = [np.arange(len(self._sizes))]
+        return [_Stratum(each, self._block_length(each)) for each in members]
+
+    def _block_length(self, members: np.ndarray) -> int:
+        """Choose a block length from the dependence of all rows' differences and scores."""
+        means = {name: nats.mean(axis=0)[members] for name, nats in self._nats.items()}
+        series = [*means.values(), *(means[a] - means[b] for a, b in combinations(means, 2))]
+        residuals = [self._residuals(each, members) for each in series]
+        lengths = [
+            float(optimal_block_length(each)["circular"].iloc[0])
+            for each in residuals
+            if each.std() > 0
+        ]
+        n = len(members)
+        automatic = BLOCK_FACTOR * float(np.mean(lengths)) if lengths else 1.0
+        length = math.ceil(max(automatic, LAZARUS_FACTOR * math.sqrt(n)))
+        return min(length, n // MIN_BLOCKS)
+
+    def _residuals(self, nats: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """Return what the nats of units deviate from their mean per byte; the sum is zero."""
+        sizes = self._sizes[members]
+        return nats - nats.sum() / sizes.sum() * sizes
+
+    def _estimate(self, weights: Mapping[str, float], part: int | None) -> Estimate:
+        """Estimate the weighted sum of rows' bits per byte."""
+        strata, whole = self._strata, np.arange(len(self._sizes))
+        if part is not None:
+            whole = self._parts[part]
+            strata = [_Stratum(whole, self._block_length(whole))]
+        bits_per_nat = 1 / (math.log(2) * self._sizes[whole].sum())
+        by_run = {
+            name: self._nats[name][:, whole].sum(axis=1) * bits_per_nat * weight
+            for name, weight in weights.items()
+        }
+        value = sum(float(runs.mean()) for runs in by_run.values())
+        nats = sum(self._nats[name].mean(axis=0) * weight for name, weight in weights.items())
+        deviation, text_variance, degrees = self._text(np.asarray(nats) * bits_per_nat, strata)
+        variance = text_variance
+        drawn = text_variance * stats.chi2.ppf(self._uniform, degrees) / degrees
+        for name, runs in by_run.items():
+            if len(runs) > 1:
+                of_mean = float(runs.var(ddof=1)) / len(runs)
+                freedom = len(runs) - 1
+                sign = math.copysign(1, weights[name])
+                variance += of_mean
+                deviation = deviation + sign * math.sqrt(of_mean) * self._normals[name]
+                drawn += of_mean * stats.chi2.ppf(self._chi_uniforms[name], freedom) / freedom
+        return Estimate(value, math.sqrt(variance), np.abs(deviation) / np.sqrt(drawn))
+
+    def _text(
+        self, bits: np.ndarray, strata: Sequence[_Stratum]
+    ) -> tuple[np.ndarray, float, float]:
+        """Resample blocks of units, whose contributions to the value are `bits`.
+
+        Returns the deviations of the draws, their variance, and its degrees of freedom.
+        """
+        deviation, variance, squares = np.zeros(DRAWS), 0.0, 0.0
+        for stratum in strata:
+            residuals = self._residuals(bits[stratum.members], stratum.members)
+            sums = _block_sums(residuals, stratum.block_length)
+            of_stratum = _variance(residuals, stratum.block_length)
+            variance += of_stratum
+            squares += of_stratum**2 / (stratum.blocks - 1)
+            starts = self._starts(stratum)
+            if of_stratum:
+                scale = of_stratum / (starts.shape[1] * float(sums.var()))
+                deviation += sums[starts].sum(axis=1) * math.sqrt(scale)
+        # Welch and Satterthwaite's degrees of freedom of a sum of variances.
+        return deviation, variance, variance**2 / squares if squares else 1.0
+
+    def _starts(self, stratum: _Stratum) -> np.ndarray:
+        """Return where the blocks of each draw start, (DRAWS, blocks): the same for all rows."""
+        first, n, length = int(stratum.members[0]), len(stratum.members), stratum.block_length
+        if (first, n, length) not in self._block_starts:
+            shape = (DRAWS, max(1, round(n / length)))
+            self._block_starts[first, n, length] = self._rng.integers(n, size=shape)
+        return self._block_starts[first, n, length]
+
+
+def _block_sums(values: np.ndarray, length: int) -> np.ndarray:
+    """Return the sums of all blocks of `length` neighbors, one for each first member.
+
+    The text is taken as a circle, so that its ends are drawn as often as the rest.
+    """
+    cumulative = np.concatenate(([0.0], np.cumsum(np.resize(values, len(values) + length - 1))))
+    return cumulative[length:] - cumulative[:-length]
+
+
+def _variance(residuals: np.ndarray, length: int) -> float:
+    """Estimate the variance of the sum of dependent `residuals` from blocks of `length` of them.
+
+    Blocks cut the dependence at their ends.  The variance that this misses is proportional to 1 /
+    length, so twice the estimate minus that of half the length is free of it (Politis and Romano
+    1995, "Bias-Corrected Nonparametric Spectral Estimation").  The correction is never downwards.
+    """
+
+    def uncorrected(length: int) -> float:
+        blocks = len(residuals) / length
+        return float(_block_sums(residuals, length).var()) * blocks**2 / (blocks - 1)
+
+    variance = uncorrected(length)
+    return max(variance, 2 * variance - uncorrected(max(1, length // 2)))
+
+
+def simultaneous_intervals(estimates: Sequence[Estimate]) -> list[Interval]:
+    """Return intervals that contain all true values together with probability LEVEL.
+
+    For a single estimate, this is its ordinary confidence interval.
+    """
+    deviations = np.stack([estimate.deviations for estimate in estimates])
+    # Each draw's rank among the draws of its estimate, from 1 / DRAWS to 1.
+    ranks = stats.rankdata(deviations, axis=1) / DRAWS
+    level = float(np.quantile(ranks.max(axis=0), LEVEL))
+    intervals = []
+    for estimate, own in zip(estimates, deviations, strict=True):
+        half_width = float(np.quantile(own, level)) * estimate.standard_error
+        intervals.append((estimate.value - half_width, estimate.value + half_width))
+    return intervals
+
+
+def interval(estimate: Estimate) -> Interval:
+    """Return the confidence interval of one estimate."""
+    return simultaneous_intervals([estimate])[0]
+
+
+def mean_score(runs: Sequence[Score]) -> Score:
+    """Average the nats of each token over runs, which must share a tokenizer and a text."""
+    return Score(np.mean([run.nats for run in runs], axis=0), runs[0].byte_ends, runs[0].text)

@@ -1,0 +1,80 @@
+"""Cutting a text into units that bootstrap blocks are made of: speeches, lines or pieces.
+
+A text with too few blank lines is cut into lines instead, and one with too few lines into pieces of
+fixed size.  If there are too few of these as well, there are no intervals: resampling a single unit
+always gives the same text, and hence an interval of zero width that suggests certainty.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from compare.ruler.scoring import Score
+
+# Intervals rely on sums of many units being nearly normal.  30 is the customary minimum number of
+# observations for that.
+MIN_UNITS = 30
+PIECE_BYTES = 200  # slightly more than the average speech of Tiny Shakespeare
+BLANK_LINES = re.compile(rb"\n(?:[ \t]*\n)+")
+LINE_END = re.compile(rb"\n(?:[ \t]*\n)*")  # blank lines belong to the line before them
+
+
+@dataclass(frozen=True)
+class TextUnits:
+    """The units of a text: their kind, and the byte offset (int64) where each ends."""
+
+    kind: str
+    ends: np.ndarray
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough units for intervals."""
+        return len(self.ends) >= MIN_UNITS
+
+    def __str__(self) -> str:
+        number = len(self.ends)
+        return f"{number} unit{'s' * (number != 1)}"
+
+
+def split_into_units(text: str) -> TextUnits:
+    """Cut `text` into speeches, lines, or pieces of about PIECE_BYTES bytes.
+
+    The first of these that gives at least MIN_UNITS units is used, pieces if none does.  Units
+    are contiguous and cover the whole text.
+    """
+    data = text.encode()
+    for kind, border in (("speeches or paragraphs", BLANK_LINES), ("lines", LINE_END)):
+        ends = [match.end() for match in border.finditer(data) if match.end() < len(data)]
+        units = TextUnits(kind, np.array([*ends, len(data)], np.int64))
+        if units.enough:
+            return units
+    return TextUnits(f"pieces of about {PIECE_BYTES} bytes", np.array(_piece_ends(data), np.int64))
+
+
+def _piece_ends(data: bytes) -> list[int]:
+    """Return the ends of pieces of PIECE_BYTES bytes, moved to the nearest whitespace.
+
+    Whitespace is searched for within half a piece on either side; without any, the end moves back
+    to a character boundary.  The last piece holds the rest, up to 1.5 times PIECE_BYTES.
+    """
+    ends, half = [0], PIECE_BYTES // 2
+    while len(data) - ends[-1] > PIECE_BYTES + half:
+        usual = ends[-1] + PIECE_BYTES
+        spaces = [m.end() for m in re.finditer(rb"\s", data[usual - half : usual + half])]
+        if spaces:
+            end = min((usual - half + space for space in spaces), key=lambda at: abs(at - usual))
+        else:
+            end = usual
+            while data[end] & 0xC0 == 0x80:  # inside a multi-byte character
+                end -= 1
+        ends.append(end)
+    return [*ends[1:], len(data)]
+
+
+def nats_per_unit(score: Score, units: TextUnits) -> np.ndarray:
+    """Return the nats of each unit, float64; a token counts for the unit of its last byte."""
+    indices = np.searchsorted(units.ends, score.byte_ends)
+    return np.bincount(indices, score.nats, len(units.ends))
