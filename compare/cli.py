@@ -38,6 +38,11 @@ class StudyOptions:
 
     corpus: str = "tiny-shakespeare"
     """Text to train on: tiny-shakespeare, wikitext-2, or the path of a UTF-8 text file."""
+    train_share: float = 1.0
+    """Share of the training split to train on, taken evenly from all of it; the report draws what
+    the models need after 1/8, 1/4, 1/2 and all of it."""
+    leave_out: str = ""
+    """Title of a play to leave out of the training split, such as "Coriolanus"."""
     seed: int = 1
     """Seed of weights, batch order, dropout and samples."""
     project: str = "tiny-shakespeare-study"
@@ -50,6 +55,7 @@ class StudyOptions:
     """Continue this command's unfinished run; do nothing if its newest run is complete."""
 
     def __post_init__(self) -> None:
+        check(self, "train_share", 0.01, 1)
         check(self, "seed", 0, 2**32 - 1)
         if not self.project.strip():
             raise ValueError("--project is empty: name a W&B project")

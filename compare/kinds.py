@@ -23,6 +23,7 @@ class RowKind(StrEnum):
     COURSE = "course"
     TUNED = "tuned"
     RECORD = "record"
+    TUNED_NO_DRILLS = "tuned-no-drills"
     FINE_TUNED = "fine-tuned"
     LORA = "LoRA fine-tuned"
     RANDOM_WEIGHTS = "from random weights"

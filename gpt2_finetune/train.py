@@ -34,6 +34,7 @@ from transformers.trainer_callback import TrainerState
 from compare import corpus as corpora
 from compare.corpus import Corpus
 from compare.corpus.encoding import LossyTokenizer
+from compare.corpus.subsets import training_subset
 from compare.device import choose_device
 from compare.errors import Misuse
 from compare.kinds import RowKind, Track
@@ -63,6 +64,7 @@ def train(options: FinetuneOptions) -> None:
     device = choose_device(options.device)
     processes = join_processes(options, device)
     corpus = corpora.load(options.corpus)
+    corpus = training_subset(corpus, options.train_share, options.leave_out)
     model, tokenizer, base = load_base(options.base, options.dropout)
     model.to(device)  # type: ignore[arg-type]  # transformers hides the signature of nn.Module.to
     model, parameters = build_model(model, options)
@@ -267,8 +269,8 @@ def row_kind(options: FinetuneOptions) -> RowKind:
 def run_name(options: FinetuneOptions, base: Base) -> str:
     """Return the name of the run directory."""
     suffix = {RowKind.RANDOM_WEIGHTS: "-random", RowKind.LORA: "-lora", RowKind.FINE_TUNED: ""}
-    name = base.resolved.replace("/", "--")
-    return f"{name}{suffix[row_kind(options)]}-seed{options.seed}"
+    name = base.resolved.replace("/", "--") + suffix[row_kind(options)]
+    return f"{name}{run_start.subset_suffix(options)}-seed{options.seed}"
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from transformers import GPT2Tokenizer
 from compare import corpus as corpora
 from compare.corpus import Corpus
 from compare.corpus.blocks import IGNORED
+from compare.corpus.subsets import training_subset
 from compare.device import choose_device
 from compare.errors import Misuse
 from compare.kinds import RowKind, Track
@@ -59,6 +60,7 @@ def train(options: ScratchOptions) -> None:
     """Train, evaluate after every epoch, and save the best epoch's model."""
     device = choose_device(options.device)
     corpus = corpora.load(options.corpus)
+    corpus = training_subset(corpus, options.train_share, options.leave_out)
     tokenizer, ids = prepare_data(corpus, options)
     teachers = distillation.load_teachers(options, corpus, tokenizer)
     parallel.init_process_group(device)
@@ -267,7 +269,7 @@ def start_run(
     model: ScratchLM, corpus: Corpus, options: ScratchOptions, teachers: list[Teacher]
 ) -> Run:
     """Create the run, or reopen the one to resume; the main process first, then the others."""
-    name = f"{options.preset}-seed{options.seed}"
+    name = f"{options.preset}{run_start.subset_suffix(options)}-seed{options.seed}"
 
     def create_or_reopen() -> Run:
         run = run_start.start(

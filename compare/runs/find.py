@@ -152,7 +152,8 @@ def _by_preset(newest: CompleteRun) -> tuple[Group, ...]:
     material = identity(newest.record)
     presets: dict[RowKind, dict[int, CompleteRun]] = {}
     for run in reversed(complete(newest.record.track)):
-        if any(identity(run.record)[key] != material[key] for key in INPUT_HASHES):
+        other = any(identity(run.record)[key] != material[key] for key in INPUT_HASHES)
+        if other or run.record.is_partial:
             continue
         by_seed = presets.setdefault(run.record.preset, {})
         recipes = [identity(each.record) | {"seed": None} for each in (run, *by_seed.values())]

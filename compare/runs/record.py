@@ -152,6 +152,16 @@ class RunRecord(_StrictModel):
         return self.epochs[self.best_epoch - 1].eval
 
     @property
+    def train_share(self) -> float:
+        """The share of the training split that it was trained on."""
+        return float(self.config.get("train_share", 1.0))
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it was trained on a part of the training split alone."""
+        return self.train_share < 1 or bool(self.config.get("leave_out"))
+
+    @property
     def display_name(self) -> str:
         """The name of the model in tables."""
         if self.base is None:

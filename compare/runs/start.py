@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import time
@@ -85,6 +86,14 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
     run = Run(path, record, hold_lock(path / ".lock", str(path)))
     run.save()
     return run
+
+
+def subset_suffix(options: StudyOptions) -> str:
+    """Return what the name of a run says about the part of the training split it was given."""
+    words = [f"-share{options.train_share:g}"] if options.train_share < 1 else []
+    if options.leave_out:
+        words.append("-without-" + re.sub(r"[^a-z0-9]+", "-", options.leave_out.lower()))
+    return "".join(words)
 
 
 def join(track: Track, name: str) -> Run:

@@ -214,7 +214,8 @@ class Run:
         self.record.characters_per_second = round(characters / training_seconds)
         self.record.trainer_loaded = "transformers.trainer" in sys.modules
         self.tracker.finish(self.path / "model")
-        point_latest_at(self.path)
+        if not self.record.is_partial:  # it is no run to hand in or to compare
+            point_latest_at(self.path)
         self.record.status = RunStatus.COMPLETE  # set last: a run killed before can be resumed
         self.save()
         shutil.rmtree(self.checkpoint_folder, ignore_errors=True)
