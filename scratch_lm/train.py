@@ -56,8 +56,8 @@ LOGGING_STEPS = 50
 MAX_GRAD_NORM = 1.0
 
 
-def train(options: ScratchOptions) -> None:
-    """Train, evaluate after every epoch, and save the best epoch's model."""
+def train(options: ScratchOptions) -> Run:
+    """Train, evaluate after every epoch, save the best epoch's model, and return the run."""
     device = choose_device(options.device)
     corpus = corpora.load(options.corpus)
     corpus = training_subset(corpus, options.train_share, options.leave_out)
@@ -71,7 +71,7 @@ def train(options: ScratchOptions) -> None:
 
     run = start_run(model, corpus, options, teachers)
     if run.complete:
-        return
+        return run
     steps_per_epoch = count_steps_per_epoch(len(ids), options)
     total_steps = options.epochs * steps_per_epoch
     journal = Journal(run, model, optimizers, len(corpus.train), len(ids), steps_per_epoch)
@@ -131,6 +131,7 @@ def train(options: ScratchOptions) -> None:
     journal.restore_best()
     run.save_model(model, tokenizer)
     run.finish()
+    return run
 
 
 def train_step(

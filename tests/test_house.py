@@ -19,6 +19,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = (
     "scratch_lm.train",
     "scratch_lm.bench",
+    "scratch_lm.leave_one_out",
     "gpt2_finetune.train",
     "gpt2_finetune.bench",
     "gpt2_finetune.build_offline_base",

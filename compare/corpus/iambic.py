@@ -95,6 +95,12 @@ def tiny_shakespeare() -> bytes:
     return ("\n".join(lines[:TINY_SHAKESPEARE_LINES]) + "\n").encode("ascii")
 
 
+def title(play: str) -> str:
+    """Return the title of a play, as its Markdown file gives it."""
+    first_line = play_files()[play].read_text("utf-8").split("\n", 1)[0]
+    return first_line.removeprefix("# ")
+
+
 def other_plays() -> dict[str, str]:
     """Return the 29 plays that are not in Tiny Shakespeare, converted the same way, by name."""
     return {

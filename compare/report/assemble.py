@@ -16,8 +16,8 @@ from tqdm.auto import tqdm
 from compare.corpus import Corpus
 from compare.corpus.parts import Part, parts_of_test
 from compare.corpus.sealed import sealed_text
-from compare.report import published_results, surprisal, word_classes
-from compare.report.baselines import baselines
+from compare.report import other_plays, published_results, surprisal, word_classes
+from compare.report.baselines import Baselines, baselines
 from compare.report.candidates import Candidate, candidates
 from compare.report.claims import claims, pair_matrix
 from compare.report.course_checklist import requirements
@@ -27,6 +27,7 @@ from compare.report.results import (
     Curve,
     CurvePoint,
     Memorization,
+    OtherPlays,
     PartScore,
     ResultRow,
     Results,
@@ -62,10 +63,11 @@ def assemble(open_sealed: bool = False) -> Results:
     compared = candidates(study)
     corpus = find.corpus_of(study.best_gpt2)
     sealed = sealed_text(corpus) if open_sealed else None
-    rows, baseline_scores, baseline_sealed = baselines(corpus, sealed)
+    plays = other_plays.excerpts(corpus)
+    counted = baselines(corpus)
     bar = tqdm(compared, "models", leave=False, disable=None)
-    measured = [measure(candidate, corpus, sealed) for candidate in bar]
-    scores = {name: [score] for name, score in baseline_scores.items()}
+    measured = [measure(candidate, corpus, sealed, plays) for candidate in bar]
+    scores = {counted.ngram_name: [counted.ngram.score(corpus.test)]}
     scores |= {each.row.name: each.scores for each in measured}
     units, parts = split_into_units(corpus.test), parts_of_test(corpus)
     sizes = [len(corpus.test[part.start : part.end].encode()) for part in parts]
@@ -75,12 +77,12 @@ def assemble(open_sealed: bool = False) -> Results:
     rows = sorted(
         (
             with_intervals(row, means.get(row.name), parts, part_ends, uncertainty)
-            for row in [*rows, *(each.row for each in measured)]
+            for row in [*counted.rows, *(each.row for each in measured)]
         ),
         key=lambda row: row.bits_per_byte,
     )
     if sealed:
-        sealed_scores = {name: [score] for name, score in baseline_sealed.items()}
+        sealed_scores = {counted.ngram_name: [counted.ngram.score(sealed)]}
         sealed_scores |= {each.row.name: each.sealed_scores for each in measured}
         rows = with_sealed(rows, sealed_scores, sealed)
     by_word_class = word_classes.by_word_class(means, corpus.test, corpus.train)
@@ -104,6 +106,7 @@ def assemble(open_sealed: bool = False) -> Results:
             rows, study.best_scratch.record.preset, by_word_class, parts, uncertainty
         ),
         pairs=pair_matrix(rows, list(scores), uncertainty),
+        other_plays=_other_plays(measured, counted, plays),
         notes=[
             *notes_on_length(units),
             *published_results.notes(rows, corpus.name),
@@ -216,6 +219,17 @@ def notes_on_training(compared: Sequence[Candidate]) -> list[str]:
                 "tokens. Its seconds include them; its FLOPs do not."
             )
     return notes
+
+
+def _other_plays(
+    measured: Sequence[Measured], counted: Baselines, plays: Mapping[str, str]
+) -> OtherPlays | None:
+    """Summarize the scores on the plays that are in no split."""
+    scores = [each.play_scores for each in measured if each.play_scores]
+    if plays:
+        nats = {title: counted.ngram.score(text).nats.sum() for title, text in plays.items()}
+        scores.append(other_plays.score_counting(counted.ngram_name, nats, plays))
+    return other_plays.summarize(scores)
 
 
 def _memorization(measured: Sequence[Measured], corpus: Corpus) -> list[Memorization]:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from tqdm.auto import tqdm
 
 from compare.corpus import Corpus
 from compare.kinds import RowKind
 from compare.report.compressors import COMPRESSORS, bits_per_byte
-from compare.report.ngram import best_kneser_ney
+from compare.report.ngram import KneserNey, best_kneser_ney
 from compare.report.results import BASELINE, ResultRow
 from compare.ruler.metrics import metrics_of
-from compare.ruler.scoring import Score
 
 
-def baselines(
-    corpus: Corpus, sealed: str | None = None
-) -> tuple[list[ResultRow], dict[str, Score], dict[str, Score]]:
-    """Return the baseline rows, and scores by row name of those that give byte probabilities.
+@dataclass(frozen=True)
+class Baselines:
+    """The baseline rows, and what gives the probabilities of bytes that intervals need."""
 
-    The first scores are of the test split, the second of the text `sealed`, if it is given.
+    rows: list[ResultRow]
+    ngram: KneserNey
+    ngram_name: str
+    """The name of its row; the other rows have no probabilities of bytes."""
 
-    A score has the nats of every byte of the test split, as intervals need them.
-    """
+
+def baselines(corpus: Corpus) -> Baselines:
+    """Measure the baselines on the test split."""
     nanogpt_val = corpus.validation + corpus.test
     bits = {"Uniform bytes": (8.0, 8.0)}
     for name in tqdm(COMPRESSORS, "compressors", leave=False, disable=None):
@@ -46,7 +48,7 @@ def baselines(
     name = f"{ngram.order}-gram Kneser-Ney"
     test, both = ngram.score(corpus.test), ngram.score(nanogpt_val)
     rows.append(_row(name, RowKind.N_GRAM, test.nats.sum(), corpus, both.nats.sum()))
-    return rows, {name: test}, {name: ngram.score(sealed)} if sealed else {}
+    return Baselines(rows, ngram, name)
 
 
 def _row(

@@ -9,6 +9,7 @@ from compare.errors import Misuse
 from compare.kinds import RowKind, Track
 from compare.runs import models
 from compare.runs.find import CompleteRun, Group, Study
+from compare.runs.record import Base
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Candidate:
     """The best on validation first: it speaks for the row.  None for an untouched base."""
     folders: tuple[Path, ...]
     """Of the weights of each run, or of the base."""
+    base: Base | None
+    """What it started from, in the GPT-2 track."""
 
 
 def candidates(study: Study) -> list[Candidate]:
@@ -39,6 +42,7 @@ def candidates(study: Study) -> list[Candidate]:
             track=group.best.record.track,
             runs=group.runs,
             folders=tuple(run.model for run in group.runs),
+            base=group.best.record.base,
         )
         for group in study.groups
     ]
@@ -53,4 +57,4 @@ def _zero_shot(group: Group) -> Candidate:
     if not folder.is_dir() or models.weights_sha256(folder) != base.weights_sha256:
         raise Misuse(f"the base in {folder} has changed since {group.best.path} started from it")
     name = f"{base.resolved} {RowKind.ZERO_SHOT}"
-    return Candidate(name, RowKind.ZERO_SHOT, Track.GPT2, runs=(), folders=(folder,))
+    return Candidate(name, RowKind.ZERO_SHOT, Track.GPT2, runs=(), folders=(folder,), base=base)

@@ -23,6 +23,7 @@ from compare.report.results import (
     Curve,
     CurvePoint,
     Difference,
+    OtherPlays,
     PairDifference,
     PartDifference,
     ResultRow,
@@ -167,6 +168,22 @@ def pair_plot(pairs: Sequence[PairDifference]) -> bytes:
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.set_title("row minus column, bits per byte", fontsize=10)
+        return _svg(figure)
+
+
+def other_plays_plot(other_plays: OtherPlays, styles: Styles) -> bytes:
+    """Plot the bits per byte of each row on each play; plays are sorted by the best row's."""
+    titles = sorted(other_plays.rows[0].by_play, key=other_plays.rows[0].by_play.__getitem__)
+    with plt.rc_context(FIGURE_STYLE):
+        figure, axes = plt.subplots(figsize=(WIDTH, 0.26 * len(titles) + 1.8), layout="constrained")
+        for row in other_plays.rows:
+            label = row.name + (" (may have read them)" if row.may_have_read else "")
+            bits = [row.by_play[title] for title in titles]
+            axes.plot(bits, range(len(titles)), ls="", label=label, alpha=0.85, **styles[row.name])
+        axes.set_yticks(range(len(titles)), titles, fontsize=9)
+        axes.invert_yaxis()
+        axes.set_xlabel("bits per byte (lower is better)")
+        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
         return _svg(figure)
 
 

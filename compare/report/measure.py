@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from transformers import PreTrainedModel
 
 from compare.corpus import Corpus
 from compare.corpus.encoding import token_ids
-from compare.report import contexts
+from compare.kinds import RowKind
+from compare.report import contexts, other_plays
 from compare.report.candidates import Candidate
 from compare.report.costs import UNTRAINED, Costs, costs
+from compare.report.other_plays import PlayScores
 from compare.report.results import CloserLook, ResultRow
 from compare.ruler import sampling, scoring
 from compare.ruler.intervals import mean_score
@@ -44,12 +46,16 @@ class Measured:
     """What that run makes of each prompt."""
     sealed_scores: list[Score]
     """Of the sealed text, by each of the row's runs.  Empty unless it was opened."""
+    play_scores: PlayScores | None
+    """Of the plays that are in no split.  None if they are no fair test of this row."""
 
 
-def measure(candidate: Candidate, corpus: Corpus, sealed: str | None) -> Measured:
+def measure(
+    candidate: Candidate, corpus: Corpus, sealed: str | None, plays: Mapping[str, str]
+) -> Measured:
     """Score every run of `candidate` on the test split; look closer at the best on validation.
 
-    If the text `sealed` is given, score it, too.
+    If the text `sealed` is given, score it, too, and likewise the other `plays`, by title.
     """
     loaded = [models.load(folder) for folder in candidate.folders]
     last_tenth = corpus.validation + corpus.test
@@ -86,6 +92,20 @@ def measure(candidate: Candidate, corpus: Corpus, sealed: str | None) -> Measure
             for prompt in sampling.prompts(corpus)
         ],
         [scoring.score(*pair, sealed, label="sealed") for pair in loaded if sealed],
+        _play_scores(candidate, loaded, plays),
+    )
+
+
+def _play_scores(
+    candidate: Candidate,
+    loaded: Sequence[other_plays.ModelAndTokenizer],
+    plays: Mapping[str, str],
+) -> PlayScores | None:
+    if not plays or not other_plays.is_eligible(candidate.base):
+        return None
+    is_pretrained = candidate.base is not None and candidate.kind is not RowKind.RANDOM_WEIGHTS
+    return other_plays.score_models(
+        candidate.name, loaded, plays, bool(candidate.runs), is_pretrained
     )
 
 

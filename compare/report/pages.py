@@ -42,7 +42,7 @@ def draw(study_results: Results) -> dict[str, bytes]:
     models = [look.name for look in study_results.closer_looks]
     styles = figures.assign_styles(dict.fromkeys([*models, *study_results.model_names]))
     characters = study_results.corpus.splits["train"].chars
-    return {
+    images = {
         "rows": figures.row_plot(study_results.rows),
         "claims": figures.claim_plot(study_results.differences),
         "pairs": figures.pair_plot(study_results.pairs),
@@ -51,6 +51,9 @@ def draw(study_results: Results) -> dict[str, bytes]:
         "contexts": figures.context_plot(study_results.closer_looks, styles),
         "compute": figures.compute_plot(study_results.rows, styles),
     }
+    if study_results.other_plays:
+        images["other_plays"] = figures.other_plays_plot(study_results.other_plays, styles)
+    return images
 
 
 def tables(study_results: Results) -> dict[str, pd.DataFrame]:
@@ -62,7 +65,7 @@ def tables(study_results: Results) -> dict[str, pd.DataFrame]:
         for row in study_results.rows
         for name, part in row.by_play.items()
     ]
-    return {
+    frames = {
         "results": rows.convert_dtypes(),  # keeps counts integers
         "by_play": pd.DataFrame(parts),
         "differences": pd.DataFrame(data["differences"])[PAIR_COLUMNS],
@@ -73,3 +76,10 @@ def tables(study_results: Results) -> dict[str, pd.DataFrame]:
             data["runs"], "epochs", ["name", "run"], record_prefix="epoch."
         ),
     }
+    if study_results.other_plays:
+        frames["other_plays"] = (
+            pd.DataFrame({row.name: row.by_play for row in study_results.other_plays.rows})
+            .rename_axis("play")
+            .reset_index()
+        )
+    return frames

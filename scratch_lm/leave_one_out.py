@@ -1,0 +1,65 @@
+"""Judge a recipe on plays that it has not seen: train without each play in turn, and score it.
+
+    python -m scratch_lm.leave_one_out --preset tuned
+    python -m scratch_lm.leave_one_out --preset tuned --muon-learning-rate 0.02
+    python -m scratch_lm.leave_one_out --preset tuned --plays Coriolanus "Richard III"
+
+Validation continues a play whose beginning is in the training split.  A recipe can therefore do
+well on validation and badly on plays with names of their own, or the other way round.  Recipes are
+chosen on both, and never on the test split.  All options of `scratch_lm.train` are accepted; the
+runs are left in `runs/scratch_lm/`, and a second call trains only what is missing.
+"""
+
+from dataclasses import dataclass, field, fields
+
+from compare import cli
+from scratch_lm.config import PRESETS, ScratchOptions
+
+
+@dataclass(frozen=True)
+class LeaveOneOutOptions(ScratchOptions):
+    """Train without each play in turn, and score the models on the play they have not seen."""
+
+    plays: list[str] = field(default_factory=list)
+    """Titles of the plays to leave out; by default all seven that are wholly in the training
+    split."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.leave_out:
+            raise ValueError("--leave-out names one play to train without: use --plays here")
+
+
+if __name__ == "__main__":
+    options = cli.parse(LeaveOneOutOptions, PRESETS)
+
+from statistics import fmean
+
+from compare import corpus as corpora
+from compare.corpus.subsets import left_out_play, training_plays
+from compare.ruler import scoring
+from compare.runs import models
+from scratch_lm.train import train
+
+
+def leave_one_out(options: LeaveOneOutOptions) -> None:
+    """Train a model without each play, and print what each needs for its play."""
+    corpus = corpora.load(options.corpus)
+    plays = options.plays or training_plays()
+    texts = {play: left_out_play(corpus, play) for play in plays}  # refuses unknown titles
+    shared = {field.name: getattr(options, field.name) for field in fields(ScratchOptions)}
+    results = []
+    for play in plays:
+        train_options = ScratchOptions(**shared | {"leave_out": play, "resume": True})
+        run = train(train_options)
+        score = scoring.score(*models.load(run.path / "model"), texts[play], label=play)
+        results.append((play, score.metrics.bits_per_byte, run.record.best_scores.bits_per_byte))
+    print(f"{'left out':25}  its bits/byte  validation")
+    for play, unseen, validation in results:
+        print(f"{play:25}  {unseen:13.4f}  {validation:10.4f}")
+    means = [fmean(column) for column in list(zip(*results, strict=True))[1:]]
+    print(f"{'mean':25}  {means[0]:13.4f}  {means[1]:10.4f}")
+
+
+if __name__ == "__main__":
+    cli.run(leave_one_out, options)
