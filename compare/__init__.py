@@ -1,5 +1,6 @@
-"""The referee: all that both tracks must share for the comparison to be fair, and the comparison.
+"""Everything that both tracks share so that the comparison is fair, and the comparison itself.
 
-The files in this directory are the ground floor, which uses none of its rooms.  The tracks may use
-everything up to `compare.runs`; the referee knows neither track, only what lies in `runs/`.
+The modules directly in this package import none of its subpackages; `compare.generate`, a command,
+is the exception.  The tracks may import them and the subpackages `corpus`, `ruler` and `runs`.
+This package imports neither track: it only reads what they leave in `runs/`.
 """

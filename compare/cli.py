@@ -1,7 +1,7 @@
-"""Command lines from dataclasses, and how every command of the study ends.
+"""Parse command lines into dataclasses, and report errors as one line and an exit code.
 
-A command's module parses its options before it imports torch, so that `--help` and wrong values
-answer at once:
+A command's module parses its options before it imports torch, so that `--help` and errors appear
+immediately:
 
     if __name__ == "__main__":
         options = cli.parse(Options)
@@ -34,23 +34,24 @@ Options = TypeVar("Options", bound="DataclassInstance")
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """What both tracks ask for in the same words."""
+    """The options that both tracks share."""
 
     corpus: str = "tiny-shakespeare"
     """Text to train on: tiny-shakespeare, wikitext-2, or the path of a UTF-8 text file."""
     train_share: float = 1.0
-    """Share of the training split to train on, taken evenly from all of it; the report draws what
-    the models need after 1/8, 1/4, 1/2 and all of it."""
+    """Fraction of the training split to train on, taken evenly from the whole split; the report
+    plots the scores of models trained on 1/8, 1/4, 1/2 and all of it."""
     leave_out: str = ""
     """Title of a play to leave out of the training split, such as "Coriolanus"."""
     seed: int = 1
-    """Seed of weights, batch order, dropout and samples."""
+    """Seed for the weights, the batch order, dropout and the samples."""
     project: str = "tiny-shakespeare-study"
-    """W&B project; give both tracks the same one."""
+    """W&B project; use the same one for both tracks."""
     tracking: Literal["auto", "online", "offline", "disabled"] = "auto"
-    """W&B mode; auto is online when logged in and reachable, else offline."""
+    """W&B mode; auto is online if logged in and the server is reachable, otherwise offline."""
     device: DeviceName = "auto"
-    """Where to train; auto is an NVIDIA or AMD GPU (cuda), an Apple GPU (mps), or else the CPU."""
+    """Device to train on; auto selects an NVIDIA or AMD GPU (cuda), an Apple GPU (mps), or the CPU,
+    in this order."""
     resume: bool = False
     """Continue this command's unfinished run; do nothing if its newest run is complete."""
 
@@ -62,7 +63,7 @@ class StudyOptions:
 
 
 def check(options: Any, name: str, low: float, high: float) -> None:
-    """Raises ValueError unless low <= options.name <= high (NaN is in no interval)."""
+    """Raise ValueError unless `low` <= options.<name> <= `high`.  NaN is always rejected."""
     value = getattr(options, name)
     if not low <= value <= high:
         flag = "--" + name.replace("_", "-")
@@ -71,9 +72,10 @@ def check(options: Any, name: str, low: float, high: float) -> None:
 
 class _Parser(simple_parsing.ArgumentParser):
     def add_argument_group(self, title: str | None = None, *args: Any, **kwargs: Any) -> Any:
-        # The library's headings name the Python class; the description above says it already.
-        own = title in ("positional arguments", "options")
-        return super().add_argument_group(title if own else None)
+        # simple_parsing adds headings with the class name and docstring, which would repeat the
+        # description: keep only argparse's own headings.
+        is_standard = title in ("positional arguments", "options")
+        return super().add_argument_group(title if is_standard else None)
 
     def error(self, message: str) -> NoReturn:
         fail(message, 2)
@@ -84,18 +86,21 @@ def parse(
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     argv: list[str] | None = None,
 ) -> Options:
-    """`options` filled from the command line; a wrong value ends the process with code 2.
+    """Return an instance of the dataclass `options`, filled in from the command line.
 
-    The values of `presets[--preset]` replace the defaults, in `--help` too.
+    The values in `presets[--preset]` replace the defaults, also in `--help`.  `argv` is `sys.argv`
+    without the program by default.  An invalid command line ends the process with exit code 2.
     """
     defaults: dict[str, Any] = {}
     if presets:
-        first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        preset_parser = argparse.ArgumentParser(
+            add_help=False, allow_abbrev=False, exit_on_error=False
+        )
         preset_field = next(field for field in fields(options) if field.name == "preset")
-        first.add_argument("--preset", default=preset_field.default)
+        preset_parser.add_argument("--preset", default=preset_field.default)
         name = str(preset_field.default)
-        with contextlib.suppress(argparse.ArgumentError):  # a wrong one is refused below
-            name = first.parse_known_args(argv)[0].preset
+        with contextlib.suppress(argparse.ArgumentError):  # the main parser reports the error
+            name = preset_parser.parse_known_args(argv)[0].preset
         defaults = {"preset": name, **presets.get(name, {})}
     module = sys.modules["__main__"].__spec__
     parser = _Parser(
@@ -114,16 +119,17 @@ def parse(
 def command_line(
     program: str, options: Any, presets: Mapping[str, Mapping[str, Any]] | None = None
 ) -> str:
-    """The shell command that gives `options`, leaving out --resume and what is a default.
+    """Return the shell command that produces `options`, without --resume and default values.
 
-    `presets` are those of `parse`.  Example: `python -m scratch_lm.train --preset tuned --seed 2`.
+    `program` is the beginning of the command, and `presets` are those passed to `parse`.  Example:
+    `python -m scratch_lm.train --preset tuned --seed 2`.
     """
     preset = (presets or {}).get(getattr(options, "preset", ""), {})
-    usual = replace(type(options)(), **preset)
+    defaults = replace(type(options)(), **preset)
     words = program.split()
     for field in fields(options):
         name, value = field.name, getattr(options, field.name)
-        if name == "resume" or value == getattr(usual, name):
+        if name == "resume" or value == getattr(defaults, name):
             continue
         flag = name.replace("_", "-")
         if isinstance(value, bool):
@@ -135,7 +141,11 @@ def command_line(
 
 
 def run(main: Callable[[Options], object], options: Options) -> None:
-    """`main(options)`, with misuse, failure and Ctrl-C turned into one line and an exit code."""
+    """Call `main(options)`; report expected errors and Ctrl-C as one line and an exit code.
+
+    The exit code is 2 for Misuse, 1 for Failure and OSError, 130 for Ctrl-C, and that of the
+    exception for Interrupted.
+    """
     try:
         main(options)
     except Misuse as error:
@@ -145,15 +155,15 @@ def run(main: Callable[[Options], object], options: Options) -> None:
     except Interrupted as stop:
         fail(str(stop), stop.code)
     except KeyboardInterrupt:
-        fail("interrupted; the same command with --resume continues a training run", 130)
+        fail("interrupted; to continue a training run, repeat the command with --resume", 130)
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """`error: message` on stderr, on one line, and exit."""
+    """Print `error: <message>` to stderr, on one line, and exit with `code`."""
     print("error: " + " ".join(message.split()), file=sys.stderr)
     raise SystemExit(code)
 
 
 def as_record(options: Any) -> dict[str, Any]:
-    """The options that decide a run's outcome, ready for JSON."""
+    """Return all options except `resume` as a dict, for a run record."""
     return {name: value for name, value in asdict(options).items() if name != "resume"}

@@ -1,19 +1,22 @@
-"""How a command can fail; `compare.cli` turns each error into one line and an exit code."""
+"""Exceptions that end a command; `compare.cli` reports each as one line and an exit code."""
 
 from __future__ import annotations
 
 
 class Misuse(Exception):
-    """The user asked for something that is not possible: one line on stderr, exit code 2."""
+    """An invalid request, such as an option out of range or a missing run: exit code 2."""
 
 
 class Failure(Exception):
-    """The work could not be done: one line on stderr, exit code 1."""
+    """A valid request that could not be completed, such as a failed download: exit code 1."""
 
 
 class Interrupted(Exception):
-    """A training was asked to stop, has stopped, and can be resumed: exit code 128 + signal."""
+    """A training run that a signal has stopped and that can be resumed: exit code 128 + signal.
+
+    `command` is the command of the run; the message shows it with --resume.
+    """
 
     def __init__(self, signal_number: int, command: str) -> None:
-        super().__init__(f"interrupted; to go on: {command} --resume")
+        super().__init__(f"interrupted; to continue: {command} --resume")
         self.code = 128 + signal_number

@@ -1,4 +1,4 @@
-"""Let the newest model of each track go on from the same prompt, side by side.
+"""Continue a prompt with the newest model of each track, side by side.
 
 python -m compare.generate                                     # the study's first prompt
 python -m compare.generate --prompt "JULIET:" --temperature 1
@@ -15,24 +15,24 @@ from compare import cli
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """Let the newest model of each track go on from the same prompt, side by side."""
+    """Continue a prompt with the newest model of each track, side by side."""
 
     prompt: str = "ROMEO:\n"
-    """Text to go on from."""
+    """Text to continue."""
     run: Path | None = None
-    """Run directory of one model; without it, the latest run of each track."""
+    """Run directory of a single model; by default, the latest run of each track."""
     characters: int = 300
-    """Length of the continuation."""
+    """Length of the continuation in characters."""
     temperature: float = 0.8
-    """Above 1 bolder, below 1 safer."""
+    """Sampling temperature: text varies more above 1, and less below 1."""
     top_k: int = 50
-    """Draw from this many of the likeliest tokens."""
+    """Sample from this many of the most likely tokens."""
     top_p: float = 1.0
-    """Draw from the likeliest tokens that make up this share of the probability."""
+    """Sample from the most likely tokens whose probabilities add up to this value."""
     seed: int = 1
-    """Seed of the draw; further continuations count up from it."""
+    """Seed of the first continuation; each further one adds 1."""
     count: int = 1
-    """How many continuations."""
+    """Number of continuations."""
 
     def __post_init__(self) -> None:
         cli.check(self, "characters", 1, 100_000)
@@ -56,9 +56,13 @@ from compare.runs import find, models
 
 
 def generate(options: GenerateOptions) -> None:
-    found = [find.load(options.run)] if options.run else list(map(find.latest, Track))
+    """Print continuations of the prompt, by one model or by both models side by side.
+
+    Raises Misuse if a run is missing or unfinished, and Failure if its model has changed since.
+    """
+    runs = [find.load(options.run)] if options.run else list(map(find.latest, Track))
     loaded = {}
-    for run in found:
+    for run in runs:
         models.require_whole(run)
         name, folder = run.record.display_name, run.model
         best = run.record.best_scores.bits_per_byte
@@ -71,10 +75,10 @@ def generate(options: GenerateOptions) -> None:
         )
         if options.run:
             print(options.prompt, end="", flush=True)
-            sample(*loaded[name], options.prompt, settings, _Typist())
+            sample(*loaded[name], options.prompt, settings, _StreamPrinter())
             print()
         else:
-            _side_by_side(
+            _print_side_by_side(
                 {
                     name: options.prompt + sample(*pair, options.prompt, settings)
                     for name, pair in loaded.items()
@@ -82,19 +86,21 @@ def generate(options: GenerateOptions) -> None:
             )
 
 
-class _Typist:
-    """Prints the text that is new since the last call, without characters that are incomplete."""
+class _StreamPrinter:
+    """Prints what a growing text has gained since the last call, up to its last whole character."""
 
     def __init__(self) -> None:
-        self.shown = 0
+        self.printed = 0
 
     def __call__(self, text: str) -> None:
-        whole = text.rstrip("\N{REPLACEMENT CHARACTER}")
-        print(whole[self.shown :], end="", flush=True)
-        self.shown = max(self.shown, len(whole))
+        # The bytes of an incomplete character are decoded as replacement characters.
+        complete = text.rstrip("\N{REPLACEMENT CHARACTER}")
+        print(complete[self.printed :], end="", flush=True)
+        self.printed = max(self.printed, len(complete))
 
 
-def _side_by_side(texts: dict[str, str]) -> None:
+def _print_side_by_side(texts: dict[str, str]) -> None:
+    """Print one column per text, with its key as title, in the width of the terminal."""
     width = (shutil.get_terminal_size((100, 24)).columns - 3) // 2
     columns = [
         [title, "-" * width, *(part for line in text.splitlines() for part in _wrap(line, width))]

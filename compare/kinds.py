@@ -1,4 +1,4 @@
-"""The kinds of things that the study tells apart, each spelled as it is in files and tables."""
+"""Enums of the study; their values are spelled as in files and tables."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from enum import StrEnum
 
 
 class Track(StrEnum):
-    """Who has trained a model."""
+    """The package that trained a model."""
 
     SCRATCH = "scratch_lm"
     GPT2 = "gpt2_finetune"
 
     @property
     def command(self) -> str:
-        """The command that trains."""
+        """The training command, without options."""
         return f"python -m {self}.train"
 
 
 class RowKind(StrEnum):
-    """What a row of the comparison is, and which recipe a run was trained by."""
+    """The kind of a row in the comparison; for a run, the recipe that it was trained with."""
 
     COURSE = "course"
     TUNED = "tuned"
@@ -34,7 +34,7 @@ class RowKind(StrEnum):
 
 
 class BaseKind(StrEnum):
-    """What fine-tuning started from."""
+    """The kind of model that fine-tuning started from."""
 
     GPT2 = "GPT-2"
     STAND_IN = "stand-in"
@@ -42,7 +42,7 @@ class BaseKind(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """How far a run has come."""
+    """The status of a run."""
 
     RUNNING = "running"
     COMPLETE = "complete"

@@ -40,7 +40,7 @@ def cell(text: str) -> str:
 
 
 def large(number: float) -> str:
-    """Format `number` with one decimal, or in scientific notation from one million on."""
+    """Format `number` with one decimal, or in scientific notation if it is one million or more."""
     return f"{number:,.1f}" if number < 1e6 else f"{number:.1e}"
 
 
@@ -52,7 +52,8 @@ def german(number: float, digits: int = 0) -> str:
 def split_at_spans(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
     """Split `text` at the borders of `spans`, which are sorted (start, end) character offsets.
 
-    Yields (part, whether the part is one of the spans).  The parts may be empty and join to `text`.
+    Yields (part, whether the part is one of the spans).  Parts may be empty; joined, they are
+    `text`.
     """
     position = 0
     for start, end in spans:

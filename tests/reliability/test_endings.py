@@ -76,7 +76,7 @@ def test_a_training_asked_to_end_writes_a_checkpoint_and_says_how_to_go_on(
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     last = errors.strip().splitlines()[-1]
-    assert "Traceback" not in errors and last.startswith("error: interrupted; to go on: python")
+    assert "Traceback" not in errors and last.startswith("error: interrupted; to continue: python")
     step = max(line.get("step", 0) for line in lines(run / "history.jsonl"))
     resume = shlex.split(last.partition("python -m ")[2])
     assert resume[-1] == "--resume"
