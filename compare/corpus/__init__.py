@@ -1,10 +1,11 @@
 """The text that both tracks train on: loading, splitting, tokenizing, and cutting into blocks.
 
-May import the ground floor only.  Used by the ruler and by every room above it.
+May import only the modules directly in `compare`.  Used by the tracks and by all other subpackages.
 
-Splits are by characters: the first 90% is training, the next 5% validation and the last 5% test,
-as in the Hub's `tiny_shakespeare`.  Checkpoints and hyperparameters are chosen on the validation
-split; the test split is read only by `compare.report`, and by the check of what was published.
+Texts are split by characters: the first 90% is for training, the next 5% for validation and the
+last 5% for testing, as in the Hub's `tiny_shakespeare`.  Checkpoints and hyperparameters are chosen
+on the validation split.  The test split is read only by `compare.report`, and by `compare.publish`
+to verify an upload.
 
 Windows (CRLF) and old Mac (CR) line endings are converted to LF, so that speeches and lines are
 recognized regardless of where a file comes from.  Splits and sha256 refer to the converted text:
@@ -25,7 +26,7 @@ from compare.errors import Misuse
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text in three splits.
+    """A text, split into training, validation and test text.
 
     `source` says where the text came from.  `sha256` is the checksum of the whole text with LF line
     endings.  `line_ends` counts the line endings that were converted to LF.
@@ -40,7 +41,7 @@ class Corpus:
     line_ends: dict[str, int] = field(default_factory=lambda: {"CRLF": 0, "CR": 0})
 
     def record(self) -> dict[str, Any]:
-        """Return name, source, sha256, line endings and split sizes, as stored in run records."""
+        """Return name, source, SHA-256, line endings and split sizes, as stored in run records."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {
             "name": self.name,
@@ -73,7 +74,7 @@ def load(name: str) -> Corpus:
         data = path.read_bytes()
     except FileNotFoundError:
         raise Misuse(
-            f"--corpus {name}: no such file, and not tiny-shakespeare or wikitext-2"
+            f"--corpus {name}: no such file; give tiny-shakespeare, wikitext-2 or a text file"
         ) from None
     except OSError as error:
         raise Misuse(f"--corpus {name} cannot be read: {error.strerror}") from None
@@ -84,11 +85,12 @@ def load(name: str) -> Corpus:
     except UnicodeDecodeError as error:
         raise Misuse(
             f"--corpus {name} is not UTF-8 (byte {error.start}): convert it, "
-            f"e.g. iconv -f latin1 -t utf-8"
+            "for example with iconv -f latin1 -t utf-8"
         ) from None
 
 
 def _split(name: str, data: bytes, source: str) -> Corpus:
+    """Split the text 90/5/5.  Raises UnicodeDecodeError if `data` is not UTF-8."""
     text = data.decode("utf-8")
     text, line_ends = _with_lf(text)
     if any(line_ends.values()):

@@ -20,12 +20,13 @@ class CorpusOptions:
     """Show a corpus: name, source, sha256, line endings and split sizes."""
 
     corpus: str = "tiny-shakespeare"
-    """tiny-shakespeare, wikitext-2, or the path of a UTF-8 text file."""
+    """Text to show: tiny-shakespeare, wikitext-2, or the path of a UTF-8 text file."""
     export: Path | None = None
     """Write the whole text to this file, with the LF line endings used for training."""
 
 
 def main(options: CorpusOptions) -> None:
+    """Print the properties of the corpus, and write its text to `options.export` if it is set."""
     corpus = load(options.corpus)
     record = corpus.record()
     for key in ("name", "source", "sha256"):

