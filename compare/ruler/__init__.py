@@ -1,5 +1,5 @@
-"""The ruler: the nats that a model needs for a text, their units, and how sure a difference is.
+"""Scoring: the nats that a model needs for a text, metrics, and intervals for differences.
 
-May use the ground floor and `compare.corpus`.
-Used by the tracks, by `compare.runs` and by everything above.
+May import the modules directly in `compare`, and `compare.corpus`.
+Used by the tracks and by all other subpackages except `compare.corpus`.
 """

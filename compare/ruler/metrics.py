@@ -1,4 +1,4 @@
-"""From the nats that a text cost to the figures of the study: defined here and nowhere else."""
+"""The study's metrics, computed from the nats of a text; they are defined only here."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import re
 from dataclasses import dataclass
 
 Interval = tuple[float, float]
-"""The lower and upper end of a 95% confidence interval, in bits per byte."""
+"""The lower and upper ends of a 95% confidence interval, in bits per byte."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """What a model needs for a text: totals, the mean loss, and four ratios.
+    """Metrics of a model on a text: totals, the mean loss, and four ratios.
 
-    `bits_per_byte` = nats / ln 2 / bytes and `word_perplexity` = exp(nats / words split at white
-    space), as in EleutherAI's lm-evaluation-harness; `token_perplexity` = exp(nats / tokens) can be
-    compared only among models with the same tokenizer.
+    `bits_per_byte` is nats / ln 2 / bytes, and `word_perplexity` is exp(nats / words) for words
+    split at whitespace, as in EleutherAI's lm-evaluation-harness.  `token_perplexity` is exp(nats /
+    tokens), which is comparable only among models with the same tokenizer.
     """
 
     nats: float
@@ -33,7 +33,10 @@ class Metrics:
 
 
 def metrics_of(nats: float, tokens: int, text: str) -> Metrics:
-    """The metrics of a `text` of so many `tokens` that cost so many `nats`."""
+    """Return the metrics of `text`, whose `tokens` tokens need `nats` nats in total.
+
+    `text` must not be empty.
+    """
     size, words = len(text.encode()), sum(1 for _ in re.finditer(r"\S+", text))
     return Metrics(
         nats=nats,
@@ -50,5 +53,5 @@ def metrics_of(nats: float, tokens: int, text: str) -> Metrics:
 
 
 def _exp(x: float) -> float:
-    """exp(x), or infinity where a float cannot hold it."""
+    """Return exp(x), or infinity if it overflows a float."""
     return math.exp(x) if x < 700 else math.inf

@@ -14,6 +14,7 @@ from compare.corpus import Corpus
 from compare.ruler.scoring import context_length_of, start_token
 
 Watch = Callable[[str], None]
+"""Is called with the generated text so far."""
 SHAKESPEARE_PROMPTS = ("ROMEO:\n", "First Citizen:\nBefore we proceed", "KING RICHARD III:\nNow is")
 
 
@@ -29,15 +30,22 @@ class Settings:
 
 
 def prompts(corpus: Corpus) -> tuple[str, ...]:
-    """Return the fixed prompts: from the plays, or three excerpts of the validation split."""
+    """Return the fixed prompts of `corpus`.
+
+    For Tiny Shakespeare, these are beginnings of speeches.  For other texts, they are up to three
+    excerpts of four words from the validation split.
+    """
     if corpus.name == "tiny-shakespeare":
         return SHAKESPEARE_PROMPTS
     words = corpus.validation.split()
     return tuple(" ".join(words[at : at + 4]) for at in range(0, len(words), len(words) // 3 + 1))
 
 
-class _LongEnough(StoppingCriteria):
-    """Stops after `characters` characters, and calls `watch` with the text after each token."""
+class _CharacterLimit(StoppingCriteria):
+    """Stops after `characters` characters, and calls `watch` with the text after each token.
+
+    `start` is the index of the first generated token.
+    """
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, start: int, characters: int, watch: Watch
@@ -58,16 +66,17 @@ def sample(
     settings: Settings,
     watch: Watch = lambda text: None,
 ) -> str:
-    """Generate `settings.characters` characters that continue `prompt`, and return them alone.
+    """Return `settings.characters` generated characters that continue `prompt`.
 
-    When the context length C is reached, generation continues from the last C / 2 tokens.  The
-    global random state is preserved.  `watch` is called with the text so far after each token.
+    The prompt itself is not returned.  When the context length C is reached, generation continues
+    from the last C / 2 tokens.  The global random state is preserved.  `watch` is called after each
+    token, with the text generated so far.
     """
     context_length = context_length_of(model)
     encoded = tokenizer(prompt, add_special_tokens=False, split_special_tokens=True, verbose=False)
     ids = [start_token(tokenizer), *encoded["input_ids"]]
     # A sample has a fixed length, so the end-of-text token is never drawn.
-    border_ids = {tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
+    end_ids = {tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
     start = len(ids)
     device = model.device
     was_training = model.training
@@ -77,7 +86,7 @@ def sample(
         torch.manual_seed(settings.seed)
         while len(text := str(tokenizer.decode(ids[start:]))) < settings.characters:
             context = ids if len(ids) < context_length else ids[-(context_length // 2) :]
-            generated = cast(Any, model).generate(  # its type hints do not know generate
+            generated = cast(Any, model).generate(  # PreTrainedModel's type hints lack `generate`
                 torch.tensor([context], device=device),
                 attention_mask=torch.ones(1, len(context), dtype=torch.long, device=device),
                 do_sample=True,
@@ -87,13 +96,13 @@ def sample(
                 max_new_tokens=context_length - len(context),
                 eos_token_id=None,
                 pad_token_id=ids[0],
-                suppress_tokens=sorted(border_ids),
+                suppress_tokens=sorted(end_ids),
                 stopping_criteria=[
-                    _LongEnough(
+                    _CharacterLimit(
                         tokenizer,
                         len(context),
                         settings.characters - len(text),
-                        partial(_watch_all, watch, text),
+                        partial(_watch_joined, watch, text),
                     )
                 ],
             )
@@ -102,8 +111,9 @@ def sample(
     return text[: settings.characters]
 
 
-def _watch_all(watch: Watch, before: str, more: str) -> None:
-    watch(before + more)
+def _watch_joined(watch: Watch, before: str, text: str) -> None:
+    """Call `watch` with the text of earlier context windows and of the current one."""
+    watch(before + text)
 
 
 def samples(

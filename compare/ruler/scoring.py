@@ -85,7 +85,7 @@ def start_token(tokenizer: PreTrainedTokenizerBase) -> int:
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token is not None:
             return token
-    raise ValueError("this tokenizer has no token that begins or ends a text")
+    raise ValueError("the tokenizer has neither a BOS nor an EOS token")
 
 
 @torch.inference_mode()

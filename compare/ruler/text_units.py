@@ -1,8 +1,8 @@
-"""Cutting a text into units that bootstrap blocks are made of: speeches, lines or pieces.
+"""Split a text into the units of which bootstrap blocks consist: speeches, lines or pieces.
 
-A text with too few blank lines is cut into lines instead, and one with too few lines into pieces of
-fixed size.  If there are too few of these as well, there are no intervals: resampling a single unit
-always gives the same text, and hence an interval of zero width that suggests certainty.
+A text with too few speeches is split into lines, and one with too few lines into pieces of nearly
+equal size.  If there are too few pieces as well, there are no intervals: resampling a single unit
+always gives the same text, and hence an interval of zero width, which would suggest certainty.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class TextUnits:
 
 
 def split_into_units(text: str) -> TextUnits:
-    """Cut `text` into speeches, lines, or pieces of about PIECE_BYTES bytes.
+    """Split `text` into speeches, lines, or pieces of about PIECE_BYTES bytes.
 
-    The first of these that gives at least MIN_UNITS units is used, pieces if none does.  Units
+    The first of these that gives at least MIN_UNITS units is used, or pieces if none does.  Units
     are contiguous and cover the whole text.
     """
     data = text.encode()
@@ -62,12 +62,12 @@ def _piece_ends(data: bytes) -> list[int]:
     """
     ends, half = [0], PIECE_BYTES // 2
     while len(data) - ends[-1] > PIECE_BYTES + half:
-        usual = ends[-1] + PIECE_BYTES
-        spaces = [m.end() for m in re.finditer(rb"\s", data[usual - half : usual + half])]
+        target = ends[-1] + PIECE_BYTES
+        spaces = [m.end() for m in re.finditer(rb"\s", data[target - half : target + half])]
         if spaces:
-            end = min((usual - half + space for space in spaces), key=lambda at: abs(at - usual))
+            end = min((target - half + space for space in spaces), key=lambda at: abs(at - target))
         else:
-            end = usual
+            end = target
             while data[end] & 0xC0 == 0x80:  # inside a multi-byte character
                 end -= 1
         ends.append(end)
@@ -75,6 +75,9 @@ def _piece_ends(data: bytes) -> list[int]:
 
 
 def nats_per_unit(score: Score, units: TextUnits) -> np.ndarray:
-    """Return the nats of each unit, float64; a token counts for the unit of its last byte."""
+    """Return the nats of each unit, (units,) float64.
+
+    A token counts toward the unit that contains its last byte.
+    """
     indices = np.searchsorted(units.ends, score.byte_ends)
     return np.bincount(indices, score.nats, len(units.ends))

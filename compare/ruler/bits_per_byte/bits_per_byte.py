@@ -1,10 +1,10 @@
-"""The study's ratios as a metric of the `evaluate` library.
+"""The study's metrics as a metric of the `evaluate` library.
 
     evaluate.load("compare/ruler/bits_per_byte").compute(
         nats=[4.2, 0.7], bytes=[3, 1], text="O no"
     )
 
-One pair of nats and bytes per token, and the text that the tokens spell.
+`nats` and `bytes` have one value for each token of `text`.
 """
 
 from dataclasses import asdict
@@ -16,13 +16,13 @@ from compare.ruler.metrics import metrics_of
 
 
 class BitsPerByte(evaluate.Metric):
-    """Bits per byte, nats per character, word and token perplexity of a scored text."""
+    """Bits per byte, nats per character, word perplexity and token perplexity of a scored text."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description="Tokenizer-independent scores of a causal language model on one text.",
             citation="",
-            inputs_description="nats and bytes of each token; text, which they spell",
+            inputs_description="nats and bytes of each token; text, to which the tokens decode",
             features=datasets.Features(
                 {"nats": datasets.Value("float64"), "bytes": datasets.Value("int64")}
             ),
@@ -30,5 +30,7 @@ class BitsPerByte(evaluate.Metric):
 
     def _compute(self, nats: list[float], bytes: list[int], text: str) -> dict[str, float | int]:
         if sum(bytes) != len(text.encode()):
-            raise ValueError(f"{sum(bytes)} bytes of tokens for {len(text.encode())} of text")
+            raise ValueError(
+                f"the tokens have {sum(bytes)} bytes, but the text has {len(text.encode())}"
+            )
         return asdict(metrics_of(sum(nats), len(nats), text))
