@@ -1,5 +1,6 @@
-"""The run directories in `runs/`: records, histories, models, and W&B's copy.
+"""Run directories in `runs/`: records, histories and models, and their copies on W&B.
 
-May use the ground floor, `compare.corpus` and `compare.ruler`.
-The tracks write here; the report, `compare.publish` and `compare.generate` read.
+May import the modules directly in `compare`, `compare.corpus` and `compare.ruler`.
+The tracks write run directories; `compare.report`, `compare.publish` and `compare.generate` read
+them.
 """

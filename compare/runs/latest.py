@@ -1,7 +1,7 @@
-"""`runs/<track>/latest`: the run of a track that was completed last.
+"""`runs/<track>/latest`, which points to the most recently completed run of a track.
 
-A symbolic link where the system makes one; on Windows that needs a right which most users lack, so
-there it is a text file that holds the run's name.
+It is a symbolic link if the system allows it.  On Windows, where most users may not create links,
+it is a text file that contains the run's name.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ NAME = "latest"
 
 
 def point_latest_at(run: Path) -> None:
-    """Make the run in directory `run` its track's latest; readers see the old one or this one."""
-    # Made in the run's own directory, which only this process writes to: other runs may end
-    # at the same moment.
-    new = run / f".{NAME}"
-    new.unlink(missing_ok=True)
+    """Make the run directory `run` the latest of its track, atomically."""
+    # The link is created in the run's own directory, to which only this process writes: other runs
+    # may finish at the same time.
+    link = run / f".{NAME}"
+    link.unlink(missing_ok=True)
     try:
-        new.symlink_to(run.name)  # read from where it will be
+        link.symlink_to(run.name)  # relative to the place to which the link is moved below
     except OSError:
-        new.write_text(run.name, "utf-8")
-    new.replace(run.parent / NAME)
+        link.write_text(run.name, "utf-8")
+    link.replace(run.parent / NAME)
 
 
 def resolve(path: Path) -> Path:
-    """The run directory that `path` means: itself, unless it is a track's `latest`."""
+    """Return the run directory that `path` points to if it is a `latest`, else `path` itself."""
     if path.is_symlink():
         return path.parent / path.readlink()
     if path.name == NAME and path.is_file():
@@ -34,6 +34,6 @@ def resolve(path: Path) -> Path:
 
 
 def latest_run(track: Path) -> Path | None:
-    """The directory of the run that was completed last in a track's directory, if there is one."""
+    """Return the run directory that was completed last in the directory `track`, or None."""
     run = resolve(track / NAME)
     return run if run != track / NAME and run.exists() else None

@@ -1,4 +1,7 @@
-"""What was published: `runs/publish/receipt.json`, written when a pushed model was read back."""
+"""The receipt of what was published, `runs/publish/receipt.json`.
+
+It is written after a pushed model has been downloaded and verified.
+"""
 
 from __future__ import annotations
 
@@ -17,25 +20,25 @@ class Publication(BaseModel):
     """One published model."""
 
     of: tuple[str, str]
-    """The run's directory name, and when it was started."""
+    """Directory name and start time of the run."""
     repo: str
     url: str
     commit: str
     slice_bits_per_byte: float
-    """What the downloaded model needed for the beginning of the test split."""
+    """Bits per byte of the downloaded model on the beginning of the test split."""
 
 
 Receipt = TypeAdapter(dict[Track, Publication])
 
 
 def published(run: CompleteRun) -> str | None:
-    """The address under which this very run's model is on the Hub; None before it is."""
+    """Return the URL of the run's model on the Hub, or None if it has not been published."""
     publication = _read().get(run.record.track)
     return publication.url if publication and publication.of == _identify(run) else None
 
 
 def note(run: CompleteRun, repo: str, url: str, commit: str, slice_bits_per_byte: float) -> None:
-    """Write down that this run's model was published."""
+    """Record in the receipt that the run's model was published."""
     publication = Publication(
         of=_identify(run),
         repo=repo,
@@ -48,10 +51,12 @@ def note(run: CompleteRun, repo: str, url: str, commit: str, slice_bits_per_byte
 
 
 def _identify(run: CompleteRun) -> tuple[str, str]:
+    """Return the directory name and the start time of the run."""
     return run.path.name, run.record.started
 
 
 def _read() -> dict[Track, Publication]:
+    """Return the publication of each track.  Raises Misuse if the receipt is damaged."""
     if not RECEIPT.exists():
         return {}
     try:

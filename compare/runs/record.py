@@ -48,7 +48,7 @@ class BaseIdentity(_StrictModel):
     requested: str
     """The value of --base."""
     resolved: str
-    """The name under which tables show it."""
+    """The name that tables show."""
     kind: BaseKind
     revision: str | None = None
     """Commit on the Hub."""
@@ -137,12 +137,15 @@ class RunRecord(_StrictModel):
         if "corpus" not in self.config:
             raise ValueError("config has no corpus")
         if (self.base is None) != (self.track is Track.SCRATCH):
-            raise ValueError("a base belongs to the runs of gpt2_finetune, and to these alone")
+            raise ValueError("runs of gpt2_finetune have a base, and other runs have none")
         if self.status is RunStatus.COMPLETE:
             if not 1 <= (self.best_epoch or 0) <= len(self.epochs):
-                raise ValueError(f"a complete run has a best epoch, not {self.best_epoch}")
+                raise ValueError(
+                    f"best_epoch of a complete run must be 1 to {len(self.epochs)}, "
+                    f"not {self.best_epoch}"
+                )
             if self.characters_per_second is None or self.tracking is None:
-                raise ValueError("a complete run has characters_per_second and tracking")
+                raise ValueError("a complete run must have characters_per_second and tracking")
         return self
 
     @property
@@ -153,12 +156,12 @@ class RunRecord(_StrictModel):
 
     @property
     def train_share(self) -> float:
-        """The share of the training split that it was trained on."""
+        """The share of the training split that the run was trained on."""
         return float(self.config.get("train_share", 1.0))
 
     @property
     def is_partial(self) -> bool:
-        """Whether it was trained on a part of the training split alone."""
+        """Whether the run was trained on only a part of the training split."""
         return self.train_share < 1 or bool(self.config.get("leave_out"))
 
     @property
@@ -180,7 +183,10 @@ def write_record(folder: Path, record: RunRecord) -> None:
 
 
 def read_record(folder: Path) -> RunRecord:
-    """Read the record in a run directory.  Raises Misuse if it is missing or corrupt."""
+    """Return the record in the run directory `folder`.
+
+    Raises Misuse if the record is missing, damaged, or of an unsupported schema.
+    """
     path = folder / "run.json"
     try:
         record = json.loads(path.read_text("utf-8"))
@@ -189,10 +195,13 @@ def read_record(folder: Path) -> RunRecord:
     except ValueError as error:
         raise Misuse(f"{path} is damaged ({error}): move the directory away") from None
     if not isinstance(record, dict):
-        raise Misuse(f"{path} is damaged: it is not a JSON object: move the directory away")
+        raise Misuse(f"{path} is damaged (not a JSON object): move the directory away")
     if record.get("schema") not in READABLE_SCHEMAS:
-        known = " and ".join(map(str, READABLE_SCHEMAS))
-        raise Misuse(f"{path} has schema {record.get('schema')}, this version reads {known}")
+        readable = " and ".join(map(str, READABLE_SCHEMAS))
+        raise Misuse(
+            f"{path} has schema {record.get('schema')}, but this version reads {readable}: use the "
+            "version of this project that wrote it, or move the directory away"
+        )
     try:
         return RunRecord.model_validate_json(json.dumps(_upgrade(record)))
     except ValidationError as error:
@@ -202,7 +211,7 @@ def read_record(folder: Path) -> RunRecord:
 
 
 def describe_invalid(error: ValidationError) -> str:
-    """Return the first problems that pydantic has found, on one line."""
+    """Return the first three problems in `error`, on one line."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
         for problem in error.errors(include_url=False)[:3]

@@ -24,19 +24,25 @@ from compare.runs.record import CorpusRecord, RunRecord, read_record
 from compare.runs.writer import ROOT, Run
 
 INPUT_HASHES = ("corpus sha256", "base weights sha256")
-# Options that do not change the outcome, or no more than rounding does.
+# Options that do not change the result, except for rounding errors.
 IGNORED_ON_RESUME = ("tracking", "project", "checkpoint_steps", "device")
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "wandb", "numpy")
-OWN_FILES = ("compare", "scratch_lm", "gpt2_finetune", "pyproject.toml")
-GIT_PLACES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
+CODE_PATHS = ("compare", "scratch_lm", "gpt2_finetune", "pyproject.toml")
+# Environment variables that make git use another repository than that of the working directory.
+GIT_VARIABLES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
 
 
 def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fields: Any) -> Run:
     """Create a run in `runs/<track>/<name>[-N]`, or reopen the newest one there.
 
-    `fields` are the fields of `RunRecord` that only the track knows.  With `options.resume`, the
-    newest directory of that name is reopened; a complete run is returned as it is.  Raises Misuse
-    if its configuration or inputs differ from the present ones, or if another process writes to it.
+    `fields` are the fields of `RunRecord` that only the track knows.
+
+    With `options.resume`, the newest run of that name is reopened, or returned unchanged if it is
+    complete.  If it is complete but was trained with another configuration or other inputs, a new
+    run is created.
+
+    Raises Misuse if the run to resume is unfinished and has another configuration or other inputs,
+    if its record is damaged, or if another process is writing to it.
     """
     record = RunRecord(
         track=track,
@@ -53,17 +59,18 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
     folder = ROOT / track
     path, number = _newest(folder, name)
     if options.resume and (path / "run.json").exists():
-        lock = hold_lock(path / ".lock", str(path))  # before reading: nobody else may change it
+        # Locked before reading, so that no other process can change the record in between.
+        lock = hold_lock(path / ".lock", str(path))
         earlier = read_record(path)
-        now, then = identity(record), identity(earlier)
+        current, previous = identity(record), identity(earlier)
         differences = [
-            f"{key} was {then.get(key)} and is now {now.get(key)}"
-            for key in sorted(now.keys() | then.keys())
-            if now.get(key) != then.get(key)
+            f"{key} was {previous.get(key)} and is now {current.get(key)}"
+            for key in sorted(current.keys() | previous.keys())
+            if current.get(key) != previous.get(key)
         ]
         if not differences and earlier.status is RunStatus.COMPLETE:
             run = Run(path, earlier)
-            # A kill just after the run was marked as complete leaves them.
+            # Checkpoints are left over if the process was killed just after completing the run.
             shutil.rmtree(run.checkpoint_folder, ignore_errors=True)
             lock.release()
             return run
@@ -74,7 +81,7 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
         if earlier.status is not RunStatus.COMPLETE:
             raise Misuse(
                 f"cannot resume {path}: {'; '.join(differences)} "
-                "(give the same options, or leave out --resume to start a new run)"
+                "(use the same options, or leave out --resume to start a new run)"
             )
     while True:  # another process may take the same name at the same time
         if path.exists():
@@ -89,21 +96,21 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
 
 
 def subset_suffix(options: StudyOptions) -> str:
-    """Return what the name of a run says about the part of the training split it was given."""
-    words = [f"-share{options.train_share:g}"] if options.train_share < 1 else []
+    """Return the part of a run's name that describes its training subset; "" for the full split."""
+    parts = [f"-share{options.train_share:g}"] if options.train_share < 1 else []
     if options.leave_out:
-        words.append("-without-" + re.sub(r"[^a-z0-9]+", "-", options.leave_out.lower()))
-    return "".join(words)
+        parts.append("-without-" + re.sub(r"[^a-z0-9]+", "-", options.leave_out.lower()))
+    return "".join(parts)
 
 
 def join(track: Track, name: str) -> Run:
-    """Open the run that the main process has started; this process writes nothing."""
+    """Open the run that the main process has started, without writing to it."""
     path, _ = _newest(ROOT / track, name)
     return Run(path, read_record(path), is_writer=False)
 
 
 def _newest(folder: Path, name: str) -> tuple[Path, int]:
-    """Return the newest of the directories name, name-2, name-3 ..., and its number."""
+    """Return the newest of the directories `name`, `name`-2, `name`-3, ..., and its number."""
     number, path = 1, folder / name
     while (folder / f"{name}-{number + 1}").exists():
         number, path = number + 1, folder / f"{name}-{number + 1}"
@@ -122,7 +129,7 @@ def recipe_identity(
     base_sha256: str | None = None,
     teachers_sha256: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the `identity` of a run that does not have to exist."""
+    """Return the `identity` that a run with these options and inputs has."""
     return {key: value for key, value in config.items() if key not in IGNORED_ON_RESUME} | {
         "teachers sha256": list(teachers_sha256),
         **dict(zip(INPUT_HASHES, (corpus_sha256, base_sha256), strict=True)),
@@ -130,28 +137,30 @@ def recipe_identity(
 
 
 def code_version() -> dict[str, Any]:
-    """Return the commit of this code, and whether the code has changed since.
+    """Return the fields `git_commit` and `git_dirty` of a run record.
 
-    Both are None unless the code is at the top of its own repository: an installed package may be
-    inside somebody else's.
+    They are the commit of this code, and whether the code has changed since.  Both are None unless
+    the code is at the top of its own repository: an installed package may be inside another
+    project's repository.
     """
     top = Path(__file__).resolve().parents[2]
-    found = _ask_git(top, "rev-parse", "--show-toplevel", "HEAD")
-    changes = _ask_git(top, "status", "--porcelain", "--", *OWN_FILES)
-    if found is None or changes is None:
+    head = _run_git(top, "rev-parse", "--show-toplevel", "HEAD")
+    changes = _run_git(top, "status", "--porcelain", "--", *CODE_PATHS)
+    if head is None or changes is None:
         return {"git_commit": None, "git_dirty": None}
-    repository, commit = found.rsplit("\n", 1)
+    repository, commit = head.rsplit("\n", 1)
     if Path(repository).resolve() != top:
         return {"git_commit": None, "git_dirty": None}
     return {"git_commit": commit, "git_dirty": bool(changes)}
 
 
-def _ask_git(folder: Path, *arguments: str) -> str | None:
-    # In a Git hook, the environment names the hook's repository.
-    environment = {key: os.environ[key] for key in os.environ.keys() - GIT_PLACES}
+def _run_git(folder: Path, *arguments: str) -> str | None:
+    """Return the output of git in `folder`, or None if git fails or is not installed."""
+    # In a Git hook, these variables point to the hook's repository.
+    environment = {key: os.environ[key] for key in os.environ.keys() - GIT_VARIABLES}
     command = ["git", "--no-optional-locks", *arguments]
     try:
         git = subprocess.run(command, cwd=folder, env=environment, capture_output=True)
-    except OSError:  # no git
+    except OSError:
         return None
     return os.fsdecode(git.stdout).strip() if git.returncode == 0 else None

@@ -1,7 +1,7 @@
 """Weights & Biases for both tracks: one project, one group, the same keys and axes.
 
-W&B gets a copy; `history.jsonl` is the source of truth.  Whatever W&B does, training goes on: the
-first error is printed in one line, and the run goes untracked from there.
+W&B receives a copy; `history.jsonl` is the source of truth.  Errors of W&B never stop training: the
+first one is printed on one line, and the run continues untracked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SAMPLE_COLUMNS = ["epoch", "prompt", "text", "seed"]
 
 
 class NoTracker:
-    """A tracker of nothing, for a run that is not tracked by this process."""
+    """A tracker that does nothing, for a run that this process does not track."""
 
     def log(self, values: dict[str, Any]) -> None:
         """Do nothing."""
@@ -40,7 +40,10 @@ class NoTracker:
 
 
 class Tracker:
-    """A W&B run for a run directory; the record says where to look at it."""
+    """The W&B run of a run directory.
+
+    Its mode, id and address are stored in `record`, which `save` writes to disk.
+    """
 
     def __init__(
         self,
@@ -49,37 +52,38 @@ class Tracker:
         save: Callable[[], None],
         options: StudyOptions,
     ) -> None:
-        self.mode: Mode = options.tracking if options.tracking != "auto" else _mode()
+        self.mode: Mode = options.tracking if options.tracking != "auto" else _choose_mode()
         self._path, self._record, self._save = path, record, save
         self._wandb_run: Any = None
-        earlier = record.tracking.id if record.tracking else None
-        self._where = TrackingRecord(project=options.project, mode=self.mode)
-        record.tracking = self._where
+        earlier_id = record.tracking.id if record.tracking else None
+        self._tracking_record = TrackingRecord(project=options.project, mode=self.mode)
+        record.tracking = self._tracking_record
         if self.mode != "disabled":
-            self._where.id = earlier or secrets.token_hex(4)
-            # W&B's service needs a second to come up: the first steps need not wait for it.
-            self._starting = ThreadPoolExecutor(1).submit(self._init, options)
+            self._tracking_record.id = earlier_id or secrets.token_hex(4)
+            # In a thread, because W&B's service takes a second to start: training does not wait.
+            self._future_run = ThreadPoolExecutor(1).submit(self._init, options)
         save()
 
-    def _begun(self) -> Any:
-        """The W&B run; when it is asked for first, it goes to the record."""
+    def _get_run(self) -> Any:
+        """Return the W&B run.  The first call waits for it, and records and prints its address."""
         if self._wandb_run is None:
-            self._wandb_run = self._starting.result()
+            self._wandb_run = self._future_run.result()
             offline = self.mode == "offline"
             folder = os.path.relpath(str(Path(self._wandb_run.dir).parent))
             where = folder if offline else self._wandb_run.url
-            self._where.where = where
+            self._tracking_record.where = where
             self._save()
             how = f"offline; to upload: wandb sync {where}" if offline else f"online at {where}"
             tqdm.write(f"W&B: {how}")
         return self._wandb_run
 
     def _init(self, options: StudyOptions) -> Any:
+        """Start the W&B run, or continue that of an interrupted run, and return it."""
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
         record = self._record
-        begun = wandb.init(
+        wandb_run = wandb.init(
             project=options.project,
             mode=self.mode,
             dir=self._path,
@@ -87,81 +91,85 @@ class Tracker:
             job_type=str(record.track),
             name=f"{record.track}/{self._path.name}",
             config=record.config | {"corpus_sha256": record.corpus.sha256},
-            id=self._where.id,
+            id=self._tracking_record.id,
             resume="allow",
             settings=wandb.Settings(
                 silent=True,
                 console="off",
                 init_timeout=20,
-                x_transaction_log_flush_interval=0.5,  # what a kill can cost; 15 seconds otherwise
+                x_transaction_log_flush_interval=0.5,  # seconds that a kill loses; default: 15
             ),
         )
-        # One curve over the other: both tracks are drawn over the text they have read.
-        begun.define_metric("epoch")
-        begun.define_metric("characters_seen")
+        # The x-axis is the amount of text read, so that the curves of both tracks are comparable.
+        wandb_run.define_metric("epoch")
+        wandb_run.define_metric("characters_seen")
         for keys in ("train/*", "eval/*", "throughput/*"):
-            begun.define_metric(keys, step_metric="characters_seen")
-        return begun
+            wandb_run.define_metric(keys, step_metric="characters_seen")
+        return wandb_run
 
     def log(self, values: dict[str, Any]) -> None:
-        self._safely(lambda: self._begun().log(values))
+        """Log a row of values."""
+        self._try(lambda: self._get_run().log(values))
 
     def log_samples(self, samples: list[dict[str, Any]]) -> None:
+        """Log a table of samples."""
+
         def send() -> None:
             import wandb
 
             rows = [[sample[column] for column in SAMPLE_COLUMNS] for sample in samples]
-            self._begun().log({"samples": wandb.Table(columns=[*SAMPLE_COLUMNS], data=rows)})
+            self._get_run().log({"samples": wandb.Table(columns=[*SAMPLE_COLUMNS], data=rows)})
 
-        self._safely(send)
+        self._try(send)
 
     def finish(self, model: Path) -> None:
-        """Summary, the model directory as an artifact, and a clean end."""
+        """Log the summary, and the directory `model` as an artifact; then end the W&B run."""
 
         def send() -> None:
             import wandb
 
             scores = [epoch.eval.bits_per_byte for epoch in self._record.epochs]
-            begun = self._begun()
-            begun.summary["best/bits_per_byte"] = min(scores)
-            begun.summary["final/bits_per_byte"] = scores[-1]
+            wandb_run = self._get_run()
+            wandb_run.summary["best/bits_per_byte"] = min(scores)
+            wandb_run.summary["final/bits_per_byte"] = scores[-1]
             artifact = wandb.Artifact(f"{self._record.track}-model", type="model")
             artifact.add_dir(str(model))
-            begun.log_artifact(artifact)
-            begun.finish()
+            wandb_run.log_artifact(artifact)
+            wandb_run.finish()
 
-        self._safely(send)
+        self._try(send)
 
-    def _safely(self, action: Callable[[], None]) -> None:
+    def _try(self, action: Callable[[], None]) -> None:
+        """Call `action` unless tracking is disabled; if it fails, disable tracking and say so."""
         if self.mode == "disabled":
             return
         try:
             action()
-        except Exception as error:  # whatever it is, a lost copy must not cost the training
+        except Exception as error:  # of any type: W&B only has a copy, so training must go on
             self.mode = "disabled"
             if self._wandb_run is None:
-                self._where.mode = self.mode
+                self._tracking_record.mode = self.mode
             reason = " ".join(str(error).split())[:200]
             print(
-                f"W&B stopped ({type(error).__name__}: {reason}); the run goes on untracked, "
-                "history.jsonl has everything",
+                f"WARNING: W&B failed ({type(error).__name__}: {reason}); the run continues "
+                "untracked, and history.jsonl has all values",
                 file=sys.stderr,
             )
 
 
-def _mode() -> Mode:
-    """What `--tracking auto` means here: WANDB_MODE if set, else online where that can work."""
+def _choose_mode() -> Mode:
+    """Return the mode for `--tracking auto`: WANDB_MODE if set, else online if possible."""
     modes: tuple[Mode, ...] = ("online", "offline", "disabled")
     for mode in modes:
         if os.environ.get("WANDB_MODE") == mode:
             return mode
     server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-    logged_in = bool(os.environ.get("WANDB_API_KEY")) or _in_netrc(urlsplit(server).hostname)
+    logged_in = bool(os.environ.get("WANDB_API_KEY")) or _has_netrc_key(urlsplit(server).hostname)
     return "online" if logged_in and reachability.reachable(server) else "offline"
 
 
-def _in_netrc(host: str | None) -> bool:
-    """Whether `wandb login` has left a key for `host`."""
+def _has_netrc_key(host: str | None) -> bool:
+    """Return whether `wandb login` has stored a key for `host`."""
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host or "") is not None
     except (OSError, netrc.NetrcParseError):

@@ -1,12 +1,13 @@
-"""A run directory while it is being written; `compare.runs.find` reads it once it is complete.
+"""Write a run directory; `compare.runs.find` reads it once it is complete.
 
-    run.json        what ran, on what, and its scores (see `compare.runs.record`)
+    run.json        options, text and scores of the run (see `compare.runs.record`)
     history.jsonl   one line per logged step, the source of truth for curves
     samples.jsonl   text generated after each epoch
-    model/          what `AutoModelForCausalLM.from_pretrained` loads
-    checkpoint/     what --resume needs; removed when the run completes
+    model/          model and tokenizer, for `from_pretrained`
+    checkpoint/     the state that --resume needs; removed when the run is complete
 
-The status of a run is "running" until `finish` makes it "complete", or "failed".
+The status of a run is "running" until `finish` sets it to "complete", or "failed" if a loss or a
+gradient is not finite.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Run:
         self.record.epochs = self.record.epochs[:epochs]
 
     def start_tracking(self, options: StudyOptions) -> None:
-        """Log to W&B from now on, as `options.tracking` says."""
+        """Log to W&B from now on, in the mode `options.tracking`."""
         if self.is_writer:
             self.tracker = Tracker(self.path, self.record, self.save, options)
 
@@ -143,7 +144,7 @@ class Run:
         self.record.epochs.append(epoch)
         position = {"epoch": epoch.epoch, "characters_seen": epoch.characters_seen}
         self.log(position | eval_log_values(epoch.eval))
-        best = min(self.record.epochs, key=lambda each: each.eval.bits_per_byte)
+        best = min(self.record.epochs, key=lambda candidate: candidate.eval.bits_per_byte)
         self.record.best_epoch = best.epoch
         self.save()
         tqdm.write(
@@ -157,7 +158,7 @@ class Run:
         tokenizer: PreTrainedTokenizerBase,
         weights: dict[str, Tensor] | None = None,
     ) -> None:
-        """Write `model/` in the layout of `save_pretrained`; it is never left incomplete.
+        """Write `model/` with `save_pretrained`; it is never left incomplete.
 
         Pass `weights` if the model's own parameters are sharded (FSDP).  Raises Failure if the
         files cannot be written.
@@ -166,19 +167,19 @@ class Run:
             return
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # it would disappear at once
+        logging.disable_progress_bar()  # the bar would disappear at once
         new = self.path / ".model"
         try:
             model.save_pretrained(new, state_dict=weights)
             tokenizer.save_pretrained(new)
-        except Exception as error:  # the library's own kinds, for a full disk too
+        except Exception as error:  # the libraries raise types of their own, even for a full disk
             raise Failure(f"the model cannot be written to {new}: {error}") from None
         shutil.rmtree(self.path / "model", ignore_errors=True)
         new.replace(self.path / "model")
         self.record.model_sha256 = files.checksums(self.path / "model")
 
     def save(self) -> None:
-        """Write `run.json`."""
+        """Write `run.json`, with the wall time and the peak memory so far."""
         if not self.is_writer:
             return
         self.record.wall_seconds = round(time.perf_counter() - self._began, 1)
@@ -195,18 +196,18 @@ class Run:
         reason = f"{what} is {value}"
         self.record.status, self.record.failure = RunStatus.FAILED, reason
         self.save()
-        kept = any(self.checkpoint_folder.glob("*"))
-        raise Failure(
-            f"{reason}: try a lower --learning-rate"
-            + (f"; the previous checkpoint is kept in {self.checkpoint_folder}" if kept else "")
-        )
+        has_checkpoint = any(self.checkpoint_folder.glob("*"))
+        message = f"{reason}: try a lower --learning-rate"
+        if has_checkpoint:
+            message += f"; the previous checkpoint is kept in {self.checkpoint_folder}"
+        raise Failure(message)
 
     def interrupted(self, signal_number: int) -> Interrupted:
         """Return the exception that ends this run for now and names the command to resume it."""
         return Interrupted(signal_number, self.record.command)
 
     def finish(self) -> None:
-        """Complete the record, drop the checkpoint and point `latest` here."""
+        """Mark the run as complete, delete the checkpoint and point `latest` to the run."""
         if not self.is_writer:
             return
         training_seconds = sum(epoch.seconds for epoch in self.record.epochs)
@@ -214,9 +215,10 @@ class Run:
         self.record.characters_per_second = round(characters / training_seconds)
         self.record.trainer_loaded = "transformers.trainer" in sys.modules
         self.tracker.finish(self.path / "model")
-        if not self.record.is_partial:  # it is no run to hand in or to compare
+        if not self.record.is_partial:  # `latest` is the run to compare and hand in
             point_latest_at(self.path)
-        self.record.status = RunStatus.COMPLETE  # set last: a run killed before can be resumed
+        # Set after everything else, so that a run that is killed earlier can be resumed.
+        self.record.status = RunStatus.COMPLETE
         self.save()
         shutil.rmtree(self.checkpoint_folder, ignore_errors=True)
         self.release()

@@ -60,7 +60,7 @@ def test_a_changed_model_is_refused_by_name(
     shutil.copytree(study.path / "runs/scratch_lm/course-seed1", tmp_path / "run")
     damage(tmp_path / "run/model" / name)
     options = generate.GenerateOptions(run=tmp_path / "run", characters=5)
-    with pytest.raises(Failure, match=f"{name} changed after the training"):
+    with pytest.raises(Failure, match=f"{name} changed after training"):
         generate.generate(options)
 
 

@@ -98,9 +98,9 @@ def test_code_beside_a_run_is_not_run_though_its_own_record_vouches_for_it(
     run = copied.path / "runs/scratch_lm/course-seed1"
     spoil(run / "model", CODE.format(mark=str(mark)))
     edit(run / "run.json", model_sha256=files.checksums(run / "model"))
-    with pytest.raises(Failure, match=f"nothing in {run / 'model'} is run"):
+    with pytest.raises(Failure, match=f"no code in {run / 'model'} was run"):
         generate.generate(generate.GenerateOptions(run=run))
-    with pytest.raises(Failure, match=f"nothing in {run / 'model'} is run"):
+    with pytest.raises(Failure, match=f"no code in {run / 'model'} was run"):
         models.load(run / "model")
     assert not mark.exists()
 
