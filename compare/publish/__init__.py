@@ -1,5 +1,5 @@
-"""Repositories for the Hugging Face Hub: staged with their cards, pushed, and read back.
+"""Stage repositories for the Hugging Face Hub with their cards, push them, and verify the upload.
 
-May use all rooms.
-Used by nobody.
+May import everything else in `compare`.
+No other package imports it.
 """

@@ -1,7 +1,7 @@
 """Stage both models with their cards, and push them to the Hugging Face Hub.
 
 python -m compare.publish           # runs/publish/<prefix>-scratch and <prefix>-gpt2
-python -m compare.publish --push    # and upload them, read them back, leave a receipt
+python -m compare.publish --push    # also upload them, verify the upload, and write a receipt
 """
 
 from __future__ import annotations
@@ -20,25 +20,27 @@ class PublishOptions:
     """Stage both models with their cards, and with --push upload them to the Hub."""
 
     prefix: str = "tiny-shakespeare"
-    """Names the repositories: <prefix>-scratch and <prefix>-gpt2."""
-
+    """Prefix of the repository names <prefix>-scratch and <prefix>-gpt2."""
     namespace: str | None = None
-    """User or organization on the Hub; by default whom this machine is logged in as."""
+    """User or organization on the Hub; by default, the logged-in user."""
     push: bool = False
-    """Upload; without it the models are only staged."""
+    """Upload the models instead of only staging them."""
     private: bool = False
     """Make new repositories private."""
     license: str | None = None
-    """License of the models whose license is not known here, as the Hub writes it: cc-by-4.0."""
+    """License for models whose license is not known, as an identifier of the Hub, such as
+    cc-by-4.0."""
 
     def __post_init__(self) -> None:
         if self.namespace is not None and not re.fullmatch(NAME, self.namespace):
-            raise ValueError(f"--namespace {self.namespace!r} is not the name of a user on the Hub")
+            raise ValueError(
+                f"--namespace {self.namespace!r} is not a valid name of a user or organization"
+            )
         if not re.fullmatch(NAME, self.prefix):
             raise ValueError(f"--prefix {self.prefix!r}: use letters, digits, '-', '_' and '.'")
         if self.license is not None and not re.fullmatch(card.LICENSE, self.license):
             raise ValueError(
-                f"--license {self.license!r}: give an identifier of the Hub, such as cc-by-4.0"
+                f"--license {self.license!r}: use an identifier of the Hub, such as cc-by-4.0"
             )
 
 
@@ -57,17 +59,21 @@ from compare.runs.find import CompleteRun
 
 
 def publish(options: PublishOptions) -> None:
-    """Stage the chosen run of each track, and with --push upload them."""
+    """Stage the best run of each track, and upload both with --push.
+
+    Raises Misuse if the report does not cover the newest runs or a repository is not this study's,
+    and Failure if a model has changed, the upload fails, or its verification fails.
+    """
     lock = hold_lock(STAGED / ".lock", str(STAGED))
     study = find.study()
     results = report.read()
     require_report_of([run for group in study.groups for run in group.runs], results)
     namespace = options.namespace
     if options.push:
-        logged_in = hub.namespace()
-        namespace = namespace or logged_in
+        user = hub.logged_in_user()
+        namespace = namespace or user
     names = [f"{options.prefix}-{suffix}" for suffix in ("scratch", "gpt2")]
-    if options.push:  # both, before anything is sent to either
+    if options.push:  # check both repositories before uploading to either
         for name in names:
             hub.head_of_own(f"{namespace}/{name}")
     for name, run in zip(names, (study.best_scratch, study.best_gpt2), strict=True):
@@ -78,13 +84,13 @@ def publish(options: PublishOptions) -> None:
             _upload(run, repo, folder, options.private, results)
     lock.release()
     if options.push:
-        print("next: python -m compare.report, which then shows the links")
+        print("next: python -m compare.report, to include the links")
     else:
-        print("not uploaded; log in with hf auth login, then: python -m compare.publish --push")
+        print("not uploaded; to upload: hf auth login, then python -m compare.publish --push")
 
 
 def _upload(run: CompleteRun, repo: str, folder: Path, private: bool, results: Results) -> None:
-    """Push, read back, and note it in the receipt."""
+    """Push `folder` to `repo`, verify the upload, and record it in the receipt."""
     expected = result_of(run, results).test_slice
     text = find.corpus_of(run).test[: expected.chars]
     pushed = hub.push(folder, repo, private)

@@ -1,4 +1,4 @@
-"""What a model card says of itself in its front matter, whoever wrote it."""
+"""The front matter of model cards, this study's and others'."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from compare.runs.record import RunRecord
 
-if TYPE_CHECKING:  # only a type: --help answers without torch
+if TYPE_CHECKING:  # an import at run time would load torch, and delay --help
     from compare.report.results import TestScores
 
 NAME = "README.md"
-LICENSE = r"[a-z0-9][a-z0-9.+-]*"  # as the Hub writes them: mit, apache-2.0, cc-by-sa-3.0
-MARK = "tiny-shakespeare-study"  # the tag by which `--push` knows the repositories of this study
+LICENSE = r"[a-z0-9][a-z0-9.+-]*"  # the Hub's identifiers: mit, apache-2.0, cc-by-sa-3.0
+MARK = "tiny-shakespeare-study"  # the tag by which `--push` recognizes this study's repositories
 HUB_DATASETS = {
     "tiny-shakespeare": "karpathy/tiny_shakespeare",
     "wikitext-2": "Salesforce/wikitext",
@@ -23,25 +23,29 @@ HUB_DATASETS = {
 METRICS = ("bits_per_byte", "nats_per_char", "word_perplexity", "token_perplexity")
 
 
-def front_matter(path: Path) -> dict[str, Any]:
-    """The fields of the card in file `path`; none where there is no such file or it is damaged."""
+def read_front_matter(path: Path) -> dict[str, Any]:
+    """Return the front matter of the card in file `path`, or {} if it is missing or damaged."""
     try:
         return huggingface_hub.metadata_load(path) or {}
-    except Exception:  # strangers' YAML fails in many ways, and then it says nothing
+    except Exception:  # invalid YAML raises many types
         return {}
 
 
 def is_of_the_study(path: Path) -> bool:
-    """Whether the card in file `path` carries the mark of this study."""
-    tags = front_matter(path).get("tags")
+    """Return whether the card in file `path` has the tag of this study."""
+    tags = read_front_matter(path).get("tags")
     return isinstance(tags, list) and MARK in tags
 
 
 def metadata(
     repo: str, record: RunRecord, test: TestScores, terms: dict[str, Any]
 ) -> ModelCardData:
-    """The card's front matter, with every metric of the test split in its model index."""
-    dataset = HUB_DATASETS.get(record.config["corpus"])  # a file of that name is another text
+    """Return the front matter of a card, with all metrics of the test split in its model index.
+
+    `terms` are the license fields from `compare.publish.licenses`.
+    """
+    # By --corpus, not by the name in the record: a user's file may have the same name.
+    dataset = HUB_DATASETS.get(record.config["corpus"])
     base = record.base
     return ModelCardData(
         model_name=repo.rpartition("/")[2],

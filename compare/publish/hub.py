@@ -18,7 +18,7 @@ from compare.runs import models
 TOLERANCE = 1e-4  # bits per byte; machines differ in the order of floating-point sums
 
 
-def namespace() -> str:
+def logged_in_user() -> str:
     """Return the name of the logged-in user.
 
     Raises Failure if nobody is logged in or the Hub is out of reach.
@@ -60,6 +60,7 @@ def head_of_own(repo: str) -> str | None:
 
 
 def _card_is_of_the_study(repo: str, commit: str | None) -> bool:
+    """Return whether `repo` has a card with the tag of this study."""
     with tempfile.TemporaryDirectory() as cache:
         try:
             path = hf_hub_download(repo, card.NAME, revision=commit, cache_dir=cache)
@@ -130,6 +131,6 @@ def _fail(repo: str, error: Exception) -> NoReturn:
             f"no permission to write to {repo}: log in as another user, or use another --namespace"
         ) from None
     if status == 412:
-        raise Failure(f"{repo} has changed during the upload: run the same command again") from None
+        raise Failure(f"{repo} changed during the upload: run the same command again") from None
     reason = f"the Hub returned HTTP {status}" if status else f"the request failed ({error})"
     raise Failure(f"{repo}: {reason}; run the same command again to complete it") from None

@@ -1,4 +1,4 @@
-"""A directory for each repository: weights, tokenizer, code, a model card and samples."""
+"""Stage a directory for each repository: weights, tokenizer, code, a model card and samples."""
 
 from __future__ import annotations
 
@@ -30,23 +30,26 @@ def stage(
     results: Results,
     license: str | None = None,
 ) -> Path:
-    """`target`, new or replaced as a whole: model, card and samples, for the repository `repo`.
+    """Create or replace the directory `target`: model, card and samples for the repository `repo`.
 
-    Its card states the license that is known, else `license`, else none, with a line that says so.
+    The directory is replaced as a whole.  The card states the license that is known, or else
+    `license`.  If there is neither, it states none, and a message says so.  Returns `target`.
+
+    Raises Failure if the model has changed since training, and OSError if a file cannot be written.
     """
     models.require_whole(run)
-    terms, missing = licenses.known(run.record)
+    terms, reason = licenses.find_license(run.record)
     if not terms and license:
         terms = {"license": license}
     elif not terms:
         print(
-            f"license left out of the card of {target.name}: {missing}; if you may pass the model "
-            "on, name its license, for instance --license cc-by-4.0"
+            f"no license in the card of {target.name}: {reason}; if you may redistribute the "
+            "model, state its license, for example --license cc-by-4.0"
         )
     test = result_of(run, results).test
     config = json.loads((run.model / "config.json").read_text("utf-8"))
     context_length = config.get("n_positions") or config.get("max_position_embeddings", 200)
-    shape = (
+    architecture_keys = (
         "n_layer",
         "n_head",
         "n_embd",
@@ -67,14 +70,18 @@ def stage(
         Path(__file__).parent / "card.md.jinja",
         repo=repo,
         on_hub="/" in repo,
-        new_tokens=min(100, context_length // 2),  # GPT-2 cannot write past its context
+        new_tokens=min(100, context_length // 2),  # GPT-2 cannot generate past its context length
         run=run.record,
         name=run.record.display_name,
         test=test,
         metadata=metadata(repo, run.record, test, terms).to_yaml(),
         stand_in=run.record.base is not None and run.record.base.kind is BaseKind.STAND_IN,
         architecture={"class": config["architectures"][0]}
-        | {key.replace("_", " "): config[key] for key in shape if config.get(key) is not None},
+        | {
+            key.replace("_", " "): config[key]
+            for key in architecture_keys
+            if config.get(key) is not None
+        },
         results=results,
     )
     new = target.with_name(f".{target.name}")
@@ -102,11 +109,9 @@ def require_report_of(runs: Sequence[CompleteRun], results: Results) -> None:
     scored = {(run.run, run.started) for run in results.runs}
     newest = {(run.path.name, run.record.started) for run in runs}
     if scored != newest:
-        raise Misuse(
-            f"{report.PATH} is of other runs than the newest: run python -m compare.report"
-        )
+        raise Misuse(f"{report.PATH} does not cover the newest runs: run python -m compare.report")
 
 
 def result_of(run: CompleteRun, results: Results) -> RunResult:
-    """What the report's `results` have of one run, its scores on the test split included."""
+    """Return the report's results of one run, including its scores on the test split."""
     return results.run_result(run.record.track, run.path.name)

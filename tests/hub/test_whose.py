@@ -115,7 +115,7 @@ def test_a_file_that_comes_between_look_and_push_is_not_deleted(hub: Hub, folder
         return original(path)
 
     hub.fault = meanwhile
-    with pytest.raises(Failure, match="has changed during the upload"):
+    with pytest.raises(Failure, match="changed during the upload"):
         hub_module.push(folder, REPO, False)
     assert "of-a-colleague.txt" in hub.repositories[REPO].files
 

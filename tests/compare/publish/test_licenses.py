@@ -57,7 +57,7 @@ def test_what_is_made_here_from_public_domain_text_is_mit(folder: Path) -> None:
     scratch = tuned(folder).model_copy(update={"track": Track.SCRATCH, "base": None})
     stand_in = tuned(folder, kind=BaseKind.STAND_IN)
     for record in (scratch, stand_in, tuned(folder, kind=BaseKind.GPT2)):
-        assert licenses.known(record) == ({"license": "mit"}, "")
+        assert licenses.find_license(record) == ({"license": "mit"}, "")
 
 
 @pytest.mark.parametrize("kind", [None, *BaseKind])
@@ -69,28 +69,28 @@ def test_the_terms_of_another_text_are_the_users_to_state(
         record.base = None
     for name in ("my-novel.txt", "wikitext-2", "tiny-shakespeare"):  # a file may be called so
         record.corpus = on(name, "0" * 64)
-        terms, reason = licenses.known(record)
+        terms, reason = licenses.find_license(record)
         assert not terms and name in reason
 
 
 def test_a_bases_own_license_is_read_from_its_card(folder: Path) -> None:
     card(folder, "license: apache-2.0\nlanguage: en")
-    assert licenses.known(tuned(folder))[0] == {"license": "apache-2.0"}
+    assert licenses.find_license(tuned(folder))[0] == {"license": "apache-2.0"}
     card(folder, "license: other\nlicense_name: opt\nlicense_link: https://example.org/opt")
-    assert licenses.known(tuned(folder))[0] == {
+    assert licenses.find_license(tuned(folder))[0] == {
         "license": "other",
         "license_name": "opt",
         "license_link": "https://example.org/opt",
     }
     card(folder, "license: other\nlicense_link: LICENSE.md")  # of a repository that is not ours
-    assert licenses.known(tuned(folder))[0] == {"license": "other"}
+    assert licenses.find_license(tuned(folder))[0] == {"license": "other"}
 
 
 def test_or_from_its_configuration(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"license": "bigscience-openrail-m"}))
-    assert licenses.known(tuned(folder))[0] == {"license": "bigscience-openrail-m"}
+    assert licenses.find_license(tuned(folder))[0] == {"license": "bigscience-openrail-m"}
     card(folder, "license: mit")
-    assert licenses.known(tuned(folder))[0] == {"license": "mit"}
+    assert licenses.find_license(tuned(folder))[0] == {"license": "mit"}
 
 
 @pytest.mark.parametrize(
@@ -107,21 +107,21 @@ def test_or_from_its_configuration(folder: Path) -> None:
 )
 def test_none_is_stated_where_none_can_be_read(folder: Path, text: str) -> None:
     card(folder, text)
-    terms, reason = licenses.known(tuned(folder))
+    terms, reason = licenses.find_license(tuned(folder))
     assert not terms and "some/base" in reason
 
 
 def test_a_directory_is_not_gpt2_because_it_is_called_so(folder: Path) -> None:
     for name in ("gpt2", "stand-in-3.7m"):
         record = tuned(folder, resolved=name, revision=None, source="directory")
-        assert not licenses.known(record)[0]
+        assert not licenses.find_license(record)[0]
 
 
 def test_another_model_in_the_bases_place_says_nothing_of_the_base(folder: Path) -> None:
     card(folder, "license: mit")
     run = tuned(folder)
     (folder / "model.safetensors").write_bytes(b"other weights")
-    assert not licenses.known(run)[0]
+    assert not licenses.find_license(run)[0]
 
 
 def test_front_matter_without_a_license_is_valid(folder: Path) -> None:

@@ -349,7 +349,7 @@ def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> N
         card = ModelCard.load(folder / "README.md")
         assert card.data.library_name == "transformers"
         assert card.data.license is None  # of a user's own text
-        assert f"license left out of the card of {repo}: the terms of mini.txt" in shown
+        assert f"no license in the card of {repo}: the license of mini.txt" in shown
         metrics = {each.metric_type: each.metric_value for each in card.data.eval_results}
         values = {round(run["test"]["bits_per_byte"], 4) for run in report["runs"]}
         assert metrics["bits_per_byte"] in values
@@ -359,7 +359,7 @@ def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> N
     for repo in ("mini-scratch", "mini-gpt2"):
         card = ModelCard.load(study.path / "runs" / "publish" / repo / "README.md")
         assert card.data.license == "cc-by-4.0"
-    assert "left out" not in shown
+    assert "no license" not in shown
 
 
 def test_a_changed_checkout_is_said_beside_the_commit(
@@ -415,7 +415,7 @@ def test_publish_wants_a_report_of_these_very_runs(study: Place, report: dict) -
     saved = path.read_text()
     path.write_text(saved.replace("course-seed1", "course-seed2"))
     try:
-        assert "of other runs than the newest" in study.refused("compare.publish")
+        assert "does not cover the newest runs" in study.refused("compare.publish")
     finally:
         path.write_text(saved)
 
