@@ -35,8 +35,8 @@ def epoch_batches(
     """Yield (inputs, targets, positions) for each step of `epoch` after the first `done` steps.
 
     Each tensor is (rows, context length) int64.  Positions are indices of the targets in `ids`.  A
-    target that does not come from the text has position -1: an invented name, if `speakers` are
-    given, or a drill.  Drill rows follow the text's rows.
+    target that does not come from the text has position -1: part of an invented name, if `speakers`
+    is given, or of a drill.  Drill rows follow the text's rows.
 
     Block boundaries and block order change in every epoch.  They depend only on the seed and the
     epoch, so a resumed epoch is identical to an uninterrupted one.
@@ -75,7 +75,7 @@ def _rename_speakers(
     speakers: Speakers,
     rng: np.random.Generator,
 ) -> None:
-    """Give the speakers of one row invented names, in place."""
+    """Replace the speakers of one row with invented names, in place."""
     begin = max(0, positions[0] - 1)  # the text's first token has no predecessor
     tokens = speakers.with_invented_names(begin, positions[-1] + 1, rng)
     inputs[len(inputs) + 1 - len(tokens) :] = tokens[:-1]

@@ -52,7 +52,7 @@ BATCH_SIZES = (1, 32)  # for generation; with one text, most of the time is call
 
 
 class TextbookLM(nn.Module):
-    """A tutorial's language model: `nn.TransformerDecoder` with defaults, its input as memory."""
+    """A language model as in tutorials: `nn.TransformerDecoder` with its input as memory."""
 
     def __init__(self, options: ScratchOptions) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def print_page_faults(repetitions: int) -> None:
         with ProcessPoolExecutor(1, context) as process:
             measured = process.submit(measure_page_faults, keep, repetitions).result()
         if measured is None:
-            print("freed memory                     this C library cannot be told to keep it")
+            print("freed memory                     cannot be kept with this C library")
             return
         faults, fastest_step = measured
         print(
@@ -200,7 +200,7 @@ def make_training(
 def make_textbook_training(
     preset: ScratchOptions, data: tuple[torch.Tensor, torch.Tensor]
 ) -> Callable[[], None]:
-    """Return a function that runs a tutorial's training steps on `data`.
+    """Return a function that runs training steps as in tutorials on `data`.
 
     The model has the same width, depth, context length and batch size as the preset.
     """
@@ -226,7 +226,7 @@ def generate(model: ScratchLM, texts: int, use_cache: bool) -> None:
     """Generate NEW_TOKENS tokens after a full context, for `texts` texts in one batch."""
     model.eval()
     prompt = torch.ones(texts, model.config.max_position_embeddings, dtype=torch.long)
-    cast(Any, model).generate(  # its type hints do not allow for this
+    cast(Any, model).generate(  # PreTrainedModel's type hints lack `generate`
         prompt,
         attention_mask=torch.ones_like(prompt),
         do_sample=False,

@@ -1,4 +1,4 @@
-"""The state that --resume needs, in one safetensors file: no pickle, and written atomically."""
+"""Checkpoints for --resume: one safetensors file, without pickle, written atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options, presets and parameter budget of the scratch track.
+"""Options, presets and the parameter limit of the scratch track.
 
 1 epoch of `course` = 1,003,854 characters = 307,607 tokens = 601 steps of 4 x 128 tokens.
 """
@@ -30,7 +30,7 @@ TUNED: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "course": {},  # the defaults below are the course's specification
     "tuned": TUNED,
-    # What the copying exercises cost and give: the same without drills and invented names.
+    # For measuring the effect of the copying exercises.
     "tuned-no-drills": TUNED | {"drills": False, "rename": 0.0},
     "record": TUNED | {"epochs": 20, "dropout": 0.1, "teachers": ["own"]},
 }
@@ -42,8 +42,8 @@ class ScratchOptions(StudyOptions):
 
     preset: Literal["course", "tuned", "tuned-no-drills", "record"] = "course"
     """Default values: the course's specification, or the best recipe found for 5 (tuned) or 45
-    minutes (record) of training on 2 cores.  tuned-no-drills is tuned without its exercises in
-    copying (--drills, --rename)."""
+    minutes (record) of training on 2 cores.  tuned-no-drills is tuned without the copying exercises
+    (--drills, --rename)."""
     vocabulary: int = 4096
     """Vocabulary size of the byte-level BPE tokenizer, trained on the training split."""
     context_length: int = 128
@@ -59,8 +59,8 @@ class ScratchOptions(StudyOptions):
     distance_bias: bool = False
     """Learn an additive attention bias for every layer, head and distance between tokens."""
     smeared_keys: bool = False
-    """Mix each token's attention key with that of the previous token; the share is learned for
-    every layer and head."""
+    """Mix each token's attention key with that of the previous token, in a proportion that is
+    learned for every layer and head."""
     dropout: float = 0.0
     """Dropout rate of the embeddings and of each layer's residual updates."""
     init_std: float = 0.02
@@ -70,10 +70,10 @@ class ScratchOptions(StudyOptions):
     batch_size: int = 4
     """Blocks of context-length tokens per step."""
     drills: bool = False
-    """Train copying on rows of repeating random tokens: 200 steps on these alone before the text,
-    which have their own warm-up, then one such row in every third step on the text."""
+    """Train copying on rows of repeating random tokens: first in 200 steps on such rows alone, with
+    their own warm-up, then with one such row in every third step on the text."""
     rename: float = 0.0
-    """Fraction of the blocks whose speakers get invented names, drawn separately for each block."""
+    """Probability that the speakers in a block get invented names, which differ between blocks."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """adamw for all parameters, or muon for the layers' weight matrices and adamw for the rest."""
     learning_rate: float = 3e-4
@@ -82,15 +82,15 @@ class ScratchOptions(StudyOptions):
     """Peak learning rate of Muon."""
     warmup_steps: int = 100
     """Steps of linear warm-up, followed by cosine decay to 0.05 of the peak.  The steps that
-    --drills puts before the text follow the start of this schedule, warm-up included; it then
-    restarts for the text."""
+    --drills adds before the text follow the beginning of this schedule; it then restarts for the
+    text."""
     teachers: list[str] = field(default_factory=list)
     """Teachers for knowledge distillation: complete runs of this track on the same text, given as
-    directories or as names.  A name stands for its newest complete run.  `own` stands for three
-    runs of --preset tuned that no other seed learns from: with --seed s, those with the seeds
-    3 s - 2, 3 s - 1 and 3 s."""
+    directories or as names.  A name stands for the newest complete run of that name.  `own` stands
+    for three runs of --preset tuned that no other seed learns from: with --seed s, those with the
+    seeds 3 s - 2, 3 s - 1 and 3 s."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Precision of matrix products; bf16 is for GPUs, and was not faster on the CPUs tested."""
+    """Precision of matrix products; bf16 is for GPUs, and was not faster on the tested CPUs."""
     compile: bool = False
     """Compile the model with torch.compile; on a CPU this needs a C++ compiler."""
     checkpoint_steps: int = 500
@@ -113,7 +113,7 @@ class ScratchOptions(StudyOptions):
             raise ValueError(f"--heads {self.heads} does not divide --width {self.width}")
         if self.teachers and (self.train_share < 1 or self.leave_out):
             raise ValueError(
-                "--teachers have read the whole training split: "
+                "--teachers were trained on the whole training split: "
                 "leave out --train-share and --leave-out"
             )
         if self.parameters >= PARAMETER_LIMIT:
@@ -147,9 +147,10 @@ class ScratchOptions(StudyOptions):
 
 
 def expand_teachers(teachers: Sequence[str], seed: int) -> list[str]:
-    """Replace `own` in a list of teachers by the three names that it stands for with `seed`.
+    """Return the list `teachers` with `own` replaced by the three names that it stands for.
 
-    Runs that share teachers would vary less than independent runs do.
+    The names depend on `seed`, because runs that share teachers would vary less than independent
+    runs do.
     """
     own = [f"tuned-seed{number}" for number in range(3 * seed - 2, 3 * seed + 1)]
     return [name for teacher in teachers for name in (own if teacher == "own" else [teacher])]

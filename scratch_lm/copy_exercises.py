@@ -19,7 +19,7 @@ from compare.corpus.blocks import IGNORED
 from scratch_lm.config import ScratchOptions
 
 FIRST_DRILL_STEPS = 200  # steps on drills alone before the text: enough to learn copying
-DRILL_INTERVAL = 3  # afterwards, every third step has one drill row: copying is not forgotten
+DRILL_INTERVAL = 3  # afterwards, one row in every third step is a drill, to retain copying
 SHORTEST_PERIOD = 8  # tokens before a drill repeats, if the context has room for two periods
 
 
@@ -42,7 +42,7 @@ def make_drills(
 
 
 def first_drills(options: ScratchOptions) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield FIRST_DRILL_STEPS batches: inputs, targets and positions of `make_drills`."""
+    """Yield FIRST_DRILL_STEPS batches: inputs, targets and positions from `make_drills`."""
     rng = np.random.default_rng([options.seed, 0])
     for _ in range(FIRST_DRILL_STEPS):
         inputs, targets, positions = make_drills(
@@ -89,8 +89,8 @@ class Speakers:
     def with_invented_names(self, first: int, last: int, rng: np.random.Generator) -> np.ndarray:
         """Return a copy of `ids[first:last]` in which each speaker has an invented name.
 
-        A speaker keeps the invented name throughout.  It has as many tokens as the original, and
-        each token stands at the same index in some real name of that length.
+        A speaker keeps the same invented name throughout.  It has as many tokens as the original
+        name, and each token occurs at the same index in a real name of that length.
         """
         tokens, invented = self.ids[first:last].copy(), {}
         here = slice(np.searchsorted(self.ends, first, "right"), np.searchsorted(self.starts, last))

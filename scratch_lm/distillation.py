@@ -1,8 +1,8 @@
 """Knowledge distillation: learning from the predictions of other models (Hinton et al. 2015).
 
-The mean of several models' probabilities is a better prediction than that of any one of them, and
-tells at every position of the text what else would have been likely.  `--teachers` names the runs
-of these models.
+The mean of several models' probabilities is a better prediction than that of any single one.  It
+also shows, at every position of the text, which other tokens would have been likely.  `--teachers`
+names the runs of these models.
 """
 
 from __future__ import annotations
@@ -51,30 +51,31 @@ def load_teachers(
 ) -> list[Teacher]:
     """Load the models of `options.teachers`.
 
-    Raises Misuse for a run that is missing, unfinished, of an outdated recipe, or with another
-    tokenizer.  Also for a run on another text, because its training split might contain the
-    validation and test splits of this text.
+    Raises Misuse if a run is missing, unfinished or of an outdated recipe, or if it has a different
+    tokenizer.  Runs on a different text are rejected, too, because their training split might
+    contain the validation and test splits of this text.  Raises Failure if a model has changed
+    since training.
     """
     teachers = []
     for name in options.teacher_names:
         run = _find_run(name, options, corpus)
         models.require_whole(run)
-        model, own = models.load(run.model)
-        if own.get_vocab() != tokenizer.get_vocab():
+        model, teacher_tokenizer = models.load(run.model)
+        if teacher_tokenizer.get_vocab() != tokenizer.get_vocab():
             raise Misuse(
-                f"--teachers {name}: {run.path} has another tokenizer; train a run with this "
-                "--vocabulary, and give its directory"
+                f"--teachers {name}: {run.path} has a different tokenizer; train a run with the "
+                "same --vocabulary, and give its directory"
             )
         teachers.append(Teacher(run.path, model, models.weights_sha256(run.model)))
     return teachers
 
 
 def _find_run(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun:
-    """Return the run called `name`.
+    """Return the teacher run that `name` refers to.
 
-    If `name` is a path, it is that directory.  Otherwise it is the newest complete run on this text
-    out of name, name-2, name-3 and so on.  The default teachers of a preset must have been trained
-    with the present recipe of their own preset.
+    If `name` is a path, it is the run in that directory.  Otherwise it is the newest complete run
+    on this text out of `name`, `name`-2, `name`-3 and so on.  The default teachers of a preset must
+    have been trained with the current recipe of their own preset.
     """
     complete, reasons = [], []
     for path in [Path(name)] if len(Path(name).parts) > 1 else _newest_first(name):
@@ -87,28 +88,32 @@ def _find_run(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun
             f"--teachers {name}: {reasons[0]}; train the teachers first (for --preset record: "
             f"--preset tuned with the seeds of {', '.join(options.teacher_names)})"
         )
-    here = [run for run in complete if run.record.corpus.sha256 == corpus.sha256]
-    if not here:
+    on_this_text = [run for run in complete if run.record.corpus.sha256 == corpus.sha256]
+    if not on_this_text:
         run = complete[0]
-        raise Misuse(f"--teachers {name}: {run.path} was trained on {run.record.corpus.name}")
-    own = re.fullmatch(r"(\w+)-seed(\d+)", name)
-    if own is None or name not in expand_teachers(
+        raise Misuse(
+            f"--teachers {name}: {run.path} was trained on {run.record.corpus.name}, and not on "
+            f"{corpus.name}"
+        )
+    match = re.fullmatch(r"(\w+)-seed(\d+)", name)
+    if match is None or name not in expand_teachers(
         PRESETS[options.preset].get("teachers", []), options.seed
     ):
-        return here[0]
-    preset, seed = own[1], int(own[2])
+        return on_this_text[0]
+    preset, seed = match[1], int(match[2])
     recipe = ScratchOptions(
         **PRESETS[preset] | {"preset": preset, "seed": seed, "corpus": options.corpus}
     )
-    changes = [_changes(run, recipe, corpus) for run in here]
-    for run, changed in zip(here, changes, strict=True):
-        if not changed:
+    differences = [_list_differences(run, recipe, corpus) for run in on_this_text]
+    for run, differing in zip(on_this_text, differences, strict=True):
+        if not differing:
             return run
     command = command_line(Track.SCRATCH.command, recipe, PRESETS)
+    newest = on_this_text[0].path
     raise Misuse(
-        f"--teachers {name}: {here[0].path} is not of the present --preset {preset}: "
-        f"{'; '.join(changes[0])}; train it with {command} --resume, or "
-        f"name {here[0].path} in --teachers to learn from it all the same"
+        f"--teachers {name}: {newest} was not trained with the current --preset {preset}: "
+        f"{'; '.join(differences[0])}; train a new run with {command} --resume, or give "
+        f"--teachers {newest} to learn from this run anyway"
     )
 
 
@@ -116,27 +121,27 @@ def _newest_first(name: str) -> list[Path]:
     """Return the directories ..., name-3, name-2, name; the last one even if it is missing."""
     track = ROOT / Track.SCRATCH
     numbers = [
-        int(found[1])
+        int(match[1])
         for path in track.glob("*")
-        if (found := re.fullmatch(rf"{re.escape(name)}-(\d+)", path.name))
+        if (match := re.fullmatch(rf"{re.escape(name)}-(\d+)", path.name))
     ]
     return [*(track / f"{name}-{number}" for number in sorted(numbers, reverse=True)), track / name]
 
 
-def _changes(run: CompleteRun, recipe: ScratchOptions, corpus: Corpus) -> list[str]:
+def _list_differences(run: CompleteRun, recipe: ScratchOptions, corpus: Corpus) -> list[str]:
     """Describe how `recipe` differs from the recipe of `run`, apart from the name of the text."""
-    then = identity(run.record) | {"corpus": None}
-    now = recipe_identity(as_record(recipe), corpus.sha256) | {"corpus": None}
+    previous = identity(run.record) | {"corpus": None}
+    current = recipe_identity(as_record(recipe), corpus.sha256) | {"corpus": None}
     return [
-        f"{key} was {then.get(key)} and is now {now.get(key)}"
-        for key in sorted(then.keys() | now.keys())
-        if then.get(key) != now.get(key)
+        f"{key} was {previous.get(key)} and is now {current.get(key)}"
+        for key in sorted(previous.keys() | current.keys())
+        if previous.get(key) != current.get(key)
     ]
 
 
 @dataclass(frozen=True)
 class SoftTargets:
-    """The mean prediction of the teachers at each position of a text: the likeliest tokens."""
+    """The most likely tokens in the teachers' mean prediction, for each position of a text."""
 
     tokens: np.ndarray  # (text, TOP_TOKENS) int32
     probabilities: np.ndarray  # (text, TOP_TOKENS) float16
@@ -144,12 +149,13 @@ class SoftTargets:
     def lookup(self, positions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return tokens and probabilities, (..., TOP_TOKENS) each, for `positions` in the text.
 
-        At position -1, which is outside the text, the target itself has probability 1.
+        At position -1, which is outside the text, the target itself has probability 1.  The first
+        token is then arbitrary if the target is IGNORED.
         """
         index, outside = positions.numpy(), positions < 0
         tokens = torch.from_numpy(self.tokens[index].astype(np.int64))
         probabilities = torch.from_numpy(self.probabilities[index]).float()
-        tokens[outside, 0] = targets[outside].clamp(min=0)  # IGNORED is not a token; see below
+        tokens[outside, 0] = targets[outside].clamp(min=0)  # IGNORED is negative, and no token
         probabilities[outside] = 0
         probabilities[outside, 0] = 1
         return tokens, probabilities
@@ -159,9 +165,10 @@ class SoftTargets:
 def compute_soft_targets(
     teachers: Sequence[Teacher], end_of_text: int, ids: np.ndarray
 ) -> SoftTargets:
-    """Average the predictions of `teachers` for each of the token `ids`.
+    """Return the mean prediction of `teachers` for each token of a text, whose ids are `ids`.
 
-    They read the windows of `compare.ruler.scoring`, with the token `end_of_text` in front.
+    The teachers read the text in windows of `compare.ruler.scoring`, with the token `end_of_text`
+    in front.
     """
     loaded = [teacher.model for teacher in teachers]
     length = min(model.config.max_position_embeddings for model in loaded)

@@ -1,4 +1,4 @@
-"""What the training loop leaves behind: log lines, checkpoints, and finished epochs."""
+"""The output of the training loop: log lines, checkpoints, and finished epochs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 class Journal:
     """Tracks the progress of a training run, and writes it to the run directory.
 
-    In all processes but the main one, `run` ignores what it is given, and no checkpoint is written.
+    In all processes but the main one, `run` ignores all calls, and no checkpoint is written.
     """
 
     def __init__(
@@ -43,7 +43,8 @@ class Journal:
     def restore(self) -> Progress:
         """Restore model and optimizers from the run's checkpoint, if it has one.
 
-        Returns how far the run has come.  The loop reads this object, and the journal updates it.
+        Returns the run's progress, which the loop reads and the journal updates.  Raises Failure if
+        the checkpoint is damaged.
         """
         if self._checkpoint.exists():
             self.progress = load_checkpoint(self._checkpoint, self.model, self.optimizers)
@@ -88,7 +89,7 @@ class Journal:
         self.run.log(values, bar)
 
     def save_checkpoint(self) -> None:
-        """Write what --resume needs."""
+        """Write the checkpoint that --resume needs."""
         if self.run.is_writer:
             save_checkpoint(self._checkpoint, self.model, self.optimizers, self.progress)
 

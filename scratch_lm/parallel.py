@@ -52,7 +52,7 @@ def all_reduce_sum(value: Tensor) -> float:
 
 
 def main_process_first(first: Callable[[], T], others: Callable[[], T]) -> T:
-    """Return `first()` in the first process, and afterwards `others()` in all other processes."""
+    """Return `first()` in the main process, and afterwards `others()` in all other processes."""
     if IS_MAIN_PROCESS:
         result = first()
     if WORLD_SIZE > 1:

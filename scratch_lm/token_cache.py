@@ -43,6 +43,7 @@ def load_or_train(
 
 
 def _write(path: Path, tokenizer: GPT2Tokenizer, ids: np.ndarray) -> None:
+    """Write an entry atomically; do nothing if it cannot be written."""
     bpe = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     metadata = {key: json.dumps(bpe[key]) for key in ("vocab", "merges")}
     metadata["sha256"] = _sha256(metadata, ids)
@@ -56,6 +57,7 @@ def _write(path: Path, tokenizer: GPT2Tokenizer, ids: np.ndarray) -> None:
 
 
 def _sha256(metadata: dict[str, str], ids: np.ndarray) -> str:
+    """Return the SHA-256 of an entry."""
     digest = hashlib.sha256((metadata["vocab"] + metadata["merges"]).encode())
     digest.update(ids.data)
     return digest.hexdigest()

@@ -1,12 +1,12 @@
 """Train a small decoder-only language model from scratch, with a hand-written loop.
 
     python -m scratch_lm.train                          # the course's reference model, 5 epochs
-    python -m scratch_lm.train --preset tuned           # the best found within 5 minutes
+    python -m scratch_lm.train --preset tuned           # the best recipe that trains in 5 minutes
     python -m scratch_lm.train --corpus my-novel.txt    # your own text
-    python -m scratch_lm.train --resume                 # go on after an interruption
+    python -m scratch_lm.train --resume                 # continue after an interruption
     torchrun --nproc-per-node 2 -m scratch_lm.train     # several processes share each batch
 
-Writes `runs/scratch_lm/<preset>-seed<seed>/`; see `compare.runs` for what is in it.
+Writes `runs/scratch_lm/<preset>-seed<seed>/`; `compare.runs.writer` describes its contents.
 """
 
 from compare import cli
@@ -92,7 +92,8 @@ def train(options: ScratchOptions) -> Run:
         progress.seconds = drill(network, optimizers, options, total_steps, run, interruption)
 
     for epoch in range(progress.epochs + 1, options.epochs + 1):
-        finished_steps = progress.step - (epoch - 1) * steps_per_epoch  # before an interruption
+        # More than 0 if the run was interrupted in this epoch.
+        finished_steps = progress.step - (epoch - 1) * steps_per_epoch
         batches = epoch_batches(
             ids, tokenizer.eos_token_id, options, epoch, finished_steps, speakers
         )
@@ -146,15 +147,16 @@ def train_step(
     """Update the weights once on a batch, whose tensors are (rows, context length) each.
 
     The loss is the mean cross-entropy over all targets.  With `soft_targets`, the distillation loss
-    replaces a part of it.  Returns the nats of the targets that come from the text (`positions` >=
-    0), their number, and the norm of the gradient.  A NaN or infinite gradient leaves the weights
-    unchanged.
+    replaces a part of it.  A NaN or infinite gradient leaves the weights unchanged.
+
+    Returns the nats of the targets that come from the text (`positions` >= 0), summed; the number
+    of these targets; and the norm of the gradient before clipping.
 
     Several processes share the rows.  DistributedDataParallel averages gradients over processes.
     To obtain the gradient of the mean loss over the whole batch, each process divides its summed
     loss by the number of targets in the whole batch and multiplies it by the number of processes.
     """
-    # All targets are learned; the loss that is logged is that of the text alone.
+    # The loss includes all targets; only those from the text are counted in the log.
     num_targets = int((targets != IGNORED).sum())
     num_text_targets = int(((targets != IGNORED) & (positions >= 0)).sum())
     device = next(network.parameters()).device
@@ -189,10 +191,12 @@ def drill(
     run: Run,
     interruption: Interruption,
 ) -> float:
-    """Train on copying exercises alone, before the text, and return the seconds it took.
+    """Train on copying exercises alone, before the text, and return the seconds this took.
 
     The learning rate follows the beginning of a schedule of `total_steps` steps.  There is no
-    checkpoint yet: if these steps are interrupted, training restarts from step 0.
+    checkpoint yet: if these steps are interrupted, training restarts from the beginning.
+
+    Raises Failure if a gradient is NaN or infinite, and Interrupted after a signal.
     """
     began = time.perf_counter()
     bar = progress_bar(first_drills(options), "drills", FIRST_DRILL_STEPS)
@@ -208,9 +212,9 @@ def drill(
 
 
 def evaluate(model: ScratchLM, tokenizer: GPT2Tokenizer, corpus: Corpus) -> Metrics:
-    """Score the validation split.
+    """Return the metrics of `model` on the validation split.
 
-    Every process does so: the others would only wait for the first one.
+    Every process computes them, because the others would only wait for the main process.
     """
     label = "validation" if parallel.IS_MAIN_PROCESS else None
     return scoring.score(model, tokenizer, corpus.validation, label=label).metrics
@@ -219,8 +223,9 @@ def evaluate(model: ScratchLM, tokenizer: GPT2Tokenizer, corpus: Corpus) -> Metr
 def progress_bar(
     batches: Iterable[Batch], label: str, total_steps: int, finished_steps: int = 0
 ) -> tqdm:
-    """Return a progress bar over `batches`, which the main process shows on a terminal."""
-    disable = None if parallel.IS_MAIN_PROCESS else True  # None: if stderr is not a terminal
+    """Return `batches` with a progress bar, which the main process shows on a terminal."""
+    # tqdm takes None as "disabled unless stderr is a terminal".
+    disable = None if parallel.IS_MAIN_PROCESS else True
     return tqdm(
         batches,
         label,
@@ -232,7 +237,7 @@ def progress_bar(
 
 
 def prepare_data(corpus: Corpus, options: ScratchOptions) -> tuple[GPT2Tokenizer, np.ndarray]:
-    """Return the tokenizer and the token ids of the training split.
+    """Return the tokenizer and the token ids of the training split, a 1-D integer array.
 
     Raises Misuse if the text is too short, or has too little variety to fill the vocabulary.
     """
@@ -269,7 +274,7 @@ def build_model(options: ScratchOptions, end_of_text_id: int) -> ScratchLM:
 def start_run(
     model: ScratchLM, corpus: Corpus, options: ScratchOptions, teachers: list[Teacher]
 ) -> Run:
-    """Create the run, or reopen the one to resume; the main process first, then the others."""
+    """Create the run, or reopen the one to resume; the main process does so before the others."""
     name = f"{options.preset}{run_start.subset_suffix(options)}-seed{options.seed}"
 
     def create_or_reopen() -> Run:

@@ -170,8 +170,8 @@ def test_outdated_teachers_are_refused_with_the_difference_and_the_command(
     with pytest.raises(Misuse) as error:
         chosen("tuned-seed1")
     line = str(error.value)
-    assert "runs/scratch_lm/tuned-seed1 is not of the present --preset tuned" in line
-    assert "dropout was 0.3 and is now 0.0; train it with" in line
+    assert "runs/scratch_lm/tuned-seed1 was not trained with the current --preset tuned" in line
+    assert "dropout was 0.3 and is now 0.0; train a new run with" in line
     command = f"scratch_lm.train --corpus {mini_text} --preset tuned --resume"
     assert f"python -m {command}" in line
     assert chosen("runs/scratch_lm/tuned-seed1") == ["tuned-seed1"]  # as the error message suggests
@@ -186,7 +186,7 @@ def test_a_newer_run_on_another_text_is_skipped(school: Place, chosen: Callable)
 
 def test_record_refuses_teachers_from_an_outdated_tuned(school: Place, mini_text: Path) -> None:
     line = school.refused(*SCRATCH, "--corpus", mini_text, "--preset", "record")
-    assert "tuned-seed1 is not of the present --preset tuned" in line
+    assert "tuned-seed1 was not trained with the current --preset tuned" in line
     assert "vocabulary was 400 and is now 1024" in line
     assert not list((school.path / "runs/scratch_lm").glob("record*"))
 
@@ -195,7 +195,7 @@ def test_unsuitable_teachers_are_refused(school: Place, mini_text: Path) -> None
     command = [*SCRATCH, "--corpus", mini_text, "--teachers"]
     assert "train the teachers first" in school.refused(*command, "tuned-seed9")
     vocabulary = ["--vocabulary", "390"]
-    assert "another tokenizer" in school.refused(*command, "course-seed1", *vocabulary)
+    assert "a different tokenizer" in school.refused(*command, "course-seed1", *vocabulary)
     other = school.path / "other.txt"
     other.write_text(mini_text.read_text() + "More.\n")
     command[command.index(mini_text)] = other
