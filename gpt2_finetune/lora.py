@@ -17,7 +17,7 @@ RANK, SCALE = 16, 32  # W + (SCALE / RANK) B A; in GPT-2, B and A have 2.4 M par
 
 
 def add_adapters(model: PreTrainedModel, options: FinetuneOptions) -> PreTrainedModel:
-    """Add adapters to the weight matrices of all layers of `model`.
+    """Return `model` with adapters at the weight matrices of all layers.
 
     Only the adapters are trainable.  Raises Misuse if the package peft is not installed.
     """
@@ -36,9 +36,9 @@ def add_adapters(model: PreTrainedModel, options: FinetuneOptions) -> PreTrained
             task_type=TaskType.CAUSAL_LM,
         ),
     )
-    return cast(PreTrainedModel, adapted)  # a PeftModel, which passes attributes on to `model`
+    return cast(PreTrainedModel, adapted)  # a PeftModel, which forwards attributes to `model`
 
 
 def merge_adapters(model: PreTrainedModel) -> PreTrainedModel:
-    """Undo `add_adapters`: return the original model with the adapters merged into its weights."""
+    """Merge the adapters of `add_adapters` into the weights, and return the original model."""
     return cast("PeftModel", model).merge_and_unload()

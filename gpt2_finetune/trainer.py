@@ -27,20 +27,20 @@ class ScoringTrainer(Trainer):
         self.run, self.corpus, self.precision = run, corpus, precision
 
     def autocast_smart_context_manager(self, *args: Any, **kwargs: Any) -> torch.autocast:
-        # TrainingArguments.bf16 is not used, because evaluation would then run in bf16, too.
+        # TrainingArguments.bf16 is not used, because it would also apply to evaluation.
         bf16 = self.precision == "bf16"
         return torch.autocast(self.args.device.type, torch.bfloat16, enabled=bf16)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
-        # Summed over processes, so that all of them, and the record, notice a NaN in any of them.
+        # The sum over processes is NaN in all of them if it is NaN in one: all stop together.
         total = self.accelerator.reduce(loss.detach().clone(), "sum")
         self.run.require_finite(f"the loss of step {self.state.global_step + 1}", total.item())
         return loss
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
         norm = super()._clip_grad_norm(model)
-        # Before the optimizer's step: the weights of the next checkpoint stay usable.
+        # Checked before the optimizer's step, so that no NaN gets into the weights.
         self.run.require_finite(f"the gradient of step {self.state.global_step + 1}", float(norm))
         return norm
 
@@ -59,7 +59,7 @@ class ScoringTrainer(Trainer):
         return metrics
 
     def restore_best(self, state: TrainerState) -> None:
-        """Load the best epoch's weights, for a run whose training ended at `state`."""
+        """Load the best epoch's weights into the model of a run whose training ended at `state`."""
         self.state = state
         self._load_best_model()
 
@@ -70,4 +70,5 @@ class ScoringTrainer(Trainer):
             raise Failure(
                 f"no checkpoint can be written to {self.args.output_dir}: {error}"
             ) from None
-        self.accelerator.wait_for_everyone()  # all have written: now the checksums can be computed
+        # Checksums are computed next: wait until all processes have written their files.
+        self.accelerator.wait_for_everyone()
