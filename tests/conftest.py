@@ -1,4 +1,4 @@
-"""Shared pieces: a place to run commands in, a miniature text, a tiny base, a finished study."""
+"""Shared fixtures: a place for running commands, a short text, a tiny base, a complete study."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FINETUNE = ["gpt2_finetune.train", "--epochs", "3", "--batch-tokens", "256"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay in one process, and so do all that need the study: it is made once."""
+    """Run each file's tests in one process, and all that use the study, so that it is made once."""
     for item in items:
         group = "study" if "study" in item.fixturenames else "/".join(item.path.parts[-2:])
         item.add_marker(pytest.mark.xdist_group(group))
@@ -72,7 +72,7 @@ class Place:
     def run(
         self, *arguments: object, code: int = 0, timeout: int = 240
     ) -> subprocess.CompletedProcess[str]:
-        """`python -m <arguments>`, which must end with exit code `code`."""
+        """Run `python -m <arguments>`; assert that it ends with exit code `code`."""
         done = subprocess.run(
             self._command(arguments),
             cwd=self.path,
@@ -85,17 +85,17 @@ class Place:
         return done
 
     def refused(self, *arguments: object, code: int = 2) -> str:
-        """The one line on stderr of a command that must end with `code` and no traceback."""
+        """Run a command that must fail with `code` and without traceback; return its error line."""
         lines = self.run(*arguments, code=code).stderr.strip().splitlines()
         assert lines[-1].startswith("error: "), lines
         assert not any("Traceback" in line for line in lines)
         return lines[-1]
 
     def kill_when(self, ready: Callable[[], bool], *arguments: object) -> None:
-        """Start `python -m <arguments>` and SIGKILL it as soon as `ready()`.
+        """Start `python -m <arguments>`, and send SIGKILL as soon as `ready()` returns True.
 
-        The command must take so long that it cannot end before `ready` is asked again; where a
-        file event tells the moment, `kill_at` needs no such margin.
+        The command must run long enough not to end between two calls of `ready`.  `kill_at` has no
+        such requirement, but needs a file event.
         """
         process = subprocess.Popen(
             self._command(arguments),
@@ -111,7 +111,7 @@ class Place:
         process.wait()
 
     def kill_at(self, event: str, name: str, count: int, *arguments: object) -> None:
-        """Run `python -m <arguments>` up to an event of a file; see `tests/killed_at.py`."""
+        """Run `python -m <arguments>` up to a file event; see `tests/killed_at.py`."""
         done = subprocess.run(
             [sys.executable, KILLED_AT, event, name, str(count), *map(str, arguments)],
             cwd=self.path,
@@ -129,7 +129,7 @@ class Place:
 
 @pytest.fixture(scope="session", autouse=True)
 def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where caches go: not to the home of whoever runs the tests."""
+    """Redirect caches away from the user's home, and return their directory."""
     path = tmp_path_factory.mktemp("caches")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(path))
@@ -148,7 +148,7 @@ def tiny_shakespeare() -> str:
 
 @pytest.fixture(scope="session")
 def mini_text(tmp_path_factory: pytest.TempPathFactory, tiny_shakespeare: str) -> Path:
-    """The first 30,000 characters of the corpus, as a user's own file."""
+    """Return a file with the first 30,000 characters of the corpus, used as a user's own text."""
     path = tmp_path_factory.mktemp("text") / "mini.txt"
     path.write_text(tiny_shakespeare[:30_000])
     return path
@@ -156,7 +156,7 @@ def mini_text(tmp_path_factory: pytest.TempPathFactory, tiny_shakespeare: str) -
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory, mini_text: Path) -> Path:
-    """A GPT-2 of 2 layers x 32 with random weights and its own tokenizer, as a directory."""
+    """Return the directory of a random GPT-2 with 2 layers of width 32 and its own tokenizer."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
@@ -182,7 +182,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory, mini_text: Path) -> Path
 def study(
     tmp_path_factory: pytest.TempPathFactory, caches: Path, mini_text: Path, tiny_base: Path
 ) -> Place:
-    """A place where both tracks have run to their end on the miniature text."""
+    """Return a place with complete runs of both tracks on the miniature text."""
     place = Place(tmp_path_factory.mktemp("study"), caches)
     text = ["--corpus", mini_text]
     place.run(*SCRATCH, *text)

@@ -1,11 +1,11 @@
-"""Run a module and kill the process, as SIGKILL does, at a file event that can be counted.
+"""Run a module, and kill the process with SIGKILL at a certain file event.
 
     python tests/killed_at.py EVENT NAME COUNT MODULE ARGUMENTS...
 
-EVENT is `open` (for writing), `os.rename` (of which `os.replace` is one kind) or `shutil.rmtree`,
-as Python's audit events are called; NAME is that of the file, or of the rename's target.  The
-process dies just before the event happens for the COUNT-th time.  Unlike a parent that watches the
-files and sends a signal, this does not depend on how the two processes are scheduled.
+EVENT is one of Python's audit events: `open` (for writing), `os.rename` (which includes
+`os.replace`) or `shutil.rmtree`.  NAME is the name of the file, or of the target of the rename.
+The process is killed just before the event happens for the COUNT-th time.  Unlike with a parent
+process that watches the files and sends a signal, scheduling does not matter.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows of a report, for the tests that need some."""
+"""Rows of a report, for tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SCRATCH = (RowKind.COURSE, RowKind.TUNED, RowKind.RECORD)
 
 
 def make_row(kind: RowKind, bits_per_byte: float, **differing: Any) -> ResultRow:
-    """A row of 100 bytes that is named like its kind."""
+    """Return a row for 100 bytes of text, named after its kind."""
     values = {
         "name": kind.value,
         "track": Track.SCRATCH if kind in SCRATCH else Track.GPT2,

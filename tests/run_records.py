@@ -1,4 +1,4 @@
-"""Records of runs that no training has left, for tests of what reads them."""
+"""Made-up run records, for tests of code that reads them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BASE = Base(
 
 
 def make_metrics(nats: float = 200.0) -> Metrics:
-    """Of a text of 100 bytes."""
+    """Return the metrics of a text of 100 bytes."""
     return Metrics(
         nats=nats,
         bytes=100,
@@ -61,7 +61,7 @@ def make_epoch(nats: float = 200.0, number: int = 1) -> Epoch:
 
 
 def make_record(track: Track = Track.SCRATCH, **differing: Any) -> RunRecord:
-    """A complete run of one epoch."""
+    """Return the record of a complete run of one epoch, with `differing` fields."""
     scratch = track is Track.SCRATCH
     fields = {
         "track": track,

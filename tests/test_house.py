@@ -1,4 +1,4 @@
-"""Who may import whom, commands that answer at once, and a README that works."""
+"""Imports between packages, fast --help, and a README that matches the code."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MAY_IMPORT = {
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the project by its dotted name."""
+    """Return the file of every module of the project, by dotted name."""
     paths = {}
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
@@ -64,7 +64,7 @@ def room_of(module: str) -> str:
 
 
 def imports(module: str, known: dict[str, Path]) -> set[str]:
-    """The project's own modules that `module` imports anywhere in its code."""
+    """Return the project's own modules that `module` imports anywhere in its code."""
     found = set()
     for node in ast.walk(ast.parse(known[module].read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -92,7 +92,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_each_room_says_what_it_is() -> None:
-    """What is in here, what it may use, who uses it."""
+    """Its docstring states its purpose, what it may import, and what imports it."""
     for name, path in modules().items():
         if path.name == "__init__.py":
             docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))

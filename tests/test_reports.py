@@ -1,4 +1,4 @@
-"""The committed report is of a real run, and says what the study claims."""
+"""The committed report comes from real runs and supports the study's claims."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPORTS = Path(__file__).parent.parent / "reports"
 
 
 def is_of_another_study() -> bool:
-    """Whether `make study` has replaced the committed report by one of the user's own."""
+    """Return whether the committed report has been replaced, for example by `make study`."""
     command = ["git", "status", "--porcelain", "reports"]
     git = subprocess.run(command, cwd=REPORTS.parent, capture_output=True, text=True)
     return bool(git.stdout.strip())
@@ -48,7 +48,7 @@ def test_fine_tuned_is_below_zero_shot_and_below_scratch(report: dict) -> None:
 
 
 def test_floors_agree_with_what_others_measured(report: dict) -> None:
-    """Figures for nanoGPT's val, in nats per character, measured with other programs."""
+    """The expected values for nanoGPT's val were measured with other programs, in nats per char."""
     rows = {row["name"]: row["nanogpt_val_nats_per_char"] for row in report["rows"]}
     for name, bits in (("xz", 2.518), ("bzip2", 2.398), ("PPMd", 2.026)):
         assert rows[name] == pytest.approx(bits * math.log(2), rel=0.01)

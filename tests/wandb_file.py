@@ -1,4 +1,4 @@
-"""What a `.wandb` file holds: a LevelDB log of the client's own protobuf records."""
+"""Read `.wandb` files: LevelDB logs of protobuf records, as W&B's client writes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK, FULL, LAST = 32 * 1024, 1, 4
 
 
 def records(path: Path) -> Iterator[Record]:
-    """All records that are whole; a file cut off by a kill ends earlier."""
+    """Yield all complete records; the last one may be truncated if the process was killed."""
     data, at, parts = path.read_bytes(), 7, b""  # 7 bytes: ":W&B", magic, version
     while at + 7 <= len(data):
         if BLOCK - at % BLOCK < 7:  # no room for a header: the rest of the block is padding
@@ -29,7 +29,7 @@ def records(path: Path) -> Iterator[Record]:
 
 
 def logged(path: Path) -> list[dict[str, Any]]:
-    """The rows that `run.log` was given, without W&B's own keys."""
+    """Return the rows passed to `run.log`, without W&B's own keys."""
     rows = []
     for record in records(path):
         if record.WhichOneof("record_type") == "history":

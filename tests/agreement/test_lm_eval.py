@@ -1,4 +1,4 @@
-"""Scores at stride C agree with EleutherAI's lm-evaluation-harness on the same text and model."""
+"""Scores with stride C agree with those of EleutherAI's lm-evaluation-harness."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STAND_IN = Path(__file__).parents[2] / "gpt2_finetune" / "offline_base"
 
 
 def bits_per_byte_of_lm_eval(folder: Path, text: str, work: Path, own_code: bool) -> float:
-    """By a local task of one document and the harness's own rolling log-likelihood."""
+    """Return the score of the harness's own rolling log-likelihood, on a task of one document."""
     lm_eval = pytest.importorskip("lm_eval", reason="make test-all installs lm_eval")
     data = work / "text.jsonl"
     data.write_text(json.dumps({"text": text}) + "\n")

@@ -1,4 +1,4 @@
-"""What other systems lack, simulated by its absence: links, `resource`, GPUs."""
+"""Systems without symbolic links, the `resource` module or GPUs, simulated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any causal language model with a tokenizer of its own goes the same way through the study."""
+"""Causal language models of other architectures go through the whole study, too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHAPE = {"vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 2, "num_atte
 
 
 def sentence_pieces(text: str) -> PreTrainedTokenizerFast:
-    """As Llama's: <s> in front, blanks are part of tokens, bytes stand in for what is rare."""
+    """Return a tokenizer like Llama's: spaces are part of tokens, and rare characters are bytes."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
@@ -49,7 +49,7 @@ def sentence_pieces(text: str) -> PreTrainedTokenizerFast:
 
 
 def of_bytes(text: str, **special: str) -> PreTrainedTokenizerFast:
-    """As GPT-2's, but with special tokens of its own."""
+    """Return a tokenizer like GPT-2's, but with other special tokens."""
     from transformers import GPT2Tokenizer
 
     empty = GPT2Tokenizer(vocab={"<|endoftext|>": 0}, merges=[])

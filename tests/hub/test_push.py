@@ -1,4 +1,4 @@
-"""The real Hub client pushes both models to a Hub on loopback, and a stranger uses them."""
+"""The real Hub client pushes both models to a Hub on loopback, where others can use them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def place(reported: Place, hub: Hub, tmp_path: Path) -> Iterator[Place]:
-    """The finished study, logged in to the loopback Hub, with nothing published yet."""
+    """Return a copy of the study that is logged in to the loopback Hub and not yet published."""
     before = reported.environment
     reported.environment = before | {
         "HF_ENDPOINT": hub.url,

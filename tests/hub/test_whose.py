@@ -1,4 +1,4 @@
-"""A push replaces what this study has put on the Hub, and nothing else."""
+"""A push replaces only repositories of this study."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A staged model: its card, as `compare.publish` writes it, stands for all files."""
+    """Return a staged repository that has a card from `compare.publish`, but no model."""
     from compare.publish.card import metadata
 
     base = tmp_path / "base"
@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 def exists(
     hub: Hub, files: dict[str, bytes], repo: str = REPO, private: bool = False
 ) -> Repository:
-    """A repository with `files`, after one commit."""
+    """Create and return a repository with `files` and one commit."""
     hub.repositories[repo] = Repository(private, {".gitattributes": b""} | files)
     hub.commit(repo, [])
     return hub.repositories[repo]

@@ -1,4 +1,4 @@
-"""Wrong texts, options, models, records and prompts: one line, the right code, nothing touched."""
+"""Invalid texts, options, models, records and prompts give one error line and change no file."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ OPTIONS = [
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, without network."""
+    """Return an empty working directory without network access."""
     path = tmp_path / "here"
     path.mkdir()
     monkeypatch.chdir(path)
@@ -107,7 +107,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def refused(here: Path, capsys: pytest.CaptureFixture) -> Callable[..., str]:
-    """Runs a command that must be refused; returns its one line."""
+    """Return a function that runs a command that must be refused, and returns its error line."""
 
     def refuse(command: str, *arguments: object, code: int = 2) -> str:
         options, presets, main = COMMANDS[command]
@@ -125,7 +125,7 @@ def refused(here: Path, capsys: pytest.CaptureFixture) -> Callable[..., str]:
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """All that is in a directory; locks, which stay behind, hold nothing."""
+    """Return the contents of a directory by path, without lock files, which are left behind."""
     return {
         str(path.relative_to(folder)): (
             path.read_bytes() if path.is_file() and not path.is_symlink() else None

@@ -1,4 +1,4 @@
-"""A file that is cut or has one bit changed is found out and named before anything relies on it."""
+"""Truncated files and flipped bits are detected, and the file is named, before it is used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cut(path: Path) -> None:
 
 
 def flip(path: Path, share: float = 0.7) -> None:
-    """Change one bit."""
+    """Flip one bit of a file."""
     data = bytearray(path.read_bytes())
     data[int(share * len(data))] ^= 4
     path.write_bytes(data)

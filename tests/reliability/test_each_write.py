@@ -1,4 +1,4 @@
-"""Each file that a command opens, makes or renames fails in turn, and nothing is lost."""
+"""Each file operation of a command fails in turn, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FINETUNE = BOTH | {"batch_tokens": 512, "precision": "fp32"}
 
 
 class Fault:
-    """While armed, the n-th write below the working directory fails; Python tells all of them."""
+    """While armed, makes the n-th write below the working directory fail, with an audit hook."""
 
     def __init__(self) -> None:
         self.left = self.code = self.failed = 0
@@ -62,7 +62,7 @@ class Fault:
                 raise OSError(self.code, os.strerror(self.code), path)
 
     def each(self, work: Callable[[], object]) -> Iterator[None]:
-        """Has `work` fail at its first write, its second, ... until it succeeds."""
+        """Call `work` with its first write failing, then its second, ..., until it succeeds."""
         self.failed = 0
         for number in count(1):
             self.left, self.code = number, ERRORS[number % len(ERRORS)]

@@ -49,7 +49,7 @@ def command(track: str, mini_text: Path, tiny_base: Path) -> list[object]:
 
 
 def started(place: Place, command: list[object], run: Path) -> subprocess.Popen[str]:
-    """A training that has logged its first step."""
+    """Start a training run, and return its process once the first step is logged."""
     process = subprocess.Popen(
         place._command(tuple(command)),
         cwd=place.path,
@@ -150,7 +150,7 @@ def poison_gradient(parameter: torch.Tensor) -> None:
 def test_a_nan_gradient_stops_the_scratch_track_before_its_weights_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise the next checkpoint would hold NaN, and the one before it would be lost."""
+    """Otherwise the next checkpoint would contain NaN, and replace the previous one."""
     monkeypatch.chdir(tmp_path)
     options = ScratchOptions(vocabulary=300, context_length=8, width=8, heads=2, feed_forward=8)
     model = build_model(options, 0)
@@ -169,7 +169,7 @@ def test_a_nan_gradient_stops_the_scratch_track_before_its_weights_change(
 
 @pytest.fixture
 def own_signal_handlers() -> Iterator[None]:
-    """A training in this process replaces them."""
+    """Restore the signal handlers, which a training run in this process replaces."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():

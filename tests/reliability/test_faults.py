@@ -1,4 +1,4 @@
-"""Writes that fail: what was there before stays readable, and the user hears what happened."""
+"""Failed writes leave existing files readable, and are reported to the user."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CALLS = ["open", "write", "flush", "fsync", "replace"]
 
 
 def break_call(name: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of the calls that `write_atomically` makes fails."""
+    """Make one of the calls in `write_atomically` fail."""
 
     def fail(*arguments: object, **options: object) -> None:
         raise OSError(code, os.strerror(code))
@@ -67,7 +67,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 def test_a_full_disk_ends_a_training_with_one_line(
     place: Place, mini_text: Path, tiny_base: Path, track: str, kilobytes: int
 ) -> None:
-    """No file may grow past the limit: record, checkpoint or model cannot be written."""
+    """A limit on file size simulates it: record, checkpoint or model cannot be written."""
     own = SCRATCH if track == "scratch_lm" else [*FINETUNE, "--base", tiny_base]
     command = [*own, "--corpus", mini_text, "--tracking", "disabled"]
     place.environment["XDG_CACHE_HOME"] = str(place.path / "cache")

@@ -1,4 +1,4 @@
-"""Whatever bytes, records and arguments come: a result, or one of our own errors."""
+"""Random bytes, records and arguments give a result or one of the project's own errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Twenty SIGKILLs in one training, resumed each time: the result is that of an unbroken run."""
+"""A run that is killed and resumed twenty times gives the result of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Life:
         self.log = log
 
     def kill_when(self, ready: Callable[[], bool]) -> bool:
-        """False when it ended by itself before."""
+        """Kill the process once `ready()`; return False if it ended before."""
         while self.process.poll() is None:
             if ready():
                 self.process.send_signal(signal.SIGKILL)
@@ -48,7 +48,7 @@ class Life:
 
 
 def moments(run: Path, generator: random.Random) -> list[tuple[str, Callable[[Life], bool]]]:
-    """What to wait for before each kill, beginning with the moments that come early."""
+    """Return the conditions for the kills, beginning with those that occur early in a run."""
 
     def exists(pattern: str) -> Callable[[Life], bool]:
         return lambda life: any(run.glob(pattern))

@@ -1,4 +1,4 @@
-"""A text of 200 MB trains in memory of a few times its size."""
+"""Training on a text of 200 MB needs only a few times its size in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALLOWED = 4  # times the size of the text, beyond what a small text needs
 
 
 def peak_until_first_step(place: Place, *command: object) -> int:
-    """Bytes of memory that a training has needed when its first steps are done."""
+    """Return the peak memory of a training run up to its first log line, in bytes."""
     process = subprocess.Popen(
         place._command((*command, "--tracking", "disabled")),
         cwd=place.path,

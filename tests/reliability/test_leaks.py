@@ -1,4 +1,4 @@
-"""Secrets get into nothing that is written; what is written gets out of nothing it stands in."""
+"""Secrets appear in no output, and no text breaks out of the markup around it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = "we|ird\"><script>alert(1) $(touch pwned): `x` [a](b)'.txt"
 def study_of_a_strange_text(
     tmp_path_factory: pytest.TempPathFactory, caches: Path, mini_text: Path, tiny_base: Path
 ) -> tuple[Place, str]:
-    """Both tracks, report and a push that fails, with secrets in the environment; their output."""
+    """Run both tracks, the report and a failing push with secrets; return place and output."""
     place = Place(tmp_path_factory.mktemp("strange"), caches)
     place.environment |= {
         "HF_TOKEN": f"hf_{CANARY}",

@@ -1,4 +1,4 @@
-"""Copying exercises: only copyable tokens are targets, and invented ones are marked as such."""
+"""Copying exercises: only copyable tokens are targets, and invented ones are marked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knowledge distillation: predictions match their tokens, and only suitable teachers count."""
+"""Knowledge distillation: predictions match their tokens, and unsuitable teachers are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TEACHERS = ["course-seed1", "course-seed2"]
 
 @pytest.fixture
 def school(study: Place, place: Place) -> Place:
-    """A place that contains the study's runs, and to which a test can add more."""
+    """Return a place with the study's runs, to which a test can add more."""
     shutil.copytree(study.path / "runs", place.path / "runs", symlinks=True)
     return place
 
@@ -112,7 +112,7 @@ MINIATURE = {
 def chosen(
     school: Place, mini_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., list[str]]:
-    """A function that returns the run names chosen as teachers, with a miniature `tuned` preset."""
+    """Return a function that returns the runs chosen as teachers; `tuned` is a miniature preset."""
     monkeypatch.chdir(school.path)
     monkeypatch.setitem(PRESETS, "tuned", PRESETS["tuned"] | MINIATURE)
     corpus = corpora.load(str(mini_text))

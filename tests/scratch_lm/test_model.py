@@ -104,7 +104,7 @@ def test_cached_logits_equal_those_of_one_forward_pass(model: ScratchLM) -> None
 
 @torch.inference_mode()
 def test_a_loaded_model_computes_the_same_with_the_cache(model: ScratchLM, tmp_path: Path) -> None:
-    """The cached path reads the mask, so unsaved values such as buffers must not be undefined."""
+    """The cached path reads the mask, a buffer that is not saved and must not be undefined."""
     model.save_pretrained(tmp_path)
     loaded = ScratchLM.from_pretrained(tmp_path).eval()
     assert not list(loaded.buffers())

@@ -1,4 +1,4 @@
-"""Several processes share a batch, and options that change only how sums are computed."""
+"""Sharing a batch between processes, and other options that only change how sums are computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scratch track on the command line: its output files, resuming, and refused options."""
+"""The scratch track on the command line: output files, resuming, and refused options."""
 
 from __future__ import annotations
 

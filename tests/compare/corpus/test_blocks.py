@@ -1,4 +1,4 @@
-"""Every token is a target once an epoch, the first of each block included."""
+"""Every token is a target once per epoch, including the first of each block."""
 
 from __future__ import annotations
 

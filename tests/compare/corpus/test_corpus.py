@@ -1,4 +1,4 @@
-"""The right bytes from every source, and one clear line for every wrong file."""
+"""Every source gives the right bytes, and every wrong file one clear error line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[HTTPServer]:
-    """Answers every request with `server.content`."""
+    """Return a server that answers every request with `server.content`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -149,7 +149,7 @@ def test_command_shows_and_exports_a_users_text(place: Place) -> None:
 
 
 def test_other_systems_line_ends_are_read_as_lf_and_said(place: Place) -> None:
-    """The same text is the same corpus, whatever system it was written on."""
+    """The same text is the same corpus, whatever its line endings."""
     text = "KING:\nzw\u00f6lf Boxk\u00e4mpfer\n\n" * 40
     windows = text.replace("\n", "\r\n")
     (place.path / "unix.txt").write_bytes(text.encode())
@@ -177,7 +177,7 @@ def test_a_lone_carriage_return_ends_a_line_too(tmp_path: Path) -> None:
 def test_wikitext_has_blocks_enough_for_intervals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank: str
 ) -> None:
-    """A data set on disk in its shape; rows between paragraphs are empty in some releases."""
+    """The text between paragraphs is empty in some releases of WikiText."""
     import datasets
 
     rows = [" = Robert <unk> = \n", blank, *[" A paragraph of one line . \n", blank] * 40]

@@ -1,4 +1,4 @@
-"""Tokens tile the bytes of any text, and a text in pieces has the tokens of the whole."""
+"""Tokens tile the bytes of any text, and pieces have the same tokens as the whole text."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_tokenizer_that_cannot_spell_the_text_is_refused() -> None:
 
 
 def of_bytes(tokenizer: GPT2Tokenizer, **parts: object) -> PreTrainedTokenizerFast:
-    """The same with another normalizer, splitter or decoder."""
+    """Return a copy of `tokenizer` with another normalizer, pre-tokenizer or decoder."""
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     for name, part in parts.items():
         setattr(backend, name, part)
@@ -63,7 +63,7 @@ def of_bytes(tokenizer: GPT2Tokenizer, **parts: object) -> PreTrainedTokenizerFa
 
 
 def of_words(blanks: pre_tokenizers.PreTokenizer) -> PreTrainedTokenizerFast:
-    """What it splits a text into, it knows; what it leaves out, no token tells."""
+    """Return a tokenizer of words that drops whatever `blanks` removes between them."""
     words = ["<unk>", "the", "cat", "sat"]
     backend = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, "<unk>"))
     backend.pre_tokenizer = blanks
@@ -74,7 +74,7 @@ def of_sentence_pieces(
     normalizer: normalizers.Normalizer | None = None,
     splitter: pre_tokenizers.PreTokenizer | None = None,
 ) -> PreTrainedTokenizerFast:
-    """As Llama's: blanks are part of tokens, and bytes stand in for what is rare."""
+    """Return a tokenizer like Llama's: spaces are part of tokens, and rare characters are bytes."""
     tokens = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "t", "h", "▁t", "▁th"]
     merges = [("▁", "t"), ("▁t", "h")]
     backend = Tokenizer(
@@ -165,7 +165,7 @@ def test_a_space_that_stays_in_front_of_a_text_is_no_loss(
 def test_a_long_text_is_asked_for_piece_by_piece(
     tokenizer: GPT2Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is lost far behind is found, too, and shown."""
+    """A loss in a late piece is also detected and shown."""
     monkeypatch.setattr(encoding.pieces, "__defaults__", (50,))
     few = GPT2Tokenizer(vocab={"<|endoftext|>": 0, "a": 1, "Ġ": 2}, merges=[])
     encoding.encode(few, "a a " * 100)
@@ -183,7 +183,7 @@ def test_pieces_have_the_tokens_of_the_whole(tokenizer: GPT2Tokenizer, text: str
 
 
 def test_long_text_in_pieces(tiny_shakespeare: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tokenizer learned from pieces, and what it makes of pieces, are those of the whole."""
+    """Training on pieces and encoding in pieces give the same result as using the whole text."""
     text = tiny_shakespeare[:200_000]
     empty = GPT2Tokenizer(vocab={"<|endoftext|>": 0}, merges=[])
     whole, learned = (

@@ -23,7 +23,7 @@ pwd.getpwuid = getpwuid
 
 @pytest.fixture
 def homeless(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A user whom neither HOME nor the list of users gives a home."""
+    """Return a place of a user without a home, in neither HOME nor the password database."""
     site = tmp_path_factory.mktemp("site")
     (site / "sitecustomize.py").write_text(WITHOUT_USER)
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "NETRC"):

@@ -1,4 +1,4 @@
-"""The sealed text is what Tiny Shakespeare leaves out of its last play, and nothing else."""
+"""The sealed text is exactly the part of the last play that Tiny Shakespeare leaves out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A card states the license that is known, and none where it is not."""
+"""A card states the license if it is known, and none otherwise."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SCORES = TestScores(**asdict(make_metrics()), ci95=(2.5, 3.2))
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A base's directory, without a card."""
+    """Return the directory of a base without a card."""
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     (tmp_path / "config.json").write_text("{}")
     return tmp_path
 
 
 def tuned(folder: Path, **differing: Any) -> RunRecord:
-    """The record of a fine-tuning of the base in `folder`, on Tiny Shakespeare."""
+    """Return the record of a run that fine-tuned the base in `folder` on Tiny Shakespeare."""
     base = BASE.model_copy(
         update={"folder": str(folder), "weights_sha256": models.weights_sha256(folder)} | differing
     )
@@ -45,7 +45,7 @@ def tuned(folder: Path, **differing: Any) -> RunRecord:
 
 
 def on(name: str, sha256: str) -> CorpusRecord:
-    """A corpus of that name and checksum."""
+    """Return the record of a corpus with this name and checksum."""
     return CORPUS.model_copy(update={"name": name, "sha256": sha256})
 
 

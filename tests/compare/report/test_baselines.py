@@ -1,4 +1,4 @@
-"""The floors: probabilities that add up, counts by hand, sizes that mean what they say."""
+"""Baselines: probabilities add up to 1, and counts and sizes agree with hand computation."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_texts_unlike_any_language_keep_positive_probabilities_that_add_up_to_on
 
 
 def test_bigram_by_hand() -> None:
-    """Text "aab": bigrams <0>a, aa, ab, once each; too few counts, so every discount is 0.5."""
+    """Text "aab": bigrams <0>a, aa and ab once each, so few that every discount is 0.5."""
     model = KneserNey(b"aab", 2)
     # Continuation counts: a follows {<0>, a}, b follows {a}: total 3, discounted by 0.5 twice.
     unigram_a = (2 - 0.5 + (0.5 + 0.5) / 256) / 3
@@ -96,7 +96,7 @@ def test_order_is_chosen_on_validation(tiny_shakespeare: str) -> None:
 
 
 def test_of_a_text_three_times_over_the_order_is_still_chosen_by_what_validation_needs() -> None:
-    """Negative discounts would give logarithms of negative numbers, which cannot be compared."""
+    """Negative discounts would give logarithms of negative numbers, which are not comparable."""
     train, validation = THREE_TIMES.decode(), SHAKESPEARE.decode()[:300] + "zounds"
     models = {order: KneserNey(train.encode(), order) for order in ORDERS}
     needed = {order: model.score(validation).nats.sum() for order, model in models.items()}

@@ -1,4 +1,4 @@
-"""Few questions, whose sentences say what the intervals support, and no more."""
+"""The questions are few, and their answers state only what the intervals support."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PARTS = [Part("The Shrew", 0, len(TEXT) // 2), Part("The Tempest", len(TEXT) // 
 
 
 def difference(whole: Interval | None, **by_play: Interval | None) -> Difference:
-    """Fine-tuned against tuned, with these intervals."""
+    """Return the difference between fine-tuned and tuned, with these intervals."""
 
     def middle(bounds: Interval | None) -> float:
         return sum(bounds) / 2 if bounds else -0.1
@@ -86,7 +86,7 @@ def test_too_short_a_text_supports_no_claim() -> None:
 def measured(
     kinds: dict[RowKind, float], seed: int = 0
 ) -> tuple[list[ResultRow], Uncertainty, dict[str, list[Score]]]:
-    """Rows with nearly these bits per byte on TEXT, and the uncertainty of their differences."""
+    """Return rows with about these bits per byte on TEXT, their uncertainty, and their scores."""
     rng = np.random.default_rng(seed)
     ends = np.arange(1, len(TEXT) + 1)
     scores, rows = {}, []
@@ -101,7 +101,7 @@ def measured(
 
 
 def test_the_questions_are_few_and_the_first_is_that_of_the_study() -> None:
-    """What validation chose among the scratch presets is compared, whatever the test split says."""
+    """The scratch preset is the one with the best validation score, whatever its test score."""
     kinds = {
         RowKind.FINE_TUNED: 1.8,
         RowKind.LORA: 1.9,

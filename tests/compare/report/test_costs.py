@@ -1,4 +1,4 @@
-"""What the trainings behind a row cost, from the records of its runs."""
+"""The training costs of a row, computed from the records of its runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.run_records import make_epoch, make_record
 
 
 def make_run(epochs: int, **values: float) -> RunRecord:
-    """A run of so many epochs of 1,000 characters each."""
+    """Return a run of `epochs` epochs of 1,000 characters each."""
     last = make_epoch(number=epochs).model_copy(update={"characters_seen": epochs * 1000})
     return make_record(epochs=[make_epoch(), last], **values)
 
 
 def test_every_cost_is_a_mean_over_runs_but_the_peak_of_memory() -> None:
-    """The second run ended after 2 of 4 epochs: its validation score had stopped falling."""
+    """The second run stopped early, after 2 of 4 epochs."""
     runs = [
         make_run(4, wall_seconds=50.0, characters_per_second=100, peak_memory_mb=700),
         make_run(2, wall_seconds=20.0, characters_per_second=140, peak_memory_mb=900),

@@ -1,4 +1,4 @@
-"""However many models a study has, each has a look of its own."""
+"""Every model in a figure looks different, however many there are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies are found, and counted against what was written."""
+"""Verbatim copies are found, and counted as a fraction of the generated text."""
 
 from __future__ import annotations
 

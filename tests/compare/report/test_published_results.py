@@ -1,4 +1,4 @@
-"""A GPT-2 that is far from what others have measured is pointed at; nothing else is."""
+"""A GPT-2 result far from published ones gets a note; no other result does."""
 
 from __future__ import annotations
 

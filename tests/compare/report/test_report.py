@@ -1,4 +1,4 @@
-"""From two finished runs to a report, a generation and a staged publication."""
+"""From two complete runs to a report, generated text and staged repositories."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def report(study: Place) -> dict:
 
 
 def with_runs(study: Place, **changes: object) -> Results:
-    """The results of `study`, with changes to each of its runs."""
+    """Return the results of `study`, with these changes to each of its runs."""
     typed = results.read(study.path / results.PATH)
     runs = [run.model_copy(update=changes) for run in typed.runs]
     return typed.model_copy(update={"runs": runs})
@@ -79,7 +79,7 @@ def test_the_kind_of_units_is_in_the_record_and_on_the_pages(study: Place, repor
 def short_study(
     tmp_path_factory: pytest.TempPathFactory, caches: Path, tiny_base: Path, tiny_shakespeare: str
 ) -> Place:
-    """Both tracks on a text of Windows's line ends, whose test split has a handful of lines."""
+    """Return a study of a text with CRLF line endings, whose test split has only a few lines."""
     place = Place(tmp_path_factory.mktemp("short"), caches)
     text = tiny_shakespeare[:6000].replace("\n", "\r\n")
     (place.path / "short.txt").write_bytes(text.encode())
@@ -91,7 +91,7 @@ def short_study(
 
 
 def test_a_short_text_gets_no_interval_and_no_claim_on_any_page(short_study: Place) -> None:
-    """Its differences would have had intervals of nearly no width, and all of them counted."""
+    """Its intervals would have almost no width, so that every difference would be claimed."""
     reports = short_study.path / "reports"
     report = json.loads((reports / "report.json").read_text())
     assert report["units"]["number"] < report["units"]["needed"]
@@ -193,7 +193,7 @@ def test_compute_is_counted_for_what_the_study_trained(report: dict) -> None:
 
 
 def test_every_number_of_the_markdown_is_in_the_json(study: Place, report: dict) -> None:
-    """Decimals, and whole numbers of four digits and more, of all tables and sentences."""
+    """Checks decimals, and integers of four or more digits, in all tables and sentences."""
     text = (study.path / "reports" / "report.md").read_text().replace("\\", "")
     text = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"`[^`]*`|\]\([^)]*\)|\d{4}-\d\d-\d\d(?:T[\d:]+Z)?|\d+\.\d+\.\d+\S*", "", text)
@@ -211,7 +211,7 @@ def test_every_number_of_the_markdown_is_in_the_json(study: Place, report: dict)
 
 
 def test_every_table_of_the_markdown_ends_with_a_blank_line(study: Place, report: dict) -> None:
-    """What follows a row directly would be drawn as a row."""
+    """A line directly after a row would be rendered as another row."""
     for page in ("report.md", "handin.de.md"):
         lines = (study.path / "reports" / page).read_text().splitlines()
         for line, after in pairwise(lines):
@@ -222,7 +222,7 @@ NUMBER = re.compile(r"(?<![\w.])[-+]?[\d,]*\d\.\d+(?:e[-+]\d+)?|\b\d[\d,]{3,}\b"
 
 
 def numbers(value: object) -> Iterator[float]:
-    """All numbers in a JSON value."""
+    """Yield all numbers in a JSON value."""
     if isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
             yield from numbers(part)
@@ -231,7 +231,7 @@ def numbers(value: object) -> Iterator[float]:
 
 
 def test_the_headline_answers_the_question(study: Place, report: dict) -> None:
-    """Fine-tuned against the best of scratch, in all pages' first sentence."""
+    """It compares the fine-tuned row with the best scratch row."""
     lead, rows = report["differences"][0], {row["name"]: row for row in report["rows"]}
     scratch = [row for row in report["rows"] if row["track"] == "scratch_lm"]
     assert rows[lead["a"]]["kind"] == "fine-tuned" and lead["b"] == scratch[0]["name"]
@@ -245,7 +245,7 @@ def test_the_seal_of_another_corpus_cannot_be_opened(study: Place, report: dict)
 
 
 def test_an_opened_seal_is_recorded_and_shown(study: Place, tmp_path: Path, report: dict) -> None:
-    """With a text in place of the sealed one, which no test may score."""
+    """Uses another text, because no test may score the sealed one."""
     opened = results.read(study.path / results.PATH)
     text = "A speech of it.\n\n" * 80
     scores = {

@@ -1,4 +1,4 @@
-"""The passage is whole speeches, and its tokens tile it."""
+"""The passage consists of whole speeches, and its tokens tile it."""
 
 from __future__ import annotations
 

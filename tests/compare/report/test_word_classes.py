@@ -1,4 +1,4 @@
-"""Kinds of text tile it, and carry all of a score's nats."""
+"""Word classes tile the text, and their nats add up to those of the whole score."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 
 def autoregressive(n: int, rng: np.random.Generator, coefficient: float) -> np.ndarray:
-    """Noise of variance 1 whose values are correlated with their neighbors."""
+    """Return `n` values of variance 1, each correlated with its neighbors."""
     noise = rng.standard_normal(n + 200) * math.sqrt(1 - coefficient**2)
     values = np.zeros(n + 200)
     for index in range(1, n + 200):
@@ -46,7 +46,7 @@ class World:
         self.part_ends = self.units.ends[np.cumsum(PLAYS) - 1].tolist()
 
     def text_noise(self) -> np.ndarray:
-        """What a model finds harder or easier than expected in each speech."""
+        """Return by how many nats each speech is harder or easier than expected."""
         rng = self.rng
         dependent = np.concatenate([autoregressive(n, rng, self.coefficient) for n in PLAYS])
         white = rng.standard_normal(len(self.sizes))
@@ -54,7 +54,7 @@ class World:
         return SPEECH_NOISE * noise * np.sqrt(self.sizes / 100)
 
     def row(self, nats_per_byte: float, runs: int, seed_noise: float) -> list[Score]:
-        """Scores of a recipe's runs, with one token for each speech."""
+        """Return the scores of a recipe's runs, with one token per speech."""
         shared, rng = self.text_noise(), self.rng
         return [
             Score(
@@ -73,7 +73,7 @@ class World:
 def test_intervals_contain_the_true_difference(
     monkeypatch: pytest.MonkeyPatch, runs: int, seed_noise: float, capsys: pytest.CaptureFixture
 ) -> None:
-    """With a single run, the truth is that run's own: its interval does not speak of others."""
+    """With a single run, the truth is that run's own score: its interval covers no other seeds."""
     monkeypatch.setattr(intervals, "DRAWS", 1000)
     rng = np.random.default_rng(runs)
     seed_noise = 0.0 if runs == 1 else seed_noise
@@ -95,7 +95,7 @@ def test_intervals_contain_the_true_difference(
 def test_claims_hold_together(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """Six rows that are equally good: a claim about any of them is wrong."""
+    """Six rows are equally good, so that every claim about them is wrong."""
     monkeypatch.setattr(intervals, "DRAWS", 1000)
     rng = np.random.default_rng(7)
     wrong = []

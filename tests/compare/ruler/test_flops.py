@@ -1,4 +1,4 @@
-"""What a model has, and what its training cost: counted alike in both tracks, by hand here."""
+"""Parameters and training operations: the same in both tracks, and as computed by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_embeddings_of_tokens_and_positions_are_left_out_in_both_tracks() -> Non
 
 
 def test_an_output_matrix_of_its_own_is_left_out_too() -> None:
-    """Kaplan et al. leave it out of N; training multiplies with it all the same."""
+    """Kaplan et al. leave it out of N, but training multiplies by it."""
     config = GPTNeoXConfig(
         vocab_size=300,
         hidden_size=32,

@@ -25,7 +25,7 @@ ENDS = [len(TEXT) // 2, len(TEXT)]
 
 
 def scored(nats_per_byte: np.ndarray, text: str = TEXT) -> Score:
-    """A score with one token for every byte."""
+    """Return a score with one token per byte."""
     return Score(nats_per_byte, np.arange(1, len(text) + 1), text)
 
 
@@ -62,7 +62,7 @@ def test_a_constant_difference_is_known_exactly_because_it_is_paired() -> None:
 
 
 def test_dependence_of_neighbors_widens_the_interval() -> None:
-    """The same values, once in random order and once sorted into runs of good and bad luck."""
+    """The values are the same, once in random order and once sorted."""
     values = np.random.default_rng(1).standard_normal(90)
     units = split_into_units(TEXT)
     sizes = np.diff(units.ends, prepend=0)
@@ -75,12 +75,12 @@ def test_dependence_of_neighbors_widens_the_interval() -> None:
 
 
 def runs_of(means: list[float]) -> list[Score]:
-    """Runs without any noise in the text."""
+    """Return runs with these bits per byte, the same for every byte of the text."""
     return [scored(np.full(len(TEXT), mean * math.log(2))) for mean in means]
 
 
 def test_runs_enter_with_students_t_for_their_number() -> None:
-    """Without noise in the text, the interval is the textbook's: mean +- t s / sqrt(n)."""
+    """Without noise in the text, the interval is that of textbooks, mean +- t s / sqrt(n)."""
     rows = uncertainty({"two": runs_of([0.9, 1.1]), "five": runs_of([0.8, 0.9, 1.0, 1.1, 1.2])})
     low, high = interval(rows.score("two"))
     assert (low + high) / 2 == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""The ruler: by hand on a three-token model, and every byte once whatever the windows."""
+"""Scores agree with hand computation, and count every byte once whatever the windows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROBABILITIES = {"<": [0.5, 0.3, 0.2], "a": [0.1, 0.6, 0.3], "b": [0.25, 0.25, 0
 
 
 class Bigram(torch.nn.Module):
-    """Knows the three tokens end-of-text, a and b, and only looks at the last one."""
+    """A model of the tokens end-of-text, a and b that depends only on the previous token."""
 
     def __init__(self, context_length: int) -> None:
         super().__init__()

@@ -14,12 +14,12 @@ TEXT = "ROMEO:\nAy me!\n\nJULIET:\nHe speaks.\n\nROMEO:\nO, speak again!\n"
 
 
 def scored(nats_per_byte: np.ndarray, text: str) -> Score:
-    """A score with one token for every byte."""
+    """Return a score with one token per byte."""
     return Score(nats_per_byte, np.arange(1, len(text) + 1), text)
 
 
 def parts(text: str) -> tuple[str, list[str]]:
-    """The kind of a text's blocks, and the blocks."""
+    """Return the kind of a text's units, and the units."""
     blocks, data = text_units.split_into_units(text), text.encode()
     ends = blocks.ends.tolist()
     return blocks.kind, [data[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]

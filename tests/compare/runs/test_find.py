@@ -18,7 +18,7 @@ from tests.run_records import BASE, CORPUS, make_epoch, make_record
 def leave(
     track: str, name: str, minute: int, preset: str, seed: int, nats: float, **differing: Any
 ) -> None:
-    """A complete run as a training leaves it."""
+    """Create a complete run directory, and make it the latest run of its track."""
     path = Path("runs") / track / name
     path.mkdir(parents=True)
     base = BASE.model_copy(update={"weights_sha256": differing.get("base", "b")})

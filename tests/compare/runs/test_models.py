@@ -1,4 +1,4 @@
-"""Whose code runs when a model is loaded."""
+"""No foreign code runs when a model is loaded."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def edit(file: Path, **values: object) -> None:
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Path:
-    """A file that foreign code makes when it is run."""
+    """Return the path of a file that foreign code creates if it is run."""
     return tmp_path / "code-was-run"
 
 
 @pytest.fixture
 def copied(study: Place, place: Place) -> Place:
-    """A place with its own copy of the runs, which tests may damage."""
+    """Return a place with its own copy of the runs, which tests may damage."""
     shutil.copytree(study.path / "runs", place.path / "runs", symlinks=True)
     return place
 
@@ -70,7 +70,7 @@ def in_a_file_that_the_model_imports(folder: Path, code: str) -> None:
 
 
 def beside_the_model(folder: Path, code: str) -> None:
-    """`generate`, which transformers takes from there with trust_remote_code."""
+    """Add a `generate` function, which transformers loads with trust_remote_code."""
     (folder / "custom_generate").mkdir()
     (folder / "custom_generate/generate.py").write_text(code + "generate = print\n")
 
@@ -118,7 +118,7 @@ def test_the_refusal_is_one_line_that_names_the_file_and_what_to_do(
 
 
 def test_the_bytes_that_are_run_are_those_that_were_checked(copied: Place, mark: Path) -> None:
-    """Not what transformers has kept of an earlier model in the same place."""
+    """transformers may have kept a copy of an earlier file in the same place: it is not run."""
     folder = copied.path / OWN[0]
     own = (folder / "model.py").read_bytes()
     command = ["compare.generate", "--run", folder.parent, "--characters", 5]
@@ -154,7 +154,7 @@ def test_no_command_runs_it_or_hands_it_on(
 
 
 def test_code_beside_a_base_is_not_run(tmp_path: Path, tiny_base: Path, mark: Path) -> None:
-    """transformers has a class for it, which is taken."""
+    """The class in transformers is used instead."""
     folder = tmp_path / "base"
     shutil.copytree(tiny_base, folder)
     in_another_file(folder, CODE.format(mark=str(mark)))

@@ -1,4 +1,4 @@
-"""A run's directory when other processes are at work, and the commit that it notes."""
+"""Run directories while other processes write to them, and the recorded commit."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def start(name: str = "course-seed1", **options: Any) -> Run:
 
 
 def ready(name: str) -> Run:
-    """A run that has only to be finished."""
+    """Return a run on which only `finish` has not been called yet."""
     path = Path("runs/scratch_lm") / name
     path.mkdir(parents=True)
     return Run(path, make_record(status=RunStatus.RUNNING))
@@ -98,7 +98,7 @@ def test_a_run_that_another_process_completes_meanwhile_stays_complete(
     run.release()
 
     def finished_first(path: Path, what: str) -> object:
-        """The other process releases the lock once it has finished, which is just now."""
+        """Complete the run just before the lock is acquired, as another process might."""
         complete = make_record(config=run.record.config, corpus=run.record.corpus)
         write_record(run.path, complete)
         return hold_lock(path, what)
@@ -132,7 +132,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def project(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository, and within it this project's code, which believes to lie in `project`."""
+    """Return a directory in which `start` looks for this project's code and its repository."""
     folder = somewhere / "outer" / "project"
     (folder / "compare" / "runs").mkdir(parents=True)
     (folder / "compare" / "runs" / "start.py").write_text("code\n")

@@ -1,4 +1,4 @@
-"""What W&B was given, read back from its own files, is what the records hold."""
+"""W&B's own files contain the same values as the run records."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def test_both_tracks_lie_over_each_other_in_one_project(study: Place) -> None:
 
 
 def logged_losses(run: Path) -> list[dict]:
-    """What W&B's file holds of the history by now."""
+    """Return the history lines that W&B's file contains so far."""
     if not any(run.glob("wandb/offline-run-*/*.wandb")):
         return []
     return [row for row in logged(wandb_file(run)) if "samples.nrows" not in row]
 
 
 def test_wandb_gets_its_copy_while_the_run_goes_on(place: Place, mini_text: Path) -> None:
-    """By default its client writes every 15 seconds, which a killed run would lose."""
+    """By default, W&B's client writes every 15 seconds, and a kill would lose that much."""
     run = place.path / "runs" / RUNS[0]
     command = [*SCRATCH, "--corpus", mini_text, "--epochs", 200]  # a minute, if it is not killed
     place.kill_when(lambda: len(logged_losses(run)) >= 4, *command)
