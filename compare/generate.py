@@ -58,7 +58,8 @@ from compare.runs import find, models
 def generate(options: GenerateOptions) -> None:
     """Print continuations of the prompt, by one model or by both models side by side.
 
-    Raises Misuse if a run is missing or unfinished, and Failure if its model has changed since.
+    Raises Misuse if a run is missing or unfinished, and Failure if its model has changed since
+    training or cannot be loaded.
     """
     runs = [find.load(options.run)] if options.run else list(map(find.latest, Track))
     loaded = {}

@@ -149,13 +149,13 @@ class SoftTargets:
     def lookup(self, positions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return tokens and probabilities, (..., TOP_TOKENS) each, for `positions` in the text.
 
-        At position -1, which is outside the text, the target itself has probability 1.  The first
-        token is then arbitrary if the target is IGNORED.
+        At position -1, which is outside the text, the target itself has probability 1.  If that
+        target is IGNORED, the result is meaningless; `soft_cross_entropy` leaves it out.
         """
         index, outside = positions.numpy(), positions < 0
         tokens = torch.from_numpy(self.tokens[index].astype(np.int64))
         probabilities = torch.from_numpy(self.probabilities[index]).float()
-        tokens[outside, 0] = targets[outside].clamp(min=0)  # IGNORED is negative, and no token
+        tokens[outside, 0] = targets[outside].clamp(min=0)  # IGNORED is negative: not a token
         probabilities[outside] = 0
         probabilities[outside, 0] = 1
         return tokens, probabilities

@@ -84,8 +84,8 @@ def _encode_pieces(
     in_pieces = _splits_like_gpt2(tokenizer)
     remaining = pieces(text) if in_pieces else iter([text])
     # tqdm takes None as "disabled unless stderr is a terminal".
-    off = None if label and len(text) > PIECE_LENGTH else True
-    with tqdm(total=len(text), desc=label, unit="char", unit_scale=True, disable=off) as bar:
+    disable = None if label and len(text) > PIECE_LENGTH else True
+    with tqdm(total=len(text), desc=label, unit="char", unit_scale=True, disable=disable) as bar:
         while batch := list(islice(remaining, PIECES_PER_BATCH)):
             encoded = tokenizer(
                 batch,
@@ -97,9 +97,12 @@ def _encode_pieces(
             decoded = tokenizer.backend_tokenizer.decode_batch(
                 [encoding.ids for encoding in encoded.encodings], skip_special_tokens=False
             )
-            for piece, encoding, back in zip(batch, encoded.encodings, decoded, strict=True):
-                if back != piece and (in_pieces or not _only_space_differs(piece, back, encoding)):
-                    raise LossyTokenizer(_describe_loss(piece, back, tokenizer.name_or_path))
+            for piece, encoding, result in zip(batch, encoded.encodings, decoded, strict=True):
+                is_lossless = result == piece or (
+                    not in_pieces and _only_space_differs(piece, result, encoding)
+                )
+                if not is_lossless:
+                    raise LossyTokenizer(_describe_loss(piece, result, tokenizer.name_or_path))
                 yield _align_to_bytes(piece, encoding)
                 bar.update(len(piece))
 
