@@ -1,13 +1,14 @@
-"""Judge a recipe on plays that it has not seen: train without each play in turn, and score it.
+"""Evaluate a recipe on unseen plays: train without each play in turn, and score the model on it.
 
     python -m scratch_lm.leave_one_out --preset tuned
     python -m scratch_lm.leave_one_out --preset tuned --muon-learning-rate 0.02
     python -m scratch_lm.leave_one_out --preset tuned --plays Coriolanus "Richard III"
 
-Validation continues a play whose beginning is in the training split.  A recipe can therefore do
-well on validation and badly on plays with names of their own, or the other way round.  Recipes are
-chosen on both, and never on the test split.  All options of `scratch_lm.train` are accepted; the
-runs are left in `runs/scratch_lm/`, and a second call trains only what is missing.
+The validation split continues a play whose beginning is in the training split.  A recipe can
+therefore do well on validation and badly on plays with other names, or vice versa.  Recipes are
+chosen on both, and never on the test split.  All options of `scratch_lm.train` except --leave-out
+are accepted.  The runs are stored in `runs/scratch_lm/`, and a second call trains only missing
+ones.
 """
 
 from dataclasses import dataclass, field, fields
@@ -21,13 +22,13 @@ class LeaveOneOutOptions(ScratchOptions):
     """Train without each play in turn, and score the models on the play they have not seen."""
 
     plays: list[str] = field(default_factory=list)
-    """Titles of the plays to leave out; by default all seven that are wholly in the training
-    split."""
+    """Titles of the plays to leave out; by default, the seven plays that are entirely in the
+    training split."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.leave_out:
-            raise ValueError("--leave-out names one play to train without: use --plays here")
+            raise ValueError("--leave-out cannot be used here: give the plays with --plays")
 
 
 if __name__ == "__main__":
@@ -43,10 +44,14 @@ from scratch_lm.train import train
 
 
 def leave_one_out(options: LeaveOneOutOptions) -> None:
-    """Train a model without each play, and print what each needs for its play."""
+    """Train one model without each play, and print its bits per byte on that play.
+
+    Raises Misuse if the training split has no play with one of the titles.
+    """
     corpus = corpora.load(options.corpus)
     plays = options.plays or training_plays()
-    texts = {play: left_out_play(corpus, play) for play in plays}  # refuses unknown titles
+    # Before training, so that an unknown title is reported immediately.
+    texts = {play: left_out_play(corpus, play) for play in plays}
     shared = {field.name: getattr(options, field.name) for field in fields(ScratchOptions)}
     results = []
     for play in plays:

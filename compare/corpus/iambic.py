@@ -96,7 +96,7 @@ def tiny_shakespeare() -> bytes:
 
 
 def title(play: str) -> str:
-    """Return the title of a play, as its Markdown file gives it."""
+    """Return the title of a play from its Markdown file."""
     first_line = play_files()[play].read_text("utf-8").split("\n", 1)[0]
     return first_line.removeprefix("# ")
 
