@@ -1,5 +1,6 @@
 # make study        train both tracks, write the report, stage the publication; from a bare clone
-# make study-full   the same with three seeds, preset record, LoRA and the control; produced reports/
+# make study-full   the same with three seeds and with all presets, LoRA, a control from random
+#                   weights, and training on shares of the text
 # make test         run the fast test suite
 # make test-all     plus the slow tests: lm-evaluation-harness, the page in Chromium, kills
 # make lint         check style, formatting and types
@@ -17,6 +18,11 @@ study-full: SEEDS := 1 2 3
 study-full: CONTROL := yes
 # Three teachers for each seed of `record`, so that its runs are independent.
 TEACHERS := 4 5 6 7 8 9
+# The report draws what both tracks need after these shares of the training split, and all of it.
+study-full: SHARES := 0.125 0.25 0.5
+# How often the scratch track reads a share; validation prefers this to the preset's 5 passes on 1/8
+# of the text (scratch_lm/EXPERIMENTS.md).
+SHARE_EPOCHS := 10
 
 study study-full: install
 	set -e; for seed in $(SEEDS); do \
@@ -26,6 +32,14 @@ study study-full: install
 	  $(if $(CONTROL),$(BIN)/python -m gpt2_finetune.train --lora --resume --seed $$seed;) \
 	  $(BIN)/python -m gpt2_finetune.train --resume --seed $$seed; \
 	done
+	$(if $(SHARES),set -e; for seed in $(SEEDS); do $(foreach share,$(SHARES), \
+	  $(BIN)/python -m scratch_lm.train --preset tuned --train-share $(share) \
+	    --epochs $(SHARE_EPOCHS) --resume --seed $$seed; \
+	  $(BIN)/python -m gpt2_finetune.train --train-share $(share) --resume --seed $$seed;) \
+	done)
+	$(if $(CONTROL),set -e; for seed in $(SEEDS); do \
+	  $(BIN)/python -m scratch_lm.train --preset tuned-no-drills --resume --seed $$seed; \
+	done)
 	$(if $(CONTROL),set -e; for seed in $(TEACHERS); do \
 	  $(BIN)/python -m scratch_lm.train --preset tuned --resume --seed $$seed; \
 	done; \

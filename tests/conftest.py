@@ -182,7 +182,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory, mini_text: Path) -> Path
 def study(
     tmp_path_factory: pytest.TempPathFactory, caches: Path, mini_text: Path, tiny_base: Path
 ) -> Place:
-    """Return a place with complete runs of both tracks on the miniature text."""
+    """Return a place with complete runs of both tracks on the miniature text, and on half of it."""
     place = Place(tmp_path_factory.mktemp("study"), caches)
     text = ["--corpus", mini_text]
     place.run(*SCRATCH, *text)
@@ -191,4 +191,7 @@ def study(
     finetune = [*FINETUNE, *text, "--base", tiny_base, "--learning-rate", "0.003"]
     place.run(*finetune, "--random-weights", "--tracking", "disabled")
     place.run(*finetune)
+    half = ["--train-share", 0.5, "--tracking", "disabled"]
+    place.run(*SCRATCH, *text, *half)
+    place.run(*finetune, *half)
     return place

@@ -39,6 +39,7 @@ from compare.report.results import (
     TextPart,
     TextUnitsResult,
 )
+from compare.report.worth import worth
 from compare.ruler import sampling
 from compare.ruler.intervals import Uncertainty, interval, mean_score
 from compare.ruler.metrics import Interval
@@ -107,6 +108,7 @@ def assemble(open_sealed: bool = False) -> Results:
         ),
         pairs=pair_matrix(rows, list(scores), uncertainty),
         other_plays=_other_plays(measured, counted, plays),
+        worth=worth(study, corpus, {row.name: row for row in rows}, scores, units, part_ends),
         notes=[
             *notes_on_length(units),
             *published_results.notes(rows, corpus.name),

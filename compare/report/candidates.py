@@ -33,7 +33,7 @@ def candidates(study: Study) -> list[Candidate]:
     Raises Misuse if the weights of a run or of the base have changed.
     """
     for group in study.groups:
-        for run in group.runs:
+        for run in group.all_runs:
             models.require_whole(run)
     trained = [
         Candidate(

@@ -28,6 +28,7 @@ from compare.report.results import (
     PartDifference,
     ResultRow,
     WordClassResult,
+    Worth,
 )
 
 # The palette of Okabe and Ito, which color-blind readers can distinguish.
@@ -183,6 +184,45 @@ def other_plays_plot(other_plays: OtherPlays, styles: Styles) -> bytes:
         axes.set_yticks(range(len(titles)), titles, fontsize=9)
         axes.invert_yaxis()
         axes.set_xlabel("bits per byte (lower is better)")
+        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
+        return _svg(figure)
+
+
+def worth_plot(worth: Worth, styles: Styles) -> bytes:
+    """Plot bits per byte over characters of training text; the untouched base is a dashed line."""
+    trained = [point for curve in worth.curves for point in curve.points if point.share]
+    texts = {point.share: point.characters for point in trained}
+    with plt.rc_context(FIGURE_STYLE):
+        figure, axes = plt.subplots(figsize=(WIDTH, 4.4), layout="constrained")
+        for curve in worth.curves:
+            points = [point for point in curve.points if point.share]
+            characters = [point.characters for point in points]
+            bits = [point.bits_per_byte for point in points]
+            axes.plot(characters, bits, label=curve.name, **styles[curve.name])
+            for point in points:
+                if point.ci95:
+                    color = styles[curve.name]["color"]
+                    axes.plot([point.characters] * 2, point.ci95, color=color, alpha=0.6, lw=3)
+        if worth.zero_shot:
+            bits_per_byte = worth.zero_shot.bits_per_byte
+            axes.axhline(bits_per_byte, color="#777777", ls="--", lw=1)
+            axes.annotate(
+                "before fine-tuning (none of the text)",
+                (0, bits_per_byte),
+                xycoords=("axes fraction", "data"),
+                xytext=(3, 3),
+                textcoords="offset points",
+                color="#555555",
+                fontsize=8,
+            )
+        axes.set_xscale("log", base=2)
+        labels = [f"{characters:,}\n({share:.4g})" for share, characters in texts.items()]
+        axes.set_xticks(list(texts.values()), labels, fontsize=9)
+        axes.minorticks_off()
+        axes.margins(x=0.1, y=0.1)
+        axes.set_xlabel("characters of training text (share of the training split)")
+        has_intervals = any(point.ci95 for point in trained)
+        axes.set_ylabel("bits per byte" + (", with 95% interval" if has_intervals else ""))
         figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
         return _svg(figure)
 

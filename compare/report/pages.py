@@ -53,6 +53,8 @@ def draw(study_results: Results) -> dict[str, bytes]:
     }
     if study_results.other_plays:
         images["other_plays"] = figures.other_plays_plot(study_results.other_plays, styles)
+    if study_results.worth:
+        images["worth"] = figures.worth_plot(study_results.worth, styles)
     return images
 
 
@@ -81,5 +83,11 @@ def tables(study_results: Results) -> dict[str, pd.DataFrame]:
             pd.DataFrame({row.name: row.by_play for row in study_results.other_plays.rows})
             .rename_axis("play")
             .reset_index()
+        )
+    if study_results.worth:
+        frames["worth"] = pd.DataFrame(
+            {"name": curve.name, "kind": curve.kind, **point.model_dump(mode="json")}
+            for curve in study_results.worth.curves
+            for point in curve.points
         )
     return frames

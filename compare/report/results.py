@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -201,6 +202,117 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
         shown_first = sorted(parts.items(), key=lambda item: not item[1].direction)
         by_part = "; ".join(f"in {name}, {part.describe()}" for name, part in shown_first)
         return f"{self.a} against {self.b}: {by_part}; over the whole text, {self.describe()}"
+
+
+def _share_in_words(share: float) -> str:
+    """Return how much of the text a share is, such as "1/8 of the text"."""
+    if share in (0, 1):
+        return "all of the text" if share else "none of the text"
+    fraction = Fraction(share)
+    return f"{fraction if fraction.denominator <= 16 else f'{100 * share:g}%'} of the text"
+
+
+def _short(times: float) -> str:
+    """Format a number of two significant digits."""
+    return f"{times:,.0f}" if times >= 10 else f"{times:.2g}"
+
+
+class WorthPoint(_StrictModel):
+    """The score of a recipe on the test split, after training on a share of the training split."""
+
+    share: float
+    """1 is the whole training split; 0 is the base before it was fine-tuned."""
+    characters: int
+    """Of the text that was trained on."""
+    epochs: int
+    """How often that text was read at most; the epoch best on validation is scored."""
+    seeds: int
+    """Number of runs; 0 for the base before fine-tuning."""
+    bits_per_byte: float
+    ci95: Interval | None
+    """Of this score alone."""
+
+    @property
+    def share_in_words(self) -> str:
+        """The share of the text, such as "1/8 of the text"."""
+        return _share_in_words(self.share)
+
+
+class WorthCurve(_StrictModel):
+    """The scores of one recipe after training on more and more of the training split."""
+
+    name: str
+    """Of the row on the whole training split."""
+    kind: RowKind
+    points: list[WorthPoint]
+    """The smallest share first."""
+
+
+class TextEquivalent(_StrictModel):
+    """How many times the text the scratch track would need to score like a fine-tuned model.
+
+    Between neighboring points, the scratch track's curve is taken as straight over the logarithm of
+    the characters.  The bounds are rounded outwards to two digits.
+    """
+
+    fine_tuned: str
+    """The name of its row."""
+    share: float
+    """Of the training split, that it was fine-tuned on."""
+    characters: int
+    """Of that share."""
+    scratch: str
+    """The name of the row whose curve it is compared with; the curve ends at the whole split."""
+    smallest_share: float
+    """Where that curve begins."""
+    low: float | None
+    """None if even the smallest share of the text may be enough."""
+    high: float | None
+    """None if even the whole training split may not be enough."""
+    is_off_the_curve: bool
+    """Whether the scratch track is shown to be worse, or to be better, at every length of text."""
+
+    @property
+    def sentence(self) -> str:
+        """The claim that the interval supports, and no more."""
+        subject = (
+            f"{self.fine_tuned} on {_share_in_words(self.share)} ({self.characters:,} characters)"
+        )
+        if self.is_off_the_curve and self.low is not None:
+            bound = "more" if self.low == 1 else f"more than {_short(self.low)} times as much"
+            return (
+                f"{subject} needs fewer bits per byte than {self.scratch} on all of it: "
+                f"{bound} text would be needed"
+            )
+        if self.is_off_the_curve and self.high is not None:
+            bound = "less" if self.high == 1 else f"less than {_short(self.high)} times as much"
+            return (
+                f"{subject} needs more bits per byte than {self.scratch} on "
+                f"{_share_in_words(self.smallest_share)}: {bound} text would be enough"
+            )
+        amount = "an amount of text that these runs do not bound"
+        if self.low is not None and self.high is not None:
+            amount = f"{_short(self.low)} to {_short(self.high)} times as much text"
+        elif self.low is not None:
+            amount = f"at least {_short(self.low)} times as much text, with no upper bound shown"
+        elif self.high is not None:
+            amount = f"at most {_short(self.high)} times as much text, with no lower bound shown"
+        return f"{subject} equals {self.scratch} on {amount}"
+
+
+class Worth(_StrictModel):
+    """What pretraining is worth, in text: how scores depend on the amount of training text."""
+
+    curves: list[WorthCurve]
+    equivalents: list[TextEquivalent]
+    """One for each share that was fine-tuned on; all hold together with probability 95%."""
+
+    @property
+    def zero_shot(self) -> WorthPoint | None:
+        """The score of the base before fine-tuning."""
+        return next(
+            (point for curve in self.curves for point in curve.points if not point.share), None
+        )
 
 
 class WordClassResult(_StrictModel):
@@ -407,6 +519,8 @@ class Results(_StrictModel):
     """All pairs of rows, with intervals that hold one by one."""
     other_plays: OtherPlays | None = None
     """None unless the corpus is Tiny Shakespeare and the plays are installed."""
+    worth: Worth | None = None
+    """None unless both tracks have runs on a share of the training split."""
     notes: list[str]
     """Caveats, shown above the table."""
     word_classes: list[WordClassResult]

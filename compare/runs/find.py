@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,21 @@ class CompleteRun:
 
 
 @dataclass(frozen=True)
+class ShareGroup:
+    """Complete runs of one recipe on a share of the training split, one for each seed."""
+
+    share: float
+    runs: tuple[CompleteRun, ...]
+    """In order of their seeds, and with the same number of epochs."""
+
+
+@dataclass(frozen=True)
 class Group:
     """Complete runs of one recipe, one for each seed, in order of their validation loss."""
 
     runs: tuple[CompleteRun, ...]
+    shares: tuple[ShareGroup, ...] = ()
+    """The same recipe on parts of the training split, the smallest first."""
 
     @property
     def best(self) -> CompleteRun:
@@ -51,6 +63,11 @@ class Group:
         """The recipe."""
         return self.best.record.preset
 
+    @property
+    def all_runs(self) -> tuple[CompleteRun, ...]:
+        """The runs on the whole training split, then those on a share of it."""
+        return self.runs + tuple(run for group in self.shares for run in group.runs)
+
 
 @dataclass(frozen=True)
 class Study:
@@ -58,7 +75,7 @@ class Study:
 
     scratch: tuple[Group, ...]
     gpt2: tuple[Group, ...]
-    """From the same base; what the study asks for comes first, the control last."""
+    """From the same base; full fine-tuning comes first, and the control last."""
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -80,7 +97,7 @@ class Study:
 
 
 def load(path: Path) -> CompleteRun:
-    """The complete run in directory `path`.  Raises Misuse when there is none."""
+    """Return the complete run in directory `path`.  Raises Misuse if there is none."""
     path = resolve(path)
     record = read_record(path)
     if record.status is not RunStatus.COMPLETE:
@@ -91,7 +108,10 @@ def load(path: Path) -> CompleteRun:
 
 
 def latest(track: Track) -> CompleteRun:
-    """The newest complete run of `track`.  Raises Misuse, with the command that makes one."""
+    """Return the newest complete run of `track`.
+
+    Raises Misuse if there is none; the message has the command that makes one.
+    """
     newest = latest_run(ROOT / track)
     if newest is None:
         unfinished = [path.parent.name for path in sorted((ROOT / track).glob("*/run.json"))]
@@ -103,7 +123,7 @@ def latest(track: Track) -> CompleteRun:
 
 
 def complete(track: Track) -> list[CompleteRun]:
-    """All complete runs of `track`, oldest first."""
+    """Return all complete runs of `track`, oldest first."""
     folders = [
         file.parent for file in (ROOT / track).glob("*/run.json") if not file.parent.is_symlink()
     ]
@@ -112,7 +132,7 @@ def complete(track: Track) -> list[CompleteRun]:
 
 
 def corpus_of(run: CompleteRun) -> corpora.Corpus:
-    """The text that a run was trained on.  Raises Misuse when it is not that text any more."""
+    """Return the text that a run was trained on.  Raises Misuse if the text has changed since."""
     name, trained_on = run.record.config["corpus"], run.record.corpus
     corpus = corpora.load(name)
     if corpus.sha256 != trained_on.sha256:
@@ -126,8 +146,9 @@ def corpus_of(run: CompleteRun) -> corpora.Corpus:
 def study() -> Study:
     """Find the complete runs that were trained on the same text as the newest ones.
 
-    For each preset, these are the runs of its newest configuration, one for each seed.  All runs of
-    the GPT-2 track started from the same base as the newest one.
+    For each preset, these are the runs of its newest configuration, one for each seed, and the runs
+    of the same recipe on a share of the training split.  All runs of the GPT-2 track started from
+    the same base as the newest one.
 
     Raises Misuse if a track has no run or only controls, or if the newest runs of the two tracks
     were trained on different texts.
@@ -148,10 +169,11 @@ def study() -> Study:
 
 
 def _by_preset(newest: CompleteRun) -> tuple[Group, ...]:
-    """The runs made from the same text and base as `newest`, in groups of one recipe each."""
+    """Return the runs with the same text and base as `newest`, grouped by recipe."""
     material = identity(newest.record)
     presets: dict[RowKind, dict[int, CompleteRun]] = {}
-    for run in reversed(complete(newest.record.track)):
+    newest_first = complete(newest.record.track)[::-1]
+    for run in newest_first:
         other = any(identity(run.record)[key] != material[key] for key in INPUT_HASHES)
         if other or run.record.is_partial:
             continue
@@ -159,12 +181,45 @@ def _by_preset(newest: CompleteRun) -> tuple[Group, ...]:
         recipes = [identity(each.record) | {"seed": None} for each in (run, *by_seed.values())]
         if all(recipe == recipes[0] for recipe in recipes):
             by_seed.setdefault(run.record.seed, run)
+    groups = []
+    for preset in sorted(presets, key=_order):
+        runs = sorted(presets[preset].values(), key=lambda run: run.validation_nats)
+        groups.append(Group(tuple(runs), _share_groups(runs[0], newest_first)))
+    return tuple(groups)
+
+
+def _share_groups(full: CompleteRun, newest_first: Sequence[CompleteRun]) -> tuple[ShareGroup, ...]:
+    """Return the runs that trained like `full`, but on a share of the training split.
+
+    For each share, these are the newest run of every seed that reads its text as often as the
+    newest run on this share.
+    """
+    shares: dict[float, dict[int, CompleteRun]] = {}
+    for run in newest_first:
+        record = run.record
+        if record.train_share == 1 or record.config.get("leave_out"):
+            continue
+        if record.preset is not full.record.preset or _recipe(record) != _recipe(full.record):
+            continue
+        by_seed = shares.setdefault(record.train_share, {})
+        epochs = {each.record.config.get("epochs") for each in (run, *by_seed.values())}
+        if len(epochs) == 1:
+            by_seed.setdefault(record.seed, run)
     return tuple(
-        Group(tuple(sorted(presets[preset].values(), key=lambda run: run.validation_nats)))
-        for preset in sorted(presets, key=_order)
+        ShareGroup(share, tuple(by_seed[seed] for seed in sorted(by_seed)))
+        for share, by_seed in sorted(shares.items())
     )
 
 
+def _recipe(record: RunRecord) -> dict[str, Any]:
+    """Return what is the same in all runs of a recipe, whatever their seed and share of the text.
+
+    The number of epochs is left out, because a shorter text may be read more often.
+    """
+    free = ("seed", "train_share", "leave_out", "epochs")
+    return {key: value for key, value in identity(record).items() if key not in free}
+
+
 def _order(preset: RowKind) -> tuple[bool, bool, str]:
-    """What the study asks for first, its control last."""
+    """Return a sort key: full fine-tuning comes first, and the control from random weights last."""
     return preset is not RowKind.FINE_TUNED, preset is RowKind.RANDOM_WEIGHTS, preset

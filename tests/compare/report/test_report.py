@@ -267,6 +267,55 @@ def test_an_opened_seal_is_recorded_and_shown(study: Place, tmp_path: Path, repo
     assert "Sealed text" not in (study.path / "reports/report.md").read_text()
 
 
+def test_both_tracks_are_shown_on_half_of_the_text_and_on_all_of_it(
+    study: Place, report: dict
+) -> None:
+    """The runs on half of it are no rows, and the runs on all of it have the rows' own scores."""
+    rows = {row["name"]: row for row in report["rows"]}
+    curves = {curve["name"]: curve["points"] for curve in report["worth"]["curves"]}
+    assert [point["share"] for point in curves["Scratch (course)"]] == [0.5, 1]
+    assert [point["share"] for point in curves["tiny-gpt2 fine-tuned"]] == [0, 0.5, 1]
+    for name, points in curves.items():
+        assert rows[name]["bits_per_byte"] == points[-1]["bits_per_byte"]
+        assert rows[name]["ci95"] == points[-1]["ci95"]
+        assert 0.4 < points[-2]["characters"] / points[-1]["characters"] < 0.6
+        low, high = points[-2]["ci95"]
+        assert low < points[-2]["bits_per_byte"] < high
+    assert curves["Scratch (course)"][-1]["seeds"] == 2
+    equivalents = report["worth"]["equivalents"]
+    assert [each["share"] for each in equivalents] == [0.5, 1]
+    assert all(each["scratch"] == "Scratch (course)" for each in equivalents)
+    sentences = [
+        each.sentence for each in results.read(study.path / results.PATH).worth.equivalents
+    ]
+    for page in ("report.md", "report.html"):
+        text = (study.path / "reports" / page).read_text().replace("\\", "")
+        assert "What pretraining is worth, in text" in text
+        assert all(sentence in text for sentence in sentences)
+    for file in ("figures/worth.svg", "tables/worth.csv"):
+        assert (study.path / "reports" / file).stat().st_size > 100
+
+
+def test_without_runs_on_a_share_nothing_is_said_of_them(study: Place, short_study: Place) -> None:
+    assert json.loads((short_study.path / results.PATH).read_text())["worth"] is None
+    for page in ("report.md", "report.html"):
+        text = (short_study.path / "reports" / page).read_text()
+        assert "What pretraining is worth" not in text
+    assert not (short_study.path / "reports/figures/worth.svg").exists()
+    assert not (short_study.path / "reports/tables/worth.csv").exists()
+
+
+def test_a_test_split_too_short_for_intervals_has_curves_and_no_claim(
+    study: Place, report: dict
+) -> None:
+    typed = results.read(study.path / results.PATH)
+    units = typed.units.model_copy(update={"number": 5})
+    worth = typed.worth.model_copy(update={"equivalents": []})
+    short = typed.model_copy(update={"units": units, "worth": worth})
+    page = pages.render_page("report.md", short, images={})
+    assert "No amounts of text are claimed" in page and "times as much text" not in page
+
+
 def test_report_has_figures_tables_and_honest_requirements(study: Place, report: dict) -> None:
     figures = ("loss_curves", "rows", "claims", "pairs", "word_classes", "contexts", "compute")
     for name in (*(f"figures/{figure}.svg" for figure in figures), "tables/results.csv"):

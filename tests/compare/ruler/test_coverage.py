@@ -110,5 +110,4 @@ def test_claims_hold_together(
     share = float(np.mean(wrong))
     with capsys.disabled():
         print(f"\n15 claims at once: at least one is wrong in {share:.1%} of studies")
-    # 7.5% were measured: with five blocks in a play, the tails are heavier than simulated.
-    assert share <= 0.09
+    assert share <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / REPETITIONS)

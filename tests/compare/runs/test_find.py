@@ -31,6 +31,8 @@ def leave(
             "seed": seed,
             "epochs": differing.get("epochs", 5),
             "project": name,
+            "learning_rate": differing.get("learning_rate", 0.1),
+            **{key: differing[key] for key in ("train_share", "leave_out") if key in differing},
         },
         corpus=CORPUS.model_copy(update={"sha256": differing.get("text", "t")}),
         base=base if track == Track.GPT2 else None,
@@ -38,7 +40,8 @@ def leave(
         epochs=[make_epoch(nats)],
     )
     write_record(path, record)
-    point_latest_at(path)
+    if not record.is_partial:
+        point_latest_at(path)
 
 
 def found() -> list[list[str]]:
@@ -79,6 +82,53 @@ def test_other_recipes_texts_bases_and_older_runs_stay_out() -> None:
     leave("scratch_lm", "new", 5, "course", 1, 2.0)
     leave("scratch_lm", "second", 6, "course", 2, 3.0)
     assert found() == [["new", "second"], ["g1"]]
+
+
+def found_shares() -> dict[str, dict[float, list[str]]]:
+    return {
+        group.kind: {each.share: [run.path.name for run in each.runs] for each in group.shares}
+        for group in find.study().groups
+    }
+
+
+def test_runs_on_a_share_of_the_text_belong_to_their_recipe_and_are_no_rows() -> None:
+    leave("gpt2_finetune", "g1", 0, "fine-tuned", 1, 5.0)
+    leave("gpt2_finetune", "g1-half", 1, "fine-tuned", 1, 1.0, train_share=0.5, leave_out="")
+    leave("scratch_lm", "c1", 2, "course", 1, 8.0)
+    leave("scratch_lm", "t1", 3, "tuned", 1, 7.0, train_share=1.0, leave_out="")
+    leave("scratch_lm", "t2-half", 4, "tuned", 2, 2.0, train_share=0.5, leave_out="")
+    leave("scratch_lm", "t1-half-old", 5, "tuned", 1, 2.0, train_share=0.5, leave_out="")
+    leave("scratch_lm", "t1-half", 6, "tuned", 1, 3.0, train_share=0.5, leave_out="")
+    leave("scratch_lm", "t1-eighth", 7, "tuned", 1, 9.0, train_share=0.125, leave_out="")
+    assert found() == [["c1"], ["t1"], ["g1"]]
+    assert found_shares() == {
+        "course": {},
+        "tuned": {0.125: ["t1-eighth"], 0.5: ["t1-half", "t2-half"]},
+        "fine-tuned": {0.5: ["g1-half"]},
+    }
+
+
+def test_other_recipes_on_a_share_and_runs_without_a_play_stay_out() -> None:
+    leave("gpt2_finetune", "g1", 0, "fine-tuned", 1, 5.0)
+    leave("scratch_lm", "t1", 1, "tuned", 1, 7.0)
+    half: dict[str, Any] = {"train_share": 0.5, "leave_out": ""}
+    leave("scratch_lm", "other-rate", 2, "tuned", 1, 2.0, learning_rate=0.2, **half)
+    leave("scratch_lm", "other-text", 3, "tuned", 2, 2.0, text="u", **half)
+    leave("scratch_lm", "no-full-run", 4, "course", 1, 2.0, **half)
+    leave("scratch_lm", "no-play", 5, "tuned", 3, 2.0, train_share=0.5, leave_out="Coriolanus")
+    leave("gpt2_finetune", "other-base", 6, "fine-tuned", 1, 2.0, base="c", **half)
+    assert found_shares() == {"tuned": {}, "fine-tuned": {}}
+
+
+def test_a_share_may_be_read_more_often_by_all_of_its_runs_alike() -> None:
+    leave("gpt2_finetune", "g1", 0, "fine-tuned", 1, 5.0)
+    leave("scratch_lm", "t1", 1, "tuned", 1, 7.0)
+    for number, (seed, epochs) in enumerate([(1, 5), (2, 20), (1, 20), (3, 5)]):
+        name = f"seed{seed}-epochs{epochs}"
+        leave("scratch_lm", name, 2 + number, "tuned", seed, 3.0, epochs=epochs, train_share=0.5)
+    assert found_shares()["tuned"] == {0.5: ["seed1-epochs5", "seed3-epochs5"]}
+    leave("scratch_lm", "newest", 6, "tuned", 2, 3.0, epochs=20, train_share=0.5)
+    assert found_shares()["tuned"] == {0.5: ["seed1-epochs20", "newest"]}
 
 
 def test_tracks_on_different_texts_are_refused() -> None:
