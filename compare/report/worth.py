@@ -127,13 +127,14 @@ def _point(
     scores: Sequence[Score],
     shown: ResultRow | None = None,
 ) -> ScoredPoint:
-    """Return a point whose interval is that of the row `shown` in the table, if there is one."""
+    """Return a point, which repeats the row `shown` of the report's table if there is one."""
+    mean = float(np.mean([score.metrics.bits_per_byte for score in scores]))
     result = WorthPoint(
         share=share,
         characters=runs[0].record.corpus.splits["train"].chars if runs else 0,
         epochs=max((run.record.config["epochs"] for run in runs), default=0),
         seeds=len(runs),
-        bits_per_byte=float(np.mean([score.metrics.bits_per_byte for score in scores])),
+        bits_per_byte=shown.bits_per_byte if shown else mean,
         ci95=shown.ci95 if shown else None,
     )
     return ScoredPoint(row, result, scores)

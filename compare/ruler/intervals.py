@@ -36,8 +36,9 @@ from compare.ruler.text_units import MIN_UNITS, TextUnits, nats_per_unit
 
 DRAWS = 5000
 LEVEL = 0.95
-# The nominal level of several intervals at once.  With few blocks in a play, the tails are heavier than the draws
-# show: at 95%, one or more of 15 intervals were wrong in 8.5% of simulated studies, at 97% in 4.9%.
+# The nominal level of several intervals at once.  With few blocks in a play, the tails are heavier
+# than the draws show: at 95%, one or more of 15 intervals were wrong in 8.5% of simulated studies,
+# and at 97% in 4.9%.
 JOINT_LEVEL = 0.97
 BLOCK_FACTOR = 3
 MIN_BLOCKS = 5  # in a part of the text: with fewer, its variance is unknown
