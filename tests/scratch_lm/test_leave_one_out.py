@@ -1,0 +1,46 @@
+"""Each play is scored by a model that was trained without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from scratch_lm import leave_one_out
+from scratch_lm.config import ScratchOptions
+from scratch_lm.leave_one_out import LeaveOneOutOptions
+
+
+def test_each_play_is_scored_by_the_model_that_has_not_seen_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    trained: list[ScratchOptions] = []
+    scored: list[str] = []
+
+    def train(options: ScratchOptions) -> SimpleNamespace:
+        trained.append(options)
+        scores = SimpleNamespace(bits_per_byte=2.0 + len(trained))
+        record = SimpleNamespace(best_scores=scores)
+        return SimpleNamespace(path=Path(options.leave_out), record=record)
+
+    def score(model: Path, tokenizer: None, text: str, label: str) -> SimpleNamespace:
+        assert model == Path(label) / "model"
+        scored.append(text)
+        return SimpleNamespace(metrics=SimpleNamespace(bits_per_byte=float(len(scored))))
+
+    monkeypatch.setattr(leave_one_out, "train", train)
+    monkeypatch.setattr(leave_one_out.models, "load", lambda folder: (folder, None))
+    monkeypatch.setattr(leave_one_out.scoring, "score", score)
+    options = LeaveOneOutOptions(preset="tuned", seed=3, plays=["Coriolanus", "Richard II"])
+    leave_one_out.leave_one_out(options)
+    assert [each.leave_out for each in trained] == ["Coriolanus", "Richard II"]
+    assert all(each.seed == 3 and each.resume for each in trained)
+    assert scored[0].startswith("First Citizen:") and scored[1].startswith("KING RICHARD II:")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].split() == ["mean", "1.5000", "3.5000"]
+
+
+def test_a_play_to_leave_out_is_named_by_plays_alone() -> None:
+    with pytest.raises(ValueError, match="with --plays"):
+        LeaveOneOutOptions(leave_out="Coriolanus")
