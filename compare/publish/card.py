@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import huggingface_hub
 from huggingface_hub import EvalResult, ModelCardData
 
-from compare.runs.record import RunRecord
+from compare.runs.record import Base, RunRecord
 
 if TYPE_CHECKING:  # an import at run time would load torch, and delay --help
     from compare.report.results import TestScores
@@ -37,6 +37,11 @@ def is_of_the_study(path: Path) -> bool:
     return isinstance(tags, list) and MARK in tags
 
 
+def _name_on_hub(base: Base) -> str | None:
+    """Return the base's name on the Hub; None if it is not known to be there."""
+    return base.version_of or (base.resolved if base.revision else None)
+
+
 def metadata(
     repo: str, record: RunRecord, test: TestScores, terms: dict[str, Any]
 ) -> ModelCardData:
@@ -53,7 +58,7 @@ def metadata(
         language="en" if dataset else None,
         library_name="transformers",
         pipeline_tag="text-generation",
-        base_model=base.resolved if base and base.revision else None,
+        base_model=_name_on_hub(base) if base else None,
         datasets=[dataset] if dataset else None,
         tags=[
             "fine-tuned" if base else "from-scratch",

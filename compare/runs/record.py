@@ -52,6 +52,8 @@ class BaseIdentity(_StrictModel):
     kind: BaseKind
     revision: str | None = None
     """Commit on the Hub."""
+    version_of: str | None = None
+    """Name on the Hub of the model that it is a version of, if it does not come from there."""
     source: str
     weights_sha256: str
 

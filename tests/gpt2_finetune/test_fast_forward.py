@@ -1,4 +1,4 @@
-"""`use_fast_kernels` changes neither the function that GPT-2 computes nor its gradients."""
+"""`use_fast_kernels` changes neither the function that a model computes nor its gradients."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import (
+    AutoModelForCausalLM,
+    CohereConfig,
+    Gemma2Config,
+    GPT2Config,
+    GPTNeoXConfig,
+    GraniteConfig,
+    LlamaConfig,
+    PhiConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+)
 
 from compare.runs import models
 from gpt2_finetune import fast_forward
@@ -26,25 +39,86 @@ def batch() -> dict[str, torch.Tensor]:
     }
 
 
+SHAPE = {"vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+LLAMA_SHAPE = SHAPE | {"intermediate_size": 128, "num_key_value_heads": 2}
+NEOX_SHAPE = SHAPE | {"intermediate_size": 128, "max_position_embeddings": 64}
+GPT2_SHAPE = {"vocab_size": 300, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 64}
+NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+CONFIGS = {
+    "gpt2": GPT2Config(**GPT2_SHAPE, **NO_DROPOUT, bos_token_id=0, eos_token_id=0),
+    "llama": LlamaConfig(**LLAMA_SHAPE),
+    "llama, tied": LlamaConfig(**LLAMA_SHAPE, tie_word_embeddings=True),
+    "gpt-neox": GPTNeoXConfig(**NEOX_SHAPE),
+    "qwen2": Qwen2Config(**LLAMA_SHAPE),
+}
+# Their logits are more than the product of the hidden states and a matrix.
+OTHER_HEADS = {
+    "capped": Gemma2Config(**LLAMA_SHAPE, head_dim=16),
+    "scaled": CohereConfig(**LLAMA_SHAPE, eos_token_id=1),
+    "divided": GraniteConfig(**LLAMA_SHAPE, logits_scaling=8.0),
+    "with a bias": PhiConfig(**NEOX_SHAPE),
+}
+
+
+def pair(config: PreTrainedConfig) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """Return a model with random weights and biases, and a copy of it with fast kernels."""
+    torch.manual_seed(1)
+    plain = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for weights in plain.parameters():
+            weights += 0.05 * torch.randn_like(weights)
+    changed = copy.deepcopy(plain)
+    use_fast_kernels(changed)
+    return plain.train(), changed.train()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [*CONFIGS.values(), *OTHER_HEADS.values()],
+    ids=[*CONFIGS, *OTHER_HEADS],
+)
 def test_loss_and_gradients_equal_those_of_transformers(
-    tiny_base: Path, batch: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+    config: PreTrainedConfig, batch: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         fast_forward, "CHUNK_TOKENS", 50
     )  # 192 tokens: three full chunks and a partial one
-    plain, _ = models.load(tiny_base)
-    changed = copy.deepcopy(plain)
-    use_fast_kernels(changed)
+    plain, changed = pair(config)
+    losses = []
     for model in (plain, changed):
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-        model.train()
-        model(**batch).loss.backward()
-    with torch.no_grad():
-        torch.testing.assert_close(changed(**batch).loss, plain(**batch).loss)
-    for (name, ours), theirs in zip(changed.named_parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
+        loss = model(**batch).loss
+        loss.backward()
+        losses.append(loss.item())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    ours, theirs = (
+        torch.cat([each.grad.flatten() for each in model.parameters() if each.grad is not None])
+        for model in (changed, plain)
+    )
+    assert (ours - theirs).norm() <= 1e-6 * theirs.norm()
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_logits_do_not_exist_in_training(
+    config: PreTrainedConfig, batch: dict[str, torch.Tensor]
+) -> None:
+    assert pair(config)[1](**batch).logits.shape == (3, 64, 64)  # hidden states, not 300 logits
+
+
+def test_training_in_bf16_follows_fp32_as_closely_as_the_library_does(
+    batch: dict[str, torch.Tensor],
+) -> None:
+    plain, changed = pair(CONFIGS["llama"])
+    plain(**batch).loss.backward()
+    exact = torch.cat([each.grad.flatten() for each in plain.parameters()])
+    errors = []
+    for model in (plain, changed):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model(**batch).loss
+        loss.backward()
+        gradient = torch.cat([each.grad.flatten() for each in model.parameters()])
+        errors.append((gradient - exact).norm() / exact.norm())
+    assert errors[1] < 1.5 * errors[0]
 
 
 def test_logits_are_computed_in_evaluation_but_not_in_training(

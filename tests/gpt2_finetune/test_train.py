@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, GPT2LMHeadModel, Trainer, TrainingArgume
 from compare.corpus import load
 from compare.corpus.blocks import IGNORED
 from compare.runs.record import Parameters
+from gpt2_finetune.base import STAND_IN
 from gpt2_finetune.dataset import make_dataset
 from gpt2_finetune.defaults import learning_rate
 from tests.conftest import FINETUNE, Place
@@ -108,6 +109,19 @@ def test_killed_run_resumes_to_the_same_weights_and_history(
     ).read_bytes()
     histories = [without_times(lines(path / "history.jsonl")) for path in (resumed, straight)]
     assert histories[0] == histories[1]
+
+
+def test_training_stops_early_where_the_untouched_base_remains_the_best(
+    place: Place, mini_text: Path
+) -> None:
+    options = ["--base", STAND_IN, "--corpus", mini_text, "--tracking", "disabled"]
+    done = place.run(*FINETUNE, *options, "--batch-tokens", 2048, "--learning-rate", 0.1)
+    path = place.path / "runs/gpt2_finetune" / f"{STAND_IN.name}-seed1" / "run.json"
+    run = json.loads(path.read_text())
+    (epoch,) = run["epochs"]  # of three
+    assert epoch["eval"]["loss"] > run["zero_shot"]["loss"]
+    assert run["status"] == "complete" and run["best_epoch"] == 1
+    assert "no epoch was better than the untouched base" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,16 @@ def test_front_matter_without_a_license_is_valid(folder: Path) -> None:
         assert ("license" in data.to_yaml()) == bool(terms)
 
 
+def test_the_base_is_named_as_on_the_hub_or_not_at_all(folder: Path) -> None:
+    def base_model(**differing: Any) -> str | None:
+        return metadata("a/b", tuned(folder, **differing), SCORES, {}).base_model
+
+    assert base_model() == "some/base"
+    assert base_model(revision=None) is None  # a directory of that name
+    quantized = {"resolved": "Base (Q4_1)", "revision": None, "version_of": "some/base"}
+    assert base_model(**quantized) == "some/base"
+
+
 def test_a_file_called_like_a_data_set_is_not_said_to_be_it(folder: Path) -> None:
     run = tuned(folder)
     assert metadata("a/b", run, SCORES, {}).datasets == ["karpathy/tiny_shakespeare"]

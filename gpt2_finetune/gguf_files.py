@@ -1,0 +1,133 @@
+"""GGUF files as bases: converted once to a directory as `save_pretrained` writes it, in the cache.
+
+A GGUF file keeps weights in few bits, in blocks that cannot be trained.  The directory holds them
+in fp32, with the tokenizer, and takes about five times the space of a 4-bit file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from huggingface_hub import ModelCardData
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers.utils import logging
+
+from compare import files
+from compare.errors import Failure, Misuse
+
+CHECKSUMS = "sha256.json"  # of the other files in a converted directory
+
+
+def find(path: Path) -> Path | None:
+    """Return the GGUF file that `path` is or, as a directory without a config.json, contains.
+
+    Raises Misuse if there are several in the directory.
+    """
+    if path.is_file():
+        return path
+    if not path.is_dir() or (path / "config.json").exists():
+        return None
+    found = sorted(path.glob("*.gguf"))
+    if len(found) > 1:
+        names = ", ".join(each.name for each in found)
+        raise Misuse(
+            f"--base {path} has several GGUF files ({names}): give the path of one of them"
+        )
+    return found[0] if found else None
+
+
+def sha256(file: Path) -> str:
+    """Return the sha256 of a file that may be larger than the memory."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def converted(file: Path, digest: str | None = None) -> Path:
+    """Return the directory with the converted `file`, whose sha256 is `digest`.
+
+    It is converted if the cache has no intact copy.  If two processes need it at the same time, one
+    converts, and the other waits.  Raises Misuse if the file cannot be read as a model, and Failure
+    if the directory cannot be written.
+    """
+    cache = files.cache_folder()
+    if cache is None:
+        raise Failure(f"{file} cannot be converted without a cache: set HOME or XDG_CACHE_HOME")
+    folder = cache / "gguf" / (digest or sha256(file))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # The operating system releases the lock of a process that is killed.
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if not _is_intact(folder):
+                _convert(file, folder)
+    except OSError as error:
+        raise Failure(f"{file} cannot be converted to {folder}: {error}") from None
+    return folder
+
+
+def _is_intact(folder: Path) -> bool:
+    try:
+        expected = json.loads((folder / CHECKSUMS).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return not files.damaged_files(folder, expected)
+
+
+def _convert(file: Path, folder: Path) -> None:
+    """Write `folder` under a temporary name, and rename it when it is complete."""
+    print(f"converting {file} to fp32, once, into {folder}", file=sys.stderr)
+    model, tokenizer, license = _read(file)
+    new = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
+    new.mkdir()
+    model.save_pretrained(new)
+    tokenizer.save_pretrained(new)
+    if license:
+        card = ModelCardData(license=license).to_yaml()
+        (new / "README.md").write_text(
+            f"---\n{card}\n---\n\nConverted from {file.name}.\n", "utf-8"
+        )
+    files.write_atomically(new / CHECKSUMS, json.dumps(files.checksums(new)).encode())
+    shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+    new.rename(folder)
+
+
+def _read(file: Path) -> tuple[Any, Any, str | None]:
+    """Return model and tokenizer, and the license that the file states.
+
+    Raises Misuse if it cannot be read.
+    """
+    try:
+        from gguf import GGUFReader
+    except ImportError:
+        raise Misuse(f"{file} needs the package gguf: pip install gguf==0.19.0") from None
+    logging.disable_progress_bar()  # "Loading weights"; the one of the conversion remains
+    try:
+        license = GGUFReader(file).get_field("general.license")
+        # By default, weights stay packed where there are kernels for that, and cannot be saved.
+        unpacked = GgufConfig(dequantize=True)
+        # Typed as Any: with output_loading_info, from_pretrained returns a pair.
+        model_class: Any = AutoModelForCausalLM
+        model, loading_info = model_class.from_pretrained(
+            file.parent,
+            gguf_file=file.name,
+            dtype=torch.float32,
+            quantization_config=unpacked,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    except OSError:
+        raise
+    except Exception as error:  # the library raises many kinds, for as many kinds of damage
+        raise Misuse(f"{file} cannot be read as a causal language model: {error}") from None
+    if missing := sorted(loading_info["missing_keys"]):  # the library fills them at random
+        raise Misuse(f"{file} has no weights for {', '.join(missing)}")
+    return model, tokenizer, license.contents() if license else None
