@@ -27,7 +27,7 @@ from compare.kinds import Track
 from compare.ruler.scoring import windows
 from compare.runs import find, models
 from compare.runs.find import CompleteRun
-from compare.runs.start import identity, recipe_identity
+from compare.runs.start import identity, list_differences, recipe_identity
 from compare.runs.writer import ROOT
 from scratch_lm.config import PRESETS, ScratchOptions, expand_teachers
 
@@ -132,11 +132,7 @@ def _list_differences(run: CompleteRun, recipe: ScratchOptions, corpus: Corpus) 
     """Describe how `recipe` differs from the recipe of `run`, apart from the name of the text."""
     previous = identity(run.record) | {"corpus": None}
     current = recipe_identity(as_record(recipe), corpus.sha256) | {"corpus": None}
-    return [
-        f"{key} was {previous.get(key)} and is now {current.get(key)}"
-        for key in sorted(previous.keys() | current.keys())
-        if previous.get(key) != current.get(key)
-    ]
+    return list_differences(previous, current)
 
 
 @dataclass(frozen=True)

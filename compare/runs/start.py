@@ -62,12 +62,7 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
         # Locked before reading, so that no other process can change the record in between.
         lock = hold_lock(path / ".lock", str(path))
         earlier = read_record(path)
-        current, previous = identity(record), identity(earlier)
-        differences = [
-            f"{key} was {previous.get(key)} and is now {current.get(key)}"
-            for key in sorted(current.keys() | previous.keys())
-            if current.get(key) != previous.get(key)
-        ]
+        differences = list_differences(identity(earlier), identity(record))
         if not differences and earlier.status is RunStatus.COMPLETE:
             run = Run(path, earlier)
             # Checkpoints are left over if the process was killed just after completing the run.
@@ -134,6 +129,15 @@ def recipe_identity(
         "teachers sha256": list(teachers_sha256),
         **dict(zip(INPUT_HASHES, (corpus_sha256, base_sha256), strict=True)),
     }
+
+
+def list_differences(previous: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """Describe how the identity of a run, `previous`, differs from another one, `current`."""
+    return [
+        f"{key} was {previous.get(key)} and is now {current.get(key)}"
+        for key in sorted(previous.keys() | current.keys())
+        if previous.get(key) != current.get(key)
+    ]
 
 
 def code_version() -> dict[str, Any]:

@@ -1,0 +1,123 @@
+"""Models whose scores and samples are computed once and then kept in `runs/.kept/`.
+
+A score is a function of the model's files, the text, the stride and the context length.  A file is
+kept under the SHA-256 of all of these, and of the code and the library versions that computed it,
+so that a change of any of them leads to a new computation.  Delete the directory to compute
+everything again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from compare import ruler
+from compare.corpus import encoding
+from compare.ruler import sampling, scoring
+from compare.ruler.scoring import Score
+from compare.runs import models
+from compare.runs.writer import ROOT
+
+FOLDER = ROOT / ".kept"
+LIBRARIES = ("torch", "transformers", "tokenizers")
+
+
+class KeptModel:
+    """A model in evaluation mode, from the directory `folder`, with its tokenizer.
+
+    Raises Failure if it cannot be loaded.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.model, self.tokenizer = models.load(folder)
+        self._identity = {
+            "model": _directory_sha256(folder),
+            "device": self.model.device.type,
+            "code": _code_sha256(),
+            "versions": {name: version(name) for name in LIBRARIES},
+        }
+
+    def score(
+        self,
+        text: str,
+        stride: int | None = None,
+        label: str | None = None,
+        context_length: int | None = None,
+    ) -> Score:
+        """Return what `compare.ruler.scoring.score` returns for `text`."""
+        path = self._path(text=text, stride=stride, context_length=context_length)
+        kept = _read(path)
+        if kept and set(kept) == {"nats", "byte_ends"}:
+            return Score(kept["nats"], kept["byte_ends"], text)
+        score = scoring.score(self.model, self.tokenizer, text, stride, label, context_length)
+        _write(path, {"nats": score.nats, "byte_ends": score.byte_ends})
+        return score
+
+    def sample(self, prompt: str, settings: sampling.Settings) -> str:
+        """Return what `compare.ruler.sampling.sample` returns for `prompt`."""
+        path = self._path(prompt=prompt, settings=asdict(settings))
+        kept = _read(path)
+        if kept and set(kept) == {"utf-8"}:
+            return kept["utf-8"].tobytes().decode()
+        text = sampling.sample(self.model, self.tokenizer, prompt, settings)
+        _write(path, {"utf-8": np.frombuffer(text.encode(), np.uint8)})
+        return text
+
+    def _path(self, **arguments: object) -> Path:
+        key = json.dumps(self._identity | arguments, sort_keys=True)
+        return FOLDER / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
+
+
+def _directory_sha256(folder: Path) -> str:
+    """Return a SHA-256 over the names and contents of all files in a model directory."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(folder)} {content}\n".encode())
+    return digest.hexdigest()
+
+
+@cache
+def _code_sha256() -> str:
+    """Return a SHA-256 over the code that computes scores and samples."""
+    files = [Path(encoding.__file__), *sorted(Path(ruler.__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _content_sha256(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + arrays[name].tobytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with contextlib.suppress(OSError, SafetensorError):  # the report works without kept files
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(arrays, temporary, {"sha256": _content_sha256(arrays)})
+        temporary.replace(path)
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    """Return the kept arrays, or None if the file is missing or damaged."""
+    try:
+        with safe_open(path, "np") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+            intact = file.metadata()["sha256"] == _content_sha256(arrays)
+    except Exception:  # damage can raise almost anything, and the file can be computed again
+        return None
+    return arrays if intact else None
