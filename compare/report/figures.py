@@ -142,7 +142,7 @@ def claim_plot(differences: Sequence[Difference]) -> bytes:
         axes.axvline(0, color="black", lw=1)
         axes.set_yticks(range(len(entries)), [label for label, _, _ in entries], fontsize=9)
         axes.invert_yaxis()
-        axes.set_xlabel("difference in bits per byte (negative: the first is better)")
+        axes.set_xlabel("bits per byte (negative: the first is better)")
         return _svg(figure)
 
 
