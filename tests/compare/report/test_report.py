@@ -17,6 +17,7 @@ from compare.publish import staging
 from compare.rendering import cell, fenced
 from compare.report import assemble, pages, results
 from compare.report.course_checklist import requirements
+from compare.report.other_plays import PlayScores, summarize
 from compare.report.results import Results, SealedResult
 from compare.ruler.scoring import Score
 from compare.runs import find
@@ -73,6 +74,26 @@ def test_the_kind_of_units_is_in_the_record_and_on_the_pages(study: Place, repor
         assert "Blocks of neighboring lines are resampled" in text
         assert f"of the {units['number']} lines at a time" in text
         assert "too short" not in text
+
+
+def test_other_plays_are_on_the_pages_the_best_row_without_a_difference(
+    study: Place, report: dict
+) -> None:
+    typed = results.read(study.path / results.PATH)
+    names = typed.model_names[:3]
+    scores = [
+        PlayScores(name, 1, number == 0, {"Hamlet": 1.5 + number, "Macbeth": 1.7 + number})
+        for number, name in enumerate(names)
+    ]
+    typed = typed.model_copy(update={"other_plays": summarize(scores)})
+    images = pages.draw(typed)
+    for page in ("report.md", "report.html"):
+        text = pages.render_page(page, typed, images)
+        section = text[text.index("Other plays") :]
+        assert "The 2 plays of Shakespeare that are in no split" in section
+        assert section.count("(may have read them)") == 1
+        assert "1.6000" in section and "-1.000 (-1.000 to -1.000)" in section
+        assert "+1.000 (+1.000 to +1.000)" in section and "+0.000 (" not in section
 
 
 @pytest.fixture(scope="module")
