@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from scratch_lm.config import ScratchOptions
+from scratch_lm.muon import BatchedMuon
 
 FINAL_FACTOR = 0.05  # learning rate at the end of training, as a fraction of the peak
 
@@ -15,7 +16,7 @@ FINAL_FACTOR = 0.05  # learning rate at the end of training, as a fraction of th
 def make_optimizers(model: nn.Module, options: ScratchOptions) -> list[torch.optim.Optimizer]:
     """Return AdamW for all parameters, or Muon for the decoder's weight matrices plus AdamW.
 
-    Muon (Jordan 2024) is `torch.optim.Muon`.  The last optimizer is always AdamW.  Each parameter
+    Muon (Jordan 2024) is `scratch_lm.muon`.  The last optimizer is always AdamW.  Each parameter
     group stores its peak learning rate under "peak", for `set_learning_rate`.
     """
     parameters = list(model.named_parameters())
@@ -31,7 +32,7 @@ def make_optimizers(model: nn.Module, options: ScratchOptions) -> list[torch.opt
         matrix_ids = {id(parameter) for parameter in matrices}
         rest = [parameter for _, parameter in parameters if id(parameter) not in matrix_ids]
         selected = [
-            torch.optim.Muon(matrices, lr=options.muon_learning_rate, adjust_lr_fn="original"),
+            BatchedMuon(matrices, lr=options.muon_learning_rate),
             torch.optim.AdamW(rest, lr=options.learning_rate, weight_decay=0.0, fused=True),
         ]
     for optimizer in selected:
