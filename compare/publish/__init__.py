@@ -2,4 +2,9 @@
 
 May import everything else in `compare`.
 No other package imports it.
+
+    card.py      a model card's front matter, and ownership of a repository
+    licenses.py  the license that a card may state
+    staging.py   one staged directory per repository
+    hub.py       uploads to the Hub, and reads back
 """

@@ -10,12 +10,12 @@ from pathlib import Path
 from huggingface_hub import ModelCard
 
 from compare.errors import Misuse
-from compare.kinds import BaseKind
 from compare.publish import licenses
 from compare.publish.card import metadata
 from compare.rendering import render
 from compare.report import pages
 from compare.report import results as report
+from compare.report.bases import describe
 from compare.report.results import Results, RunResult
 from compare.runs import models, writer
 from compare.runs.find import CompleteRun
@@ -75,7 +75,7 @@ def stage(
         name=run.record.display_name,
         test=test,
         metadata=metadata(repo, run.record, test, terms).to_yaml(),
-        stand_in=run.record.base is not None and run.record.base.kind is BaseKind.STAND_IN,
+        base_description=describe(run.record.base) if run.record.base else None,
         architecture={"class": config["architectures"][0]}
         | {
             key.replace("_", " "): config[key]

@@ -2,4 +2,26 @@
 
 May use all rooms but `compare.publish`.
 Used by nobody: `compare.publish` reads the `report.json` that it writes.
+
+    results.py            the types of all results; reads and writes report.json
+    assemble.py           runs all measurements and builds the `Results`
+    candidates.py         the models to score: the runs or the base behind each row
+    measure.py            all measurements of one row
+    large.py              large models are measured on less text
+    bases.py              what the pretrained models are
+    costs.py              training costs of a row
+    baselines.py          baseline rows: uniform bytes, compressors, n-gram model
+    compressors.py        gzip, bzip2, xz, zstd and PPMd, primed with the training split
+    ngram.py              a frozen n-gram model; its order is selected on validation
+    contexts.py           scores with other strides and shorter contexts
+    word_classes.py       where models differ: speaker names, line starts, common and rare words
+    memorization.py       verbatim copies of the training text in samples
+    surprisal.py          one passage, and each model's surprisal on it
+    other_plays.py        scores on the 29 plays that are in no split
+    claims.py             the study's questions, answered by intervals that hold together
+    worth.py              how many times the text the scratch track would need to do as well
+    published_results.py  published GPT-2 results, to detect a broken run
+    course_checklist.py   the course's requirements, with evidence
+    figures.py            the figures
+    pages.py              writes reports/ from the results
 """

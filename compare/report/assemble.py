@@ -18,12 +18,14 @@ from compare.corpus.parts import Part, parts_of_test
 from compare.corpus.sealed import sealed_text
 from compare.report import other_plays, published_results, surprisal, word_classes
 from compare.report.baselines import Baselines, baselines
+from compare.report.bases import describe
 from compare.report.candidates import Candidate, candidates
 from compare.report.claims import claims, pair_matrix
 from compare.report.course_checklist import requirements
 from compare.report.measure import SETTINGS, Measured, measure
 from compare.report.memorization import copied_passages, measure_memorization
 from compare.report.results import (
+    BaseResult,
     Curve,
     CurvePoint,
     Memorization,
@@ -46,7 +48,7 @@ from compare.ruler.metrics import Interval
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import MIN_UNITS, TextUnits, split_into_units
 from compare.runs import find
-from compare.runs.find import CompleteRun
+from compare.runs.find import BaseGroups, CompleteRun
 from compare.runs.receipt import published
 from compare.runs.record import BaseIdentity, CorpusRecord
 from compare.runs.start import code_version
@@ -91,6 +93,7 @@ def assemble(open_sealed: bool = False) -> Results:
     return Results(
         written=time.strftime("%Y-%m-%d", time.gmtime()),
         corpus=CorpusRecord.model_validate(corpus.record()),
+        bases=[_base_result(each) for each in study.bases],
         units=TextUnitsResult(
             kind=units.kind,
             number=len(units.ends),
@@ -104,7 +107,12 @@ def assemble(open_sealed: bool = False) -> Results:
         rows=rows,
         sealed=_sealed_result(sealed) if sealed else None,
         differences=claims(
-            rows, study.best_scratch.record.preset, by_word_class, parts, uncertainty
+            rows,
+            study.best_scratch.record.preset,
+            [each.base.resolved for each in study.bases],
+            by_word_class,
+            parts,
+            uncertainty,
         ),
         pairs=pair_matrix(rows, list(scores), uncertainty),
         other_plays=_other_plays(measured, counted, plays),
@@ -130,6 +138,16 @@ def assemble(open_sealed: bool = False) -> Results:
         requirements=requirements(*chosen),
         chosen={run.record.track: run.path.name for run in chosen},
         hub_links={run.record.track: published(run) for run in chosen},
+    )
+
+
+def _base_result(groups: BaseGroups) -> BaseResult:
+    # The folder is a path of this machine.
+    identity = BaseIdentity(**groups.base.model_dump(exclude={"folder"}))
+    return BaseResult(
+        identity=identity,
+        parameters=groups.groups[0].best.record.parameters.total,
+        description=describe(identity),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from compare.errors import Misuse
 from compare.kinds import RowKind, Track
 from compare.runs import models
-from compare.runs.find import CompleteRun, Group, Study
+from compare.runs.find import BaseGroups, CompleteRun, Study
 from compare.runs.record import Base
 
 
@@ -28,9 +28,9 @@ class Candidate:
 
 
 def candidates(study: Study) -> list[Candidate]:
-    """Return a candidate for each recipe of `study`, and one for the untouched base.
+    """Return a candidate for each recipe of `study`, and one for each untouched base.
 
-    Raises Misuse if the weights of a run or of the base have changed.
+    Raises Misuse if the weights of a run or of a base have changed.
     """
     for group in study.groups:
         for run in group.all_runs:
@@ -46,15 +46,17 @@ def candidates(study: Study) -> list[Candidate]:
         )
         for group in study.groups
     ]
-    return [*trained, _zero_shot(study.gpt2[0])]
+    return [*trained, *map(_zero_shot, study.bases)]
 
 
-def _zero_shot(group: Group) -> Candidate:
-    """The base that the runs of `group` started from."""
-    base = group.best.record.base
-    assert base is not None, "every run of the GPT-2 track has a base"
+def _zero_shot(groups: BaseGroups) -> Candidate:
+    """The base that the runs of `groups` started from."""
+    base, run = groups.base, groups.groups[0].best.path
     folder = Path(base.folder)
     if not folder.is_dir() or models.weights_sha256(folder) != base.weights_sha256:
-        raise Misuse(f"the base in {folder} has changed since {group.best.path} started from it")
+        raise Misuse(
+            f"the base in {folder} has changed since {run} started from it: restore it, or move "
+            f"the runs that started from it out of {run.parent}"
+        )
     name = f"{base.resolved} {RowKind.ZERO_SHOT}"
     return Candidate(name, RowKind.ZERO_SHOT, Track.GPT2, runs=(), folders=(folder,), base=base)

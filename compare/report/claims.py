@@ -24,17 +24,19 @@ from compare.ruler.intervals import Estimate, Uncertainty, interval, simultaneou
 def claims(
     rows: Sequence[ResultRow],
     best_scratch: RowKind,
+    bases: Sequence[str],
     word_classes: Sequence[WordClassResult],
     parts: Sequence[Part],
     uncertainty: Uncertainty | None,
 ) -> list[Difference]:
     """Answer the study's questions, each for the whole test split and for each of its parts.
 
-    `best_scratch` is the scratch preset that is best on validation.  All intervals together contain
+    `best_scratch` is the scratch preset that is best on validation, and `bases` are the names of
+    the pretrained models; the study's answer is about the first.  All intervals together contain
     the true differences with probability 95%.  Without `uncertainty`, because the text is too short
     for intervals, the differences have none.
     """
-    asked = _questions(rows, best_scratch)
+    asked = _questions(rows, best_scratch, bases)
     estimates: list[Estimate] = []
     # For each question: the index of its estimate for the whole text, then for each part.
     indices: list[list[int | None]] = []
@@ -78,22 +80,27 @@ def claims(
 
 
 def _questions(
-    rows: Sequence[ResultRow], best_scratch: RowKind
+    rows: Sequence[ResultRow], best_scratch: RowKind, bases: Sequence[str]
 ) -> list[tuple[Question, ResultRow, ResultRow]]:
     """Return each question whose rows exist, with the rows that answer it."""
-    by_kind = {row.kind: row for row in rows}
-    fine_tuned = RowKind.FINE_TUNED if RowKind.FINE_TUNED in by_kind else RowKind.LORA
-    pairs = [
-        (Question.ANSWER, fine_tuned, best_scratch),
-        (Question.PRETRAINING, fine_tuned, RowKind.RANDOM_WEIGHTS),
-        (Question.FINE_TUNING, fine_tuned, RowKind.ZERO_SHOT),
-        (Question.N_GRAM, best_scratch, RowKind.N_GRAM),
-    ]
-    return [
-        (question, by_kind[a], by_kind[b])
-        for question, a, b in pairs
-        if a in by_kind and b in by_kind
-    ]
+    of_no_base = {row.kind: row for row in rows if row.base is None}
+    scratch = of_no_base[best_scratch]
+    questions: list[tuple[Question, ResultRow, ResultRow]] = []
+    for base in bases:
+        of_base = {row.kind: row for row in rows if row.base == base}
+        fine_tuned = of_base.get(RowKind.FINE_TUNED) or of_base.get(RowKind.LORA)
+        if fine_tuned is None:  # only a control was trained
+            continue
+        questions.append((Question.ANSWER, fine_tuned, scratch))
+        for question, other in (
+            (Question.PRETRAINING, RowKind.RANDOM_WEIGHTS),
+            (Question.FINE_TUNING, RowKind.ZERO_SHOT),
+        ):
+            if other in of_base:
+                questions.append((question, fine_tuned, of_base[other]))
+    if RowKind.N_GRAM in of_no_base:
+        questions.append((Question.N_GRAM, scratch, of_no_base[RowKind.N_GRAM]))
+    return questions
 
 
 def pair_matrix(

@@ -189,7 +189,7 @@ def other_plays_plot(other_plays: OtherPlays, styles: Styles) -> bytes:
 
 
 def worth_plot(worth: Worth, styles: Styles) -> bytes:
-    """Plot bits per byte over characters of training text; the untouched base is a dashed line."""
+    """Plot bits per byte over characters of training text; untouched bases are dashed lines."""
     trained = [point for curve in worth.curves for point in curve.points if point.share]
     texts = {point.share: point.characters for point in trained}
     with plt.rc_context(FIGURE_STYLE):
@@ -203,11 +203,10 @@ def worth_plot(worth: Worth, styles: Styles) -> bytes:
                 if point.ci95:
                     color = styles[curve.name]["color"]
                     axes.plot([point.characters] * 2, point.ci95, color=color, alpha=0.6, lw=3)
-        if worth.zero_shot:
-            bits_per_byte = worth.zero_shot.bits_per_byte
+        for base, bits_per_byte in worth.zero_shot.items():
             axes.axhline(bits_per_byte, color="#777777", ls="--", lw=1)
             axes.annotate(
-                "before fine-tuning (none of the text)",
+                f"{base} before fine-tuning (none of the text)",
                 (0, bits_per_byte),
                 xycoords=("axes fraction", "data"),
                 xytext=(3, 3),

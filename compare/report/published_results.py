@@ -21,12 +21,12 @@ def notes(rows: list[ResultRow], corpus: str) -> list[str]:
     kinds_by_name = {f"{base} {kind}": kind for base in GPT2_NAMES for kind in PUBLISHED_RANGES}
     messages = []
     for row in rows:
-        kind = kinds_by_name.get(row.name)
-        if kind is None or corpus != "tiny-shakespeare":
+        kind, nats = kinds_by_name.get(row.name), row.nanogpt_val_nats_per_char
+        if kind is None or nats is None or corpus != "tiny-shakespeare":
             continue
         low, high = PUBLISHED_RANGES[kind]
         # Tiny Shakespeare has one byte per character.
-        bits = row.nanogpt_val_nats_per_char / math.log(2)
+        bits = nats / math.log(2)
         if not low * (1 - TOLERANCE) <= bits <= high * (1 + TOLERANCE):
             published = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
             messages.append(

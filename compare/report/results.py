@@ -30,7 +30,7 @@ from compare.runs.record import (
 )
 
 PATH = Path("reports/report.json")
-SCHEMA = 3  # 2 compared all pairs of rows in `differences`, with intervals over single speeches
+SCHEMA = 4  # 3 had a single pretrained base
 BASELINE: Literal["floor"] = "floor"
 """The `track` of compressors and of the n-gram model."""
 
@@ -57,7 +57,7 @@ class Question(StrEnum):
     ANSWER = "fine-tuned against the best model from scratch"
     PRETRAINING = "what pretraining gave: fine-tuned against the same model from random weights"
     FINE_TUNING = "what fine-tuning gave: fine-tuned against the base before it"
-    N_GRAM = "the best model from scratch against counting"
+    N_GRAM = "the best model from scratch against the n-gram model"
 
 
 class TextUnitsResult(_StrictModel):
@@ -97,6 +97,8 @@ class ResultRow(_StrictModel):
     name: str
     track: Track | Literal["floor"]
     kind: RowKind
+    base: str | None = None
+    """Name of the pretrained model, in the GPT-2 track."""
     run: str | None = None
     """Directory of the run that is best on validation."""
     seeds: int | None = None
@@ -118,8 +120,9 @@ class ResultRow(_StrictModel):
     word_perplexity: float
     bits_per_byte_sd: float | None = None
     """Standard deviation over the runs.  None for fewer than two."""
-    nanogpt_val_nats_per_char: float
-    """On nanoGPT's `val`, the last 10%: our validation and test splits together."""
+    nanogpt_val_nats_per_char: float | None
+    """On nanoGPT's `val`, the last 10%: our validation and test splits together.  None for large
+    models without published results on it."""
 
     trained_characters: int | None = None
     """Characters read during the study's own training, as are the following costs."""
@@ -244,6 +247,8 @@ class WorthCurve(_StrictModel):
     name: str
     """Of the row on the whole training split."""
     kind: RowKind
+    base: str | None
+    """Name of the pretrained model, in the GPT-2 track."""
     points: list[WorthPoint]
     """The smallest share first."""
 
@@ -308,11 +313,14 @@ class Worth(_StrictModel):
     """One for each share that was fine-tuned on; all hold together with probability 95%."""
 
     @property
-    def zero_shot(self) -> WorthPoint | None:
-        """The score of the base before fine-tuning."""
-        return next(
-            (point for curve in self.curves for point in curve.points if not point.share), None
-        )
+    def zero_shot(self) -> dict[str, float]:
+        """The bits per byte of the bases before fine-tuning, by base."""
+        return {
+            curve.base: point.bits_per_byte
+            for curve in self.curves
+            for point in curve.points
+            if curve.base and not point.share
+        }
 
 
 class WordClassResult(_StrictModel):
@@ -339,6 +347,8 @@ class CloserLook(_StrictModel):
     """How the score of a row's best run depends on the evaluation."""
 
     name: str
+    characters: int
+    """Of the test split that these scores are of, from its beginning."""
     stride: dict[str, float]
     """Bits per byte at strides C, C/2 and C/8, for the model's context length C."""
     context: list[ContextPoint]
@@ -459,6 +469,15 @@ class Requirement(_StrictModel):
     evidence: str
 
 
+class BaseResult(_StrictModel):
+    """A pretrained model that the GPT-2 track started from."""
+
+    identity: BaseIdentity
+    parameters: int
+    description: str
+    """What it is and what it was pretrained on, without its name and the final period."""
+
+
 class OtherPlaysRow(_StrictModel):
     """The scores of a row on the plays that are in no split."""
 
@@ -506,6 +525,8 @@ class Results(_StrictModel):
     written: str
     """Date, ISO 8601."""
     corpus: CorpusRecord
+    bases: list[BaseResult]
+    """The first is the one that the study's answer is about."""
     units: TextUnitsResult
     parts: list[TextPart]
     """Of the test split."""
@@ -558,9 +579,13 @@ class Results(_StrictModel):
 
     @property
     def base_is_stand_in(self) -> bool:
-        """Whether fine-tuning started from the stand-in instead of GPT-2."""
-        base = self.chosen_run(Track.GPT2).base
-        return base is not None and base.kind is BaseKind.STAND_IN
+        """Whether the study's answer is about the stand-in instead of a real pretrained model."""
+        return self.bases[0].identity.kind is BaseKind.STAND_IN
+
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether any row started from the stand-in."""
+        return any(base.identity.kind is BaseKind.STAND_IN for base in self.bases)
 
     @property
     def interval_count(self) -> int:

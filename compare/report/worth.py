@@ -42,6 +42,7 @@ class ScoredCurve:
 
     name: str
     kind: RowKind
+    base: str | None
     points: Sequence[ScoredPoint]
 
     @property
@@ -84,7 +85,8 @@ def worth(
 def _compared(study: Study) -> tuple[Group | None, Group | None]:
     """Return the fine-tuned recipe with runs on shares, and the scratch recipe with such runs.
 
-    Of several scratch recipes, it is the one that is best on validation with the whole split.
+    Of several bases, it is the first.  Of several scratch recipes, it is the one that is best on
+    validation with the whole split.
     """
     fine_tuned = [
         group for group in study.gpt2 if group.shares and group.kind is not RowKind.RANDOM_WEIGHTS
@@ -114,7 +116,8 @@ def _scored_curve(
     if record.base and group.kind is not RowKind.RANDOM_WEIGHTS:
         zero_shot = f"{record.base.resolved} {RowKind.ZERO_SHOT}"
         points.insert(0, _point(zero_shot, 0, [], scores[zero_shot], rows[zero_shot]))
-    return ScoredCurve(name, group.kind, points)
+    base = record.base.resolved if record.base else None
+    return ScoredCurve(name, group.kind, base, points)
 
 
 def _point(
@@ -145,7 +148,7 @@ def _result(curve: ScoredCurve, uncertainty: Uncertainty | None = None) -> Worth
         if uncertainty and ci95 is None:
             ci95 = interval(uncertainty.score(point.row))
         points.append(point.result.model_copy(update={"ci95": ci95}))
-    return WorthCurve(name=curve.name, kind=curve.kind, points=points)
+    return WorthCurve(name=curve.name, kind=curve.kind, base=curve.base, points=points)
 
 
 def text_equivalents(

@@ -3,4 +3,14 @@
 May import the modules directly in `compare`, `compare.corpus` and `compare.ruler`.
 The tracks write run directories; `compare.report`, `compare.publish` and `compare.generate` read
 them.
+
+    start.py     creates a run's directory, or finds it to resume
+    record.py    the typed run record, run.json: reads, validates and writes it
+    writer.py    writes the record, history and samples
+    find.py      finds and reads complete runs
+    latest.py    runs/<track>/latest: a link, or a file on systems without links
+    models.py    loads models, and decides whose code may run
+    kept.py      scores and samples, computed once and kept in runs/.kept/
+    tracking.py  W&B, whose failures never stop a run
+    receipt.py   which run was published where
 """

@@ -9,9 +9,9 @@ from typing import Any
 
 from compare import corpus as corpora
 from compare.errors import Misuse
-from compare.kinds import RowKind, RunStatus, Track
+from compare.kinds import BaseKind, RowKind, RunStatus, Track
 from compare.runs.latest import latest_run, resolve
-from compare.runs.record import RunRecord, read_record
+from compare.runs.record import Base, RunRecord, read_record
 from compare.runs.start import INPUT_HASHES, identity
 from compare.runs.writer import ROOT, read_lines
 
@@ -70,12 +70,37 @@ class Group:
 
 
 @dataclass(frozen=True)
+class BaseGroups:
+    """The recipes of the GPT-2 track that started from one base."""
+
+    groups: tuple[Group, ...]
+    """Full fine-tuning comes first, and the control last."""
+
+    @property
+    def base(self) -> Base:
+        """What all their runs started from."""
+        base = self.groups[0].best.record.base
+        assert base is not None, "every run of the GPT-2 track has a base"
+        return base
+
+    @property
+    def is_fine_tuned(self) -> bool:
+        """Whether a recipe has trained the base's own weights, and not only the control."""
+        return self.groups[0].kind is not RowKind.RANDOM_WEIGHTS
+
+
+@dataclass(frozen=True)
 class Study:
     """The runs that a report compares: all of them were trained on the same text."""
 
     scratch: tuple[Group, ...]
-    gpt2: tuple[Group, ...]
-    """From the same base; full fine-tuning comes first, and the control last."""
+    bases: tuple[BaseGroups, ...]
+    """The study's answer is about the first."""
+
+    @property
+    def gpt2(self) -> tuple[Group, ...]:
+        """The groups of the GPT-2 track, base by base."""
+        return tuple(group for base in self.bases for group in base.groups)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -89,11 +114,12 @@ class Study:
 
     @property
     def best_gpt2(self) -> CompleteRun:
-        """The run of the GPT-2 track to hand in and publish: full fine-tuning, best on validation.
+        """The run of the GPT-2 track to hand in and publish.
 
-        It is a LoRA run only in a study without full fine-tuning.
+        It started from the first base, and is the best on validation of its fully fine-tuned runs.
+        It is a LoRA run only if that base has no others.
         """
-        return self.gpt2[0].best
+        return self.bases[0].groups[0].best
 
 
 def load(path: Path) -> CompleteRun:
@@ -147,8 +173,9 @@ def study() -> Study:
     """Find the complete runs that were trained on the same text as the newest ones.
 
     For each preset, these are the runs of its newest configuration, one for each seed, and the runs
-    of the same recipe on a share of the training split.  All runs of the GPT-2 track started from
-    the same base as the newest one.
+    of the same recipe on a share of the training split.  In the GPT-2 track, this holds for each
+    base.  The first base is GPT-2 if it was fine-tuned, otherwise another pretrained model, and the
+    stand-in only if there is no other; among several, it is the best on validation.
 
     Raises Misuse if a track has no run or only controls, or if the newest runs of the two tracks
     were trained on different texts.
@@ -159,13 +186,39 @@ def study() -> Study:
             f"{scratch.path} was trained on {scratch.record.corpus.name} and {gpt2.path} on "
             f"{gpt2.record.corpus.name}: train both tracks on the same --corpus"
         )
-    found = Study(_by_preset(scratch), _by_preset(gpt2))
-    if found.gpt2[0].kind is RowKind.RANDOM_WEIGHTS:
+    found = Study(_by_preset(scratch), _by_base(gpt2))
+    if not found.bases[0].is_fine_tuned:
         raise Misuse(
-            f"{gpt2.path} is a control from random weights, and nothing was fine-tuned from the "
-            f"same base: make that with {Track.GPT2.command}"
+            f"{gpt2.path} is a control from random weights, and nothing was fine-tuned on the same "
+            f"text: make that with {Track.GPT2.command}"
         )
     return found
+
+
+def _by_base(newest: CompleteRun) -> tuple[BaseGroups, ...]:
+    """Return the runs with the same text as `newest`, grouped by base and recipe.
+
+    A base is known by its weights.  If two bases have the same name, the one used last counts.
+    """
+    bases: list[BaseGroups] = []
+    names: set[str] = set()
+    weights: set[str] = set()
+    for run in complete(newest.record.track)[::-1]:
+        base, text = run.record.base, run.record.corpus.sha256
+        if base is None or text != newest.record.corpus.sha256 or run.record.is_partial:
+            continue
+        if base.resolved not in names and base.weights_sha256 not in weights:
+            bases.append(BaseGroups(_by_preset(run)))
+        names.add(base.resolved)
+        weights.add(base.weights_sha256)
+    return tuple(sorted(bases, key=_preference))
+
+
+def _preference(base: BaseGroups) -> tuple[bool, int, float]:
+    """Return a sort key: the base that the study's answer is about has the lowest."""
+    kinds = (BaseKind.GPT2, BaseKind.OTHER, BaseKind.STAND_IN)
+    validation = base.groups[0].best.validation_nats
+    return not base.is_fine_tuned, kinds.index(base.base.kind), validation
 
 
 def _by_preset(newest: CompleteRun) -> tuple[Group, ...]:

@@ -21,7 +21,7 @@ from compare.report.results import (
 from compare.ruler.intervals import Uncertainty
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import split_into_units
-from tests.result_rows import make_row
+from tests.result_rows import BASE, make_row
 
 TEXT = "A speech of it.\n\n" * 80
 PARTS = [Part("The Shrew", 0, len(TEXT) // 2), Part("The Tempest", len(TEXT) // 2, len(TEXT))]
@@ -112,7 +112,7 @@ def test_the_questions_are_few_and_the_first_is_that_of_the_study() -> None:
         RowKind.N_GRAM: 2.2,
     }
     rows, uncertainty, _ = measured(kinds)
-    found = claims(rows, RowKind.TUNED, [], PARTS, uncertainty)
+    found = claims(rows, RowKind.TUNED, [BASE], [], PARTS, uncertainty)
     assert [(each.question, each.a, each.b) for each in found] == [
         (Question.ANSWER, "fine-tuned", "tuned"),
         (Question.PRETRAINING, "fine-tuned", "from random weights"),
@@ -126,9 +126,35 @@ def test_the_questions_are_few_and_the_first_is_that_of_the_study() -> None:
         assert all(part.ci95 for part in each.by_play.values())
 
 
+def test_the_first_base_comes_first_and_every_base_has_its_questions() -> None:
+    kinds = {
+        RowKind.FINE_TUNED: 1.8,
+        RowKind.ZERO_SHOT: 2.0,
+        RowKind.LORA: 1.9,
+        RowKind.RANDOM_WEIGHTS: 2.3,
+        RowKind.TUNED: 2.4,
+        RowKind.N_GRAM: 2.2,
+    }
+    rows, uncertainty, _ = measured(kinds)
+    bases = {"fine-tuned": "real", "zero-shot": "real", "LoRA fine-tuned": "small"}
+    rows = [row.model_copy(update={"base": bases.get(row.name, row.base)}) for row in rows]
+    rows = [
+        row.model_copy(update={"base": "small"}) if row.kind is RowKind.RANDOM_WEIGHTS else row
+        for row in rows
+    ]
+    found = claims(rows, RowKind.TUNED, ["real", "small"], [], PARTS, uncertainty)
+    assert [(each.question, each.a, each.b) for each in found] == [
+        (Question.ANSWER, "fine-tuned", "tuned"),
+        (Question.FINE_TUNING, "fine-tuned", "zero-shot"),
+        (Question.ANSWER, "LoRA fine-tuned", "tuned"),
+        (Question.PRETRAINING, "LoRA fine-tuned", "from random weights"),
+        (Question.N_GRAM, "tuned", "n-gram"),
+    ]
+
+
 def test_questions_whose_rows_are_missing_are_left_out() -> None:
     rows, uncertainty, _ = measured({RowKind.LORA: 1.9, RowKind.COURSE: 2.1})
-    (only,) = claims(rows, RowKind.COURSE, [], PARTS, uncertainty)
+    (only,) = claims(rows, RowKind.COURSE, [BASE], [], PARTS, uncertainty)
     assert (only.a, only.b) == ("LoRA fine-tuned", "course")
 
 
@@ -136,7 +162,8 @@ def test_claims_hold_together_and_pairs_one_by_one() -> None:
     kinds = {RowKind.FINE_TUNED: 2.0, RowKind.TUNED: 2.0, RowKind.ZERO_SHOT: 2.0}
     rows, uncertainty, scores = measured(kinds)
     together = {
-        (each.a, each.b): each.ci95 for each in claims(rows, RowKind.TUNED, [], PARTS, uncertainty)
+        (each.a, each.b): each.ci95
+        for each in claims(rows, RowKind.TUNED, [BASE], [], PARTS, uncertainty)
     }
     pairs = pair_matrix(rows, list(scores), uncertainty)
     assert len(pairs) == 3
@@ -151,6 +178,6 @@ def test_claims_hold_together_and_pairs_one_by_one() -> None:
 
 def test_without_uncertainty_there_are_differences_and_no_intervals() -> None:
     rows, _, scores = measured({RowKind.FINE_TUNED: 1.0, RowKind.TUNED: 2.709})
-    (only,) = claims(rows, RowKind.TUNED, [], PARTS, None)
+    (only,) = claims(rows, RowKind.TUNED, [BASE], [], PARTS, None)
     assert only.ci95 is None and only.delta_bits_per_byte == pytest.approx(-1.709, abs=0.05)
     assert all(pair.ci95 is None for pair in pair_matrix(rows, list(scores), None))

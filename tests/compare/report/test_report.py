@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,16 +14,17 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
-from compare.kinds import RunStatus, Track
+from compare import rendering
+from compare.kinds import BaseKind, RunStatus, Track
 from compare.publish import staging
 from compare.rendering import cell, fenced
 from compare.report import assemble, pages, results
 from compare.report.course_checklist import requirements
 from compare.report.other_plays import PlayScores, summarize
-from compare.report.results import Results, SealedResult
+from compare.report.results import Question, Results, SealedResult
 from compare.ruler.scoring import Score
-from compare.runs import find
-from compare.runs.record import write_record
+from compare.runs import find, models
+from compare.runs.record import read_record, write_record
 from tests.conftest import FINETUNE, SCRATCH, Place
 from tests.run_records import make_epoch, make_record
 
@@ -498,6 +501,52 @@ def test_prefix_that_is_no_repository_name(place: Place, prefix: str) -> None:
 def test_text_of_models_cannot_break_out_of_the_markdown() -> None:
     assert cell("a|b\n<script>*x*") == r"a\|b &lt;script>\*x\*"
     assert fenced("x\n```\ny").startswith("````text\n")
+
+
+@pytest.fixture(scope="module")
+def two_bases(study: Place, tmp_path_factory: pytest.TempPathFactory, report: dict) -> Results:
+    """Return the report of a study with the stand-in as a second base, which is better.
+
+    Its run is a copy of the first base's with another name, so that nothing is trained.
+    """
+    path = tmp_path_factory.mktemp("two-bases") / "study"
+    shutil.copytree(study.path, path, symlinks=True)
+    original = path / "runs" / "gpt2_finetune" / "tiny-gpt2-seed1"
+    copy = shutil.copytree(original, original.with_name("small-seed1"))
+    record = read_record(copy)
+    assert record.base
+    record.base = record.base.model_copy(
+        update={"resolved": "small", "kind": BaseKind.STAND_IN, "weights_sha256": "s"}
+    )
+    write_record(copy, record)
+    place = Place(path, Path(study.environment["XDG_CACHE_HOME"]))
+    assert "has changed since" in place.refused("compare.report")
+    base = shutil.copytree(record.base.folder, path / "small-base")
+    weights = (base / "model.safetensors").read_bytes()
+    (base / "model.safetensors").write_bytes(weights[:-4] + b"\0\0\x80\x3f")
+    record.base.folder = str(base)
+    record.base.weights_sha256 = models.weights_sha256(base)
+    write_record(copy, record)
+    place.run("compare.report")
+    return results.read(path / results.PATH)
+
+
+def test_two_bases_have_rows_and_claims_and_the_answer_is_about_the_real_one(
+    two_bases: Results,
+) -> None:
+    assert [base.identity.resolved for base in two_bases.bases] == ["tiny-gpt2", "small"]
+    assert two_bases.headline.a == "tiny-gpt2 fine-tuned"
+    assert not two_bases.base_is_stand_in and two_bases.has_stand_in
+    names = {row.name for row in two_bases.rows}
+    assert {"small fine-tuned", "small zero-shot", "tiny-gpt2 zero-shot"} <= names
+    asked = [(each.question, each.a) for each in two_bases.differences]
+    assert (Question.FINE_TUNING, "small fine-tuned") in asked
+    assert two_bases.chosen[Track.GPT2] == "tiny-gpt2-seed1"
+    for page in ("report.md.jinja", "report.html.jinja"):
+        template = pages.TEMPLATES / page
+        images = dict.fromkeys(pages.draw(two_bases), "")
+        text = rendering.render(template, results=two_bases, images=images)
+        assert "small stand-in with GPT-2's architecture" in html.unescape(text)
 
 
 def test_a_base_that_changed_since_training_is_not_called_the_base(

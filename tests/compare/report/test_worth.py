@@ -50,7 +50,7 @@ def curve(name: str, bits: dict[float, float], runs: int, noise: float = NOISE) 
             ci95=None,
         )
         points.append(ScoredPoint(f"{name}, {share}", result, scores))
-    return ScoredCurve(name, RowKind.TUNED, points)
+    return ScoredCurve(name, RowKind.TUNED, None, points)
 
 
 def equivalents(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from compare.errors import Misuse
-from compare.kinds import RowKind, Track
+from compare.kinds import BaseKind, RowKind, Track
 from compare.runs import find
 from compare.runs.latest import point_latest_at
 from compare.runs.record import write_record
@@ -21,7 +21,13 @@ def leave(
     """Create a complete run directory, and make it the latest run of its track."""
     path = Path("runs") / track / name
     path.mkdir(parents=True)
-    base = BASE.model_copy(update={"weights_sha256": differing.get("base", "b")})
+    base = BASE.model_copy(
+        update={
+            "weights_sha256": differing.get("base", "b"),
+            "resolved": differing.get("base_name", "some/base"),
+            "kind": differing.get("base_kind", BaseKind.OTHER),
+        }
+    )
     record = make_record(
         Track(track),
         preset=RowKind(preset),
@@ -73,8 +79,39 @@ def test_full_fine_tuning_speaks_for_its_track_low_rank_only_where_there_is_noth
     assert find.study().best_gpt2.path.name == "g1"
 
 
-def test_other_recipes_texts_bases_and_older_runs_stay_out() -> None:
-    leave("gpt2_finetune", "other-base", 0, "fine-tuned", 2, 1.0, base="c")
+def test_every_base_has_its_rows_and_the_answer_is_about_the_best_real_one() -> None:
+    real = {"base": "r", "base_name": "real"}
+    gpt2 = {"base": "g", "base_name": "gpt2", "base_kind": BaseKind.GPT2}
+    stand_in = {"base": "s", "base_name": "small", "base_kind": BaseKind.STAND_IN}
+    leave("scratch_lm", "c1", 0, "course", 1, 8.0)
+    leave("gpt2_finetune", "real1", 1, "fine-tuned", 1, 5.0, **real)
+    leave("gpt2_finetune", "some1", 2, "fine-tuned", 1, 6.0)
+    leave("gpt2_finetune", "some-random", 3, "from random weights", 1, 9.0)
+    leave("gpt2_finetune", "small1", 4, "fine-tuned", 1, 1.0, **stand_in)
+    assert found()[1:] == [["real1"], ["some1"], ["some-random"], ["small1"]]
+    assert find.study().best_gpt2.path.name == "real1"
+    leave("gpt2_finetune", "gpt2-random", 5, "from random weights", 1, 3.0, **gpt2)
+    assert found()[1] == ["real1"] and found()[-1] == ["gpt2-random"]
+    leave("gpt2_finetune", "gpt2-1", 6, "fine-tuned", 1, 7.0, **gpt2)
+    assert found()[1:3] == [["gpt2-1"], ["gpt2-random"]]
+
+
+def test_of_two_bases_with_one_name_the_last_one_used_counts() -> None:
+    leave("scratch_lm", "c1", 0, "course", 1, 8.0)
+    leave("gpt2_finetune", "older", 1, "fine-tuned", 1, 1.0, base="c")
+    leave("gpt2_finetune", "newer", 2, "fine-tuned", 1, 5.0)
+    assert found() == [["c1"], ["newer"]]
+
+
+def test_a_base_with_two_names_is_one_base() -> None:
+    leave("scratch_lm", "c1", 0, "course", 1, 8.0)
+    leave("gpt2_finetune", "first", 1, "fine-tuned", 1, 5.0, base_name="gpt2")
+    leave("gpt2_finetune", "second", 2, "fine-tuned", 2, 6.0, base_name="openai-community/gpt2")
+    assert found() == [["c1"], ["first", "second"]]
+
+
+def test_other_recipes_texts_and_older_runs_stay_out() -> None:
+    leave("gpt2_finetune", "of-another-text", 0, "fine-tuned", 2, 1.0, text="u")
     leave("gpt2_finetune", "g1", 1, "fine-tuned", 1, 5.0)
     leave("scratch_lm", "long", 2, "course", 3, 1.0, epochs=50)
     leave("scratch_lm", "other-text", 3, "course", 4, 1.0, text="u")
