@@ -82,7 +82,12 @@ def _rotates_as_llama(forward: Any) -> bool:
     code = getattr(forward, "__code__", None)
     if code is None or ROTATE not in code.co_names or ROTATE not in forward.__globals__:
         return False
-    return _is_copy(forward.__globals__[ROTATE], llama.apply_rotary_pos_emb)
+    rotate = forward.__globals__[ROTATE]
+    # Equal code can still call another `rotate_half`: NanoChat's, for one, has the opposite sign.
+    rotate_half = getattr(rotate, "__globals__", {}).get("rotate_half")
+    return _is_copy(rotate, llama.apply_rotary_pos_emb) and _is_copy(
+        rotate_half, llama.rotate_half
+    )
 
 
 def _rotate(
