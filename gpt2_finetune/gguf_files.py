@@ -124,7 +124,7 @@ def _read(file: Path) -> tuple[Any, Any, str | None]:
             output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    except OSError:
+    except OSError:  # of the file system rather than the content: `converted` reports it
         raise
     except Exception as error:  # the library raises many kinds, for as many kinds of damage
         raise Misuse(f"{file} cannot be read as a causal language model: {error}") from None
