@@ -167,7 +167,7 @@ def pretraining_arguments(
         random_weights=True, epochs=options.epochs, seed=options.seed
     )
     finetune_options = with_defaults(
-        finetune_options, Parameters(**flops.parameters(model)), device
+        finetune_options, Parameters(**flops.count_parameters(model)), device
     )
     return replace(
         training_arguments(finetune_options, folder, ROWS, device),

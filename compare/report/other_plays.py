@@ -77,7 +77,7 @@ def score_models(
     )
 
 
-def score_counting(name: str, nats: Mapping[str, float], plays: Mapping[str, str]) -> PlayScores:
+def score_n_gram(name: str, nats: Mapping[str, float], plays: Mapping[str, str]) -> PlayScores:
     """Return the scores of the n-gram model, which needs `nats` for each play."""
     return PlayScores(name, None, False, _bits_per_byte(nats, plays))
 

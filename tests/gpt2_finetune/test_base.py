@@ -76,7 +76,9 @@ def test_auto_with_an_incomplete_cache_uses_the_stand_in_and_names_what_is_missi
     done = place.run("gpt2_finetune.train", "--corpus", short, code=2)
     (warning,) = [line for line in done.stderr.splitlines() if line.startswith("WARNING")]
     assert "the copy of openai-community/gpt2 in the local cache cannot be used" in warning
-    assert words in warning and "the Hub cannot be reached" in warning and "stand-in-3.7m" in warning
+    assert (
+        words in warning and "the Hub cannot be reached" in warning and "stand-in-3.7m" in warning
+    )
 
 
 def test_a_named_base_with_an_incomplete_cache_fails_and_names_what_is_missing(

