@@ -25,7 +25,9 @@ from compare.runs.record import BaseIdentity
 
 CHARACTERS = 20_000  # of each play, from its beginning
 LEVEL = 0.95
-LARGE = 20_000_000  # parameters: of such models, only the best run is scored
+# In parameters.  The excerpts are ten times as long as the test split, which takes minutes per run
+# of a larger model on a CPU, so only the best run of such models is scored.
+LARGE = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,10 @@ def _bits_per_byte(nats: Mapping[str, float], plays: Mapping[str, str]) -> dict[
 
 
 def summarize(scores: Sequence[PlayScores]) -> OtherPlays | None:
-    """Return all rows in order of their mean, and how much each differs from the best one.
+    """Return the rows in order of their mean over plays, and their differences from the best row.
 
-    The best one is the best of those that cannot have read the plays.  Returns None if there are no
-    scores.
+    The best row is that of the models that cannot have read the plays; if all may have read them,
+    it is the first row.  Returns None if there are no scores.
     """
     if not scores:
         return None
@@ -130,7 +132,10 @@ def _difference(row: OtherPlaysRow, best: OtherPlaysRow) -> PairDifference:
 
 
 def interval_over_plays(values: Sequence[float]) -> Interval:
-    """Return the 95% interval of a mean over plays, by Student's t."""
+    """Return the 95% interval of the mean of `values`, by Student's t.
+
+    There is one value for each play, and there must be at least two.
+    """
     mean = float(np.mean(values))
     standard_error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
     half_width = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * standard_error
