@@ -64,7 +64,7 @@ def generate(options: GenerateOptions) -> None:
     runs = [find.load(options.run)] if options.run else list(map(find.latest, Track))
     loaded = {}
     for run in runs:
-        models.require_whole(run)
+        models.require_unchanged(run)
         name, folder = run.record.display_name, run.model
         best = run.record.best_scores.bits_per_byte
         print(f"{name}: {folder}, {best:.4f} bits/byte on validation")

@@ -95,7 +95,7 @@ def _named(requested: str, dropout: float, name: str) -> tuple[PreTrainedModel, 
         except Failure as error:
             missed = f"the copy of {name} in the local cache cannot be used ({error})"
     if not reachability.hub_reachable():
-        raise Failure(f"{missed}, and the Hub is out of reach")
+        raise Failure(f"{missed}, and the Hub cannot be reached")
     if cached:
         _warn(f"{missed}: asking the Hub for it.")
     folder = _downloaded(name)

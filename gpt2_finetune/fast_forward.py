@@ -1,6 +1,7 @@
-"""Less time and memory for training: the same function, computed by other kernels.
+"""Training in less time and memory: the same functions, computed by cheaper kernels.
 
-What is not known to be the same is left to the library, so any causal language model can be given.
+Only the parts of a model that are recognized are replaced, so any causal language model can be
+passed.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ CHUNK_TOKENS = 512
 def use_fast_kernels(model: PreTrainedModel) -> None:
     """Replace parts of a model and its training loss, in place, by equivalent cheaper kernels.
 
-    In training mode, the model's `logits` output then holds the hidden states, (batch, time,
-    width), unless the model does more than to multiply them with one matrix.
+    If the model computes its logits as the product of the hidden states and one matrix, its
+    `logits` output holds the hidden states, (batch, time, width), in training mode.
 
-    transformers copies the code of Llama's norm, rotation and feed-forward layer to each
-    architecture that has the same: it is recognized by that code.
+    transformers copies the code of Llama's norm, rotation and feed-forward layer to every
+    architecture that uses the same.  These copies are recognized by their code.
     """
     for module in model.modules():
         _use_fused_activations(module)
@@ -49,15 +50,18 @@ def use_fast_kernels(model: PreTrainedModel) -> None:
 
 
 def _use_fused_activations(module: nn.Module) -> None:
-    """Replace the activation of GPT-2: seven elementwise operations, each of which stores its
-    result for the backward pass.  torch has the same function as a single kernel."""
+    """Replace GPT-2's activation with the same function as a single kernel of torch.
+
+    transformers composes it from seven elementwise operations, each of which stores its result for
+    the backward pass.
+    """
     for name, child in module.named_children():
         if isinstance(child, NewGELUActivation):
             setattr(module, name, nn.GELU(approximate="tanh"))
 
 
 def _is_copy(function: Any, original: Any) -> bool:
-    """Return whether two functions have the same code, maybe in different files."""
+    """Return whether two functions have the same code, even if it is in different files."""
 
     def content(code: Any) -> tuple:
         return code.co_code, code.co_names, code.co_consts, code.co_varnames
@@ -82,7 +86,10 @@ def _rotates_as_llama(forward: Any) -> bool:
     code = getattr(forward, "__code__", None)
     if code is None or ROTATE not in code.co_names or ROTATE not in forward.__globals__:
         return False
-    return _is_copy(forward.__globals__[ROTATE], llama.apply_rotary_pos_emb)
+    rotate = forward.__globals__[ROTATE]
+    # Equal code can still call another `rotate_half`: NanoChat's, for one, has the opposite sign.
+    rotate_half = getattr(rotate, "__globals__", {}).get("rotate_half")
+    return _is_copy(rotate, llama.apply_rotary_pos_emb) and _is_copy(rotate_half, llama.rotate_half)
 
 
 def _rotate(
@@ -93,7 +100,7 @@ def _rotate(
 
 
 def _with_global(function: Any, name: str, value: Any) -> FunctionType:
-    """Return a copy of `function` that sees `value` as the global `name` of its module."""
+    """Return a copy of `function` for which the global variable `name` is `value`."""
     changed = FunctionType(
         function.__code__,
         function.__globals__ | {name: value},
@@ -109,7 +116,8 @@ def _with_global(function: Any, name: str, value: Any) -> FunctionType:
 def _is_plain_head(model: PreTrainedModel) -> bool:
     """Return whether the logits are the product of hidden states and one matrix, and nothing more.
 
-    Some architectures scale or cap them, or add a bias: this looks at the logits of two tokens.
+    Some architectures scale or cap the logits, or add a bias.  Therefore the model is run on two
+    tokens, and its logits are compared with the product.
     """
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear or head.bias is not None:
@@ -139,8 +147,8 @@ def chunked_loss(
 ) -> Tensor:
     """Return the sum of the cross-entropies in nats divided by `num_items_in_batch`, in fp32.
 
-    `logits` are the hidden states, (batch, time, width), since `head` has passed them on, and
-    `shift_labels` is (batch, time) int64.
+    `logits` holds the hidden states, (batch, time, width), which `head` returns unchanged in
+    training mode.  `shift_labels` is (batch, time) int64.
 
     `linear_cross_entropy` returns nats in the dtype of its input, so the sum is computed here, in
     fp32.  A sum in bf16 would be rounded to a multiple of 32 (2,048 tokens have about 7,000 nats),

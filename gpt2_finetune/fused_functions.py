@@ -1,9 +1,12 @@
-"""Parts of Llama and its relatives as single functions with hand-written gradients.
+"""Parts of Llama and similar architectures as single functions with hand-written gradients.
 
-The library composes each from many elementwise operations.  Every one of them reads and writes all
-activations, and stores what autograd needs; under autocast, each user of a result also converts it
-anew.  These functions compute the same in fp32, store only their inputs, and return the dtype in
-which the next matrix product takes its input.
+transformers composes each of them from many elementwise operations.  Every operation reads and
+writes all activations, and stores what autograd needs.  The functions here compute the same, and
+store little more than their inputs.  RMSNorm computes in fp32 and GatedSiLU in the dtype of its
+input.
+
+Under autocast, every matrix product would convert the result of a norm again.  RMSNorm therefore
+returns the dtype in which these products take their input.
 """
 
 from __future__ import annotations
@@ -22,7 +25,10 @@ def product_dtype(x: Tensor) -> torch.dtype:
 
 
 class RMSNorm(torch.autograd.Function):
-    """weight * x / sqrt(mean(x**2) + epsilon), over the last dimension, computed in fp32."""
+    """weight * x / sqrt(mean(x**2) + epsilon), over the last dimension, computed in fp32.
+
+    The result has the `product_dtype` of x.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -47,9 +53,10 @@ class RMSNorm(torch.autograd.Function):
 
 
 class Rotation(torch.autograd.Function):
-    """Rotary position embedding: x * cos + rotate_half(x) * sin, in the dtype of x.
+    """Rotary position embedding: x * cos + rotate_half(x) * sin, returned in the dtype of x.
 
-    `x` is (batch, heads, time, width), and `cos` and `sin` can be broadcast to it.
+    `x` is (batch, heads, time, width), and `cos` and `sin` can be broadcast to it.  It is computed
+    in fp32 if they are in fp32.
     """
 
     @staticmethod
@@ -76,7 +83,7 @@ def _rotated(x: Tensor, cos: Tensor, from_second: Tensor, from_first: Tensor) ->
 
 
 class GatedSiLU(torch.autograd.Function):
-    """silu(gate) * up."""
+    """silu(gate) * up, computed and returned in the dtype of the two, which have the same shape."""
 
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""GGUF files as bases: converted once to a directory as `save_pretrained` writes it, in the cache.
+"""GGUF files as bases: each is converted once to a model directory in the cache.
 
-A GGUF file keeps weights in few bits, in blocks that cannot be trained.  The directory holds them
-in fp32, with the tokenizer, and takes about five times the space of a 4-bit file.
+A GGUF file can store weights in blocks of few bits, which cannot be trained.  The directory, in the
+layout of `save_pretrained`, holds them in fp32 with the tokenizer.  It takes more than five times
+the space of a 4-bit file.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ CHECKSUMS = "sha256.json"  # of the other files in a converted directory
 
 
 def find(path: Path) -> Path | None:
-    """Return the GGUF file that `path` is or, as a directory without a config.json, contains.
+    """Return `path` if it is a file, or the GGUF file in it if it is a directory with one.
 
-    Raises Misuse if there are several in the directory.
+    Returns None for anything else, and for a directory with a config.json, which is a model
+    directory.  Raises Misuse if a directory has several GGUF files.
     """
     if path.is_file():
         return path
@@ -44,17 +46,19 @@ def find(path: Path) -> Path | None:
 
 
 def sha256(file: Path) -> str:
-    """Return the sha256 of a file that may be larger than the memory."""
+    """Return the sha256 of a file, which is never in memory as a whole."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def converted(file: Path, digest: str | None = None) -> Path:
-    """Return the directory with the converted `file`, whose sha256 is `digest`.
+    """Return the directory with the converted `file`, after converting it if necessary.
 
-    It is converted if the cache has no intact copy.  If two processes need it at the same time, one
-    converts, and the other waits.  Raises Misuse if the file cannot be read as a model, and Failure
-    if the directory cannot be written.
+    It is converted unless the cache has an intact copy.  If two processes need it at the same time,
+    one converts it and the other waits.  `digest` is the sha256 of `file`, if the caller knows it.
+
+    Raises Misuse if the file cannot be read as a model, and Failure if there is no cache or the
+    directory cannot be written.
     """
     cache = files.cache_folder()
     if cache is None:
@@ -80,7 +84,7 @@ def _is_intact(folder: Path) -> bool:
 
 
 def _convert(file: Path, folder: Path) -> None:
-    """Write `folder` under a temporary name, and rename it when it is complete."""
+    """Write the converted model under a temporary name, and rename it to `folder` at the end."""
     print(f"converting {file} to fp32, once, into {folder}", file=sys.stderr)
     model, tokenizer, license = _read(file)
     new = folder.with_name(f".{folder.name}.new")
@@ -124,7 +128,7 @@ def _read(file: Path) -> tuple[Any, Any, str | None]:
             output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    except OSError:
+    except OSError:  # of the file system rather than the content: `converted` reports it
         raise
     except Exception as error:  # the library raises many kinds, for as many kinds of damage
         raise Misuse(f"{file} cannot be read as a causal language model: {error}") from None

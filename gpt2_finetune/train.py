@@ -8,7 +8,7 @@
     python -m gpt2_finetune.train --resume              # continue after an interruption
     torchrun --nproc-per-node 2 -m gpt2_finetune.train  # several processes share each step
 
-Writes `runs/gpt2_finetune/<base>-seed<seed>/`; see `compare.runs` for what is in it.
+Writes `runs/gpt2_finetune/<base>-seed<seed>/`; `compare.runs.writer` describes its contents.
 """
 
 from compare import cli
@@ -50,7 +50,7 @@ from gpt2_finetune.base import load_base
 from gpt2_finetune.callbacks import (
     CheckpointCallback,
     RecordCallback,
-    is_best,
+    base_is_best,
     newest_checkpoint,
     should_stop_early,
 )
@@ -100,7 +100,7 @@ def train(options: FinetuneOptions) -> None:
     if checkpoint:
         resumed_state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     epochs = resumed_state.epoch or 0
-    # -1 also discards the metrics before training, which stand at 0 characters.
+    # -1 also discards the base's metrics, which are logged at 0 characters.
     run.rewind(round(epochs * len(corpus.train)) if checkpoint else -1, int(epochs))
     run.start_tracking(options)
     if run.is_writer and not checkpoint:
@@ -110,14 +110,13 @@ def train(options: FinetuneOptions) -> None:
     (untouched,) = broadcast_object_list([run.record.zero_shot])
     run.record.zero_shot = untouched
 
-    if should_stop_early(
-        resumed_state, options, untouched
-    ):  # training had ended; the model was not saved
+    if should_stop_early(resumed_state, options, untouched):
+        # Training had ended, but the process was stopped before the model was saved.
         trainer.restore_best(resumed_state)
     else:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     processes.print(f"best on validation: {trainer.state.best_metric:.4f} bits/byte")
-    if is_best(untouched, trainer.state):
+    if base_is_best(untouched, trainer.state):
         processes.print(
             f"no epoch was better than the untouched base ({untouched.bits_per_byte:.4f}): "
             "what is saved is the best epoch, not the base; try a lower --learning-rate"
@@ -159,7 +158,7 @@ def build_model(
         config, device = model.config, model.device
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).to(device)
     use_fast_kernels(model)
-    parameters = Parameters(**flops.parameters(model))
+    parameters = Parameters(**flops.count_parameters(model))
     if options.lora:
         model = lora.add_adapters(model, options)
         trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
@@ -197,8 +196,9 @@ def prepare_data(
     micro_batches = options.accumulation * processes.num_processes
     if rows % micro_batches:
         raise Misuse(
-            f"--batch-tokens {options.batch_tokens} are {rows} rows of {context_length} tokens, "
-            f"which {micro_batches} parts (--accumulation, times processes) cannot share evenly"
+            f"--batch-tokens {options.batch_tokens} gives {rows} rows of {context_length} tokens, "
+            f"which do not divide into {micro_batches} equal parts (--accumulation, times "
+            f"processes): use a multiple of {micro_batches * context_length}"
         )
     try:
         return make_dataset(corpus, tokenizer, context_length, rows, rows // micro_batches)
@@ -220,7 +220,7 @@ def start_run(
     name = run_name(options, base)
     with processes.main_process_first():
         if not processes.is_main_process:
-            return run_start.join(Track.GPT2, name)
+            return run_start.open_read_only(Track.GPT2, name)
         run = run_start.start(
             Track.GPT2,
             name,

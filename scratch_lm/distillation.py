@@ -59,7 +59,7 @@ def load_teachers(
     teachers = []
     for name in options.teacher_names:
         run = _find_run(name, options, corpus)
-        models.require_whole(run)
+        models.require_unchanged(run)
         model, teacher_tokenizer = models.load(run.model)
         if teacher_tokenizer.get_vocab() != tokenizer.get_vocab():
             raise Misuse(

@@ -6,9 +6,12 @@
 
 The validation split continues a play whose beginning is in the training split.  A recipe can
 therefore do well on validation and badly on plays with other names, or vice versa.  Recipes are
-chosen on both, and never on the test split.  All options of `scratch_lm.train` except --leave-out
-are accepted.  The runs are stored in `runs/scratch_lm/`, and a second call trains only missing
-ones.
+chosen on both, and never on the test split.  All options of `scratch_lm.train` are accepted except
+--leave-out, and except --teachers and the preset `record`: teachers have read the plays left out.
+
+The runs are stored in `runs/scratch_lm/`.  A second call with the same options trains only the
+missing ones and finishes an interrupted one.  Finish or delete an interrupted run before you change
+the options.
 """
 
 from dataclasses import dataclass, field, fields
@@ -29,6 +32,11 @@ class LeaveOneOutOptions(ScratchOptions):
         super().__post_init__()
         if self.leave_out:
             raise ValueError("--leave-out cannot be used here: give the plays with --plays")
+        if self.teachers:
+            raise ValueError(
+                "--teachers cannot be used here, nor --preset record, which has teachers: they "
+                "have read the plays left out"
+            )
 
 
 if __name__ == "__main__":
@@ -38,16 +46,24 @@ from statistics import fmean
 
 from compare import corpus as corpora
 from compare.corpus.subsets import left_out_play, training_plays
+from compare.errors import Misuse
 from compare.ruler import scoring
 from compare.runs import models
+from scratch_lm import parallel
 from scratch_lm.train import train
 
 
 def leave_one_out(options: LeaveOneOutOptions) -> None:
     """Train one model without each play, and print its bits per byte on that play.
 
-    Raises Misuse if the training split has no play with one of the titles.
+    Raises Misuse if the training split has no play with one of the titles, if an interrupted run
+    was started with other options, or under torchrun with several processes.
     """
+    if parallel.WORLD_SIZE > 1:  # each call of `train` would join the process group anew
+        raise Misuse(
+            f"{parallel.WORLD_SIZE} processes cannot share this command, which trains one model "
+            "after another: start it without torchrun"
+        )
     corpus = corpora.load(options.corpus)
     plays = options.plays or training_plays()
     # Before training, so that an unknown title is reported immediately.

@@ -51,7 +51,10 @@ from scratch_lm.model import ScratchConfig, ScratchLM
 from scratch_lm.optimizer import make_optimizers, set_learning_rate
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""Inputs, targets and positions in the text, (rows, context length) each."""
+"""Inputs, targets and positions in the text, (rows, context length) int64 each.
+
+A target that does not come from the text has position -1: part of an invented name, or of a drill.
+"""
 LOGGING_STEPS = 50
 MAX_GRAD_NORM = 1.0
 
@@ -107,20 +110,26 @@ def train(options: ScratchOptions) -> Run:
                 optimizers, progress.step, total_steps, options.warmup_steps
             )
             torch.manual_seed(dropout_seed(options.seed, progress.step, parallel.RANK))
-            expected = soft_targets.lookup(positions, targets) if soft_targets else None
+            batch_soft_targets = soft_targets.lookup(positions, targets) if soft_targets else None
             nats, tokens, gradient_norm = train_step(
-                network, optimizers, inputs, targets, positions, options.precision, expected
+                network,
+                optimizers,
+                inputs,
+                targets,
+                positions,
+                options.precision,
+                batch_soft_targets,
             )
             journal.count_step(nats, tokens, gradient_norm)
 
-            is_last = progress.step == epoch * steps_per_epoch
+            is_epoch_end = progress.step == epoch * steps_per_epoch
             stop_signal = interruption.signal_of_any_process()
             is_due = stop_signal or progress.step % options.checkpoint_steps == 0
-            if progress.step % LOGGING_STEPS == 0 or is_due or is_last:
+            if progress.step % LOGGING_STEPS == 0 or is_due or is_epoch_end:
                 journal.log(learning_rate, bar)
-            if is_due and not is_last:
+            if is_due and not is_epoch_end:
                 journal.save_checkpoint()
-            if stop_signal and not is_last:
+            if stop_signal and not is_epoch_end:
                 raise run.interrupted(stop_signal)
 
         metrics = evaluate(model, tokenizer, corpus)
@@ -147,7 +156,8 @@ def train_step(
     """Update the weights once on a batch, whose tensors are (rows, context length) each.
 
     The loss is the mean cross-entropy over all targets.  With `soft_targets`, the distillation loss
-    replaces a part of it.  A NaN or infinite gradient leaves the weights unchanged.
+    replaces a part of it.  If the gradient is NaN or infinite, the weights are left unchanged;
+    the caller has to check the returned norm.
 
     Returns the nats of the targets that come from the text (`positions` >= 0), summed; the number
     of these targets; and the norm of the gradient before clipping.
@@ -286,7 +296,7 @@ def start_run(
             command=cli.command_line(Track.SCRATCH.command, options, PRESETS),
             preset=RowKind(options.preset),
             teachers_sha256=[teacher.weights_sha256 for teacher in teachers],
-            parameters=Parameters(**flops.parameters(model)),
+            parameters=Parameters(**flops.count_parameters(model)),
         )
         print(
             f"{run.path}: {run.start_mode}; {run.record.parameters.total:,} parameters, "
@@ -295,7 +305,7 @@ def start_run(
         return run
 
     return parallel.main_process_first(
-        create_or_reopen, lambda: run_start.join(Track.SCRATCH, name)
+        create_or_reopen, lambda: run_start.open_read_only(Track.SCRATCH, name)
     )
 
 

@@ -55,7 +55,10 @@ def training_plays() -> list[str]:
 
 
 def _extent(corpus: Corpus, title: str) -> tuple[int, int]:
-    """Return the character offsets [start, end) of a play in the training split."""
+    """Return the character offsets [start, end) of a play in the training split.
+
+    Raises Misuse if no play with that title begins in the training split.
+    """
     starts = dict(TINY_SHAKESPEARE_PLAYS)
     if corpus.sha256 != TINY_SHAKESPEARE_SHA256 or starts.get(title, 2**63) >= len(corpus.train):
         titles = ", ".join(title for title, _ in TINY_SHAKESPEARE_PLAYS[:-1])
@@ -68,9 +71,9 @@ def _extent(corpus: Corpus, title: str) -> tuple[int, int]:
 
 
 def _border(text: str, at: int) -> int:
-    """Return the end of the speech or paragraph around offset `at`.
+    """Return the first end of a speech or paragraph at or after offset `at`.
 
-    Return `at` if the end is more than MAX_SHIFT characters away.
+    Returns `at` if there is none within MAX_SHIFT characters.
     """
     if at <= 0:
         return 0

@@ -21,13 +21,13 @@ TOLERANCE = 1e-4  # bits per byte; machines differ in the order of floating-poin
 def logged_in_user() -> str:
     """Return the name of the logged-in user.
 
-    Raises Failure if nobody is logged in or the Hub is out of reach.
+    Raises Failure if nobody is logged in or the Hub cannot be reached.
     """
     if not get_token():
         raise Failure("not logged in to the Hugging Face Hub: run hf auth login, then try again")
     if not reachability.hub_reachable():
         raise Failure(
-            "the Hugging Face Hub is out of reach: try again later, or stage without --push"
+            "the Hugging Face Hub cannot be reached: try again later, or stage without --push"
         )
     try:
         return HfApi().whoami()["name"]

@@ -37,7 +37,7 @@ def stage(
 
     Raises Failure if the model has changed since training, and OSError if a file cannot be written.
     """
-    models.require_whole(run)
+    models.require_unchanged(run)
     terms, reason = licenses.find_license(run.record)
     if not terms and license:
         terms = {"license": license}

@@ -49,7 +49,7 @@ from compare.ruler.scoring import Score
 from compare.ruler.text_units import MIN_UNITS, TextUnits, split_into_units
 from compare.runs import find
 from compare.runs.find import BaseGroups, CompleteRun
-from compare.runs.receipt import published
+from compare.runs.receipt import published_url
 from compare.runs.record import BaseIdentity, CorpusRecord
 from compare.runs.start import code_version
 
@@ -137,7 +137,7 @@ def assemble(open_sealed: bool = False) -> Results:
         sample_settings=SETTINGS,
         requirements=requirements(*chosen),
         chosen={run.record.track: run.path.name for run in chosen},
-        hub_links={run.record.track: published(run) for run in chosen},
+        hub_links={run.record.track: published_url(run) for run in chosen},
     )
 
 
@@ -248,7 +248,7 @@ def _other_plays(
     scores = [each.play_scores for each in measured if each.play_scores]
     if plays:
         nats = {title: counted.ngram.score(text).nats.sum() for title, text in plays.items()}
-        scores.append(other_plays.score_counting(counted.ngram_name, nats, plays))
+        scores.append(other_plays.score_n_gram(counted.ngram_name, nats, plays))
     return other_plays.summarize(scores)
 
 

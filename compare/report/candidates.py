@@ -34,7 +34,7 @@ def candidates(study: Study) -> list[Candidate]:
     """
     for group in study.groups:
         for run in group.all_runs:
-            models.require_whole(run)
+            models.require_unchanged(run)
     trained = [
         Candidate(
             name=group.best.record.display_name,

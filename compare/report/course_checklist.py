@@ -11,7 +11,7 @@ from compare.course import MIN_EPOCHS, PARAMETER_LIMIT
 from compare.kinds import BaseKind, RowKind
 from compare.report.results import Requirement
 from compare.runs.find import CompleteRun
-from compare.runs.receipt import published
+from compare.runs.receipt import published_url
 
 
 def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
@@ -26,7 +26,7 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
     cross = [name for name in names if "multihead_attn" in name]
     losses = [epoch.eval.loss for epoch in record.epochs]
     total = record.parameters.total
-    links = [link for run in (scratch, gpt2) if (link := published(run))]
+    links = [link for run in (scratch, gpt2) if (link := published_url(run))]
     points = [
         (
             "decoder-only",

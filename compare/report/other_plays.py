@@ -81,7 +81,7 @@ def score_models(
     )
 
 
-def score_counting(name: str, nats: Mapping[str, float], plays: Mapping[str, str]) -> PlayScores:
+def score_n_gram(name: str, nats: Mapping[str, float], plays: Mapping[str, str]) -> PlayScores:
     """Return the scores of the n-gram model, which needs `nats` for each play."""
     return PlayScores(name, None, False, _bits_per_byte(nats, plays))
 
@@ -94,10 +94,10 @@ def _bits_per_byte(nats: Mapping[str, float], plays: Mapping[str, str]) -> dict[
 
 
 def summarize(scores: Sequence[PlayScores]) -> OtherPlays | None:
-    """Return all rows in order of their mean, and how much each differs from the best one.
+    """Return the rows in order of their mean over plays, and their differences from the best row.
 
-    The best one is the best of those that cannot have read the plays.  Returns None if there are no
-    scores.
+    The best row is that of the models that cannot have read the plays; if all may have read them,
+    it is the first row.  Returns None if there are no scores.
     """
     if not scores:
         return None
@@ -134,7 +134,10 @@ def _difference(row: OtherPlaysRow, best: OtherPlaysRow) -> PairDifference:
 
 
 def interval_over_plays(values: Sequence[float]) -> Interval:
-    """Return the 95% interval of a mean over plays, by Student's t."""
+    """Return the 95% interval of the mean of `values`, by Student's t.
+
+    There is one value for each play, and there must be at least two.
+    """
     mean = float(np.mean(values))
     standard_error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
     half_width = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * standard_error

@@ -32,7 +32,7 @@ from compare.runs.record import (
 PATH = Path("reports/report.json")
 SCHEMA = 4  # 3 had a single pretrained base
 BASELINE: Literal["floor"] = "floor"
-"""The `track` of compressors and of the n-gram model."""
+"""The `track` of rows that neither track made: uniform bytes, compressors, the n-gram model."""
 
 
 class _StrictModel(BaseModel):
@@ -261,19 +261,21 @@ class TextEquivalent(_StrictModel):
     """
 
     fine_tuned: str
-    """The name of its row."""
+    """The row of the fine-tuned model."""
     share: float
-    """Of the training split, that it was fine-tuned on."""
+    """The share of the training split that it was fine-tuned on, from 0 to 1."""
     characters: int
-    """Of that share."""
+    """Number of characters in that share."""
     scratch: str
-    """The name of the row whose curve it is compared with; the curve ends at the whole split."""
+    """The row whose curve it is compared with; the curve ends at the whole training split."""
     smallest_share: float
-    """Where that curve begins."""
+    """The share of the training split where that curve begins, from 0 to 1."""
     low: float | None
-    """None if even the smallest share of the text may be enough."""
+    """Lower bound, as a multiple of `characters`.  None if even the smallest share of the text may
+    be enough."""
     high: float | None
-    """None if even the whole training split may not be enough."""
+    """Upper bound, as a multiple of `characters`.  None if even the whole training split may not
+    be enough."""
     is_off_the_curve: bool
     """Whether the scratch track is shown to be worse, or to be better, at every length of text."""
 

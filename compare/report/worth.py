@@ -154,14 +154,16 @@ def _result(curve: ScoredCurve, uncertainty: Uncertainty | None = None) -> Worth
 def text_equivalents(
     fine_tuned: ScoredCurve, scratch: ScoredCurve, uncertainty: Uncertainty
 ) -> list[TextEquivalent]:
-    """Return for each share how many times the text the scratch track would need to score alike.
+    """Return for each share how many times the text the scratch track would need to score equally.
 
-    The lengths of text that may be the true one are those where the interval of the difference
-    contains 0, as in Fieller's theorem.  Such a set is right if the interval at the true length is.
-    The intervals of all shares therefore hold together where the curves seem to meet.
+    A length of text may be the true one if the interval of the difference at that length contains
+    0, as in Fieller's theorem.  The bounds are then wrong only if the interval at the true length
+    is.  That length is unknown, so the level is chosen for the lengths where the scores are most
+    alike: one for each share, with intervals that hold simultaneously.
     """
     lengths, mixtures = _between_points(scratch.points)
     differences = [
+        # Scratch minus fine-tuned: above 0, the scratch track is worse and needs more text.
         [uncertainty.combination(mixture | {point.row: -1.0}) for mixture in mixtures]
         for point in fine_tuned.trained
     ]

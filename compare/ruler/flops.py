@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from compare.ruler.scoring import context_length_of
 
 
-def parameters(model: PreTrainedModel) -> dict[str, int]:
+def count_parameters(model: PreTrainedModel) -> dict[str, int]:
     """Return the parameter counts `total` and `non_embedding` of `model`.
 
     `non_embedding` is N in Kaplan et al. 2020, "Scaling Laws for Neural Language Models".  It
@@ -35,6 +35,6 @@ def training_flops(model: PreTrainedModel, tokens: int) -> float:
     """
     config = model.config
     output = model.get_output_embeddings().weight.numel()
-    weights = parameters(model)["non_embedding"] + output
+    weights = count_parameters(model)["non_embedding"] + output
     attention = config.num_hidden_layers * config.hidden_size * context_length_of(model)
     return float((6 * weights + 12 * attention) * tokens)

@@ -1,8 +1,8 @@
 """Negative log-likelihood of a text under a causal language model, the same for both tracks.
 
-The text is tokenized whole, with the tokenizer's end-of-text token in front as context, so that
-every byte is scored exactly once, the first included.  Perplexities per token depend on the
-tokenizer; bits per byte do not, and are the unit in which models are compared.
+The text is tokenized whole, with a start token in front as context (BOS, or EOS if the tokenizer
+has no BOS), so that every byte is scored exactly once, including the first.  Perplexities per token
+depend on the tokenizer; bits per byte do not, and are the unit in which models are compared.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Score:
     """Negative log-likelihood of every token of a text, and where the token ends in it."""
 
     nats: np.ndarray  # (tokens,) float64
-    byte_ends: np.ndarray  # (tokens,) int64: token i covers bytes byte_ends[i-1] .. byte_ends[i]
+    # (tokens,) int64: token i covers bytes [byte_ends[i - 1], byte_ends[i]), and token 0 covers
+    # [0, byte_ends[0]).
+    byte_ends: np.ndarray
     text: str
 
     @cached_property
@@ -100,8 +102,10 @@ def score(
     """Score `text` in windows of the model's context length C, `stride` tokens apart.
 
     `stride` is C // 2 by default.  `context_length` restricts the model's context.  `label` names a
-    progress bar; without a label there is none.  Raises ValueError for an empty text or a stride
-    outside 1 .. C.
+    progress bar; without a label there is none.
+
+    Raises ValueError for an empty text, for a stride outside 1 .. C, or if the tokenizer has
+    neither BOS nor EOS, and LossyTokenizer if the tokens do not give the text back.
     """
     context_length = context_length or context_length_of(model)
     stride = context_length // 2 if stride is None else stride

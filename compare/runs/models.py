@@ -46,7 +46,7 @@ EARLIER_CODE = {
 AUTO_MAP = {"AutoConfig": "model.ScratchConfig", "AutoModelForCausalLM": "model.ScratchLM"}
 
 
-def require_whole(run: CompleteRun) -> None:
+def require_unchanged(run: CompleteRun) -> None:
     """Raise Failure if the run's model has changed since training or needs foreign code.
 
     The checksums alone do not protect against foreign code: they are in the run's own record, which

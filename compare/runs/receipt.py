@@ -31,7 +31,7 @@ class Publication(BaseModel):
 Receipt = TypeAdapter(dict[Track, Publication])
 
 
-def published(run: CompleteRun) -> str | None:
+def published_url(run: CompleteRun) -> str | None:
     """Return the URL of the run's model on the Hub, or None if it has not been published."""
     publication = _read().get(run.record.track)
     return publication.url if publication and publication.of == _identify(run) else None

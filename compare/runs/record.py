@@ -66,7 +66,7 @@ class Base(BaseIdentity):
 
 
 class Parameters(_StrictModel):
-    """Parameter counts; see `compare.ruler.flops.parameters`."""
+    """Parameter counts; see `compare.ruler.flops.count_parameters`."""
 
     total: int
     non_embedding: int

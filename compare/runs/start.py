@@ -98,7 +98,7 @@ def subset_suffix(options: StudyOptions) -> str:
     return "".join(parts)
 
 
-def join(track: Track, name: str) -> Run:
+def open_read_only(track: Track, name: str) -> Run:
     """Open the run that the main process has started, without writing to it."""
     path, _ = _newest(ROOT / track, name)
     return Run(path, read_record(path), is_writer=False)

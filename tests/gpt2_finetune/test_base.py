@@ -76,7 +76,9 @@ def test_auto_with_an_incomplete_cache_uses_the_stand_in_and_names_what_is_missi
     done = place.run("gpt2_finetune.train", "--corpus", short, code=2)
     (warning,) = [line for line in done.stderr.splitlines() if line.startswith("WARNING")]
     assert "the copy of openai-community/gpt2 in the local cache cannot be used" in warning
-    assert words in warning and "the Hub is out of reach" in warning and "stand-in-3.7m" in warning
+    assert (
+        words in warning and "the Hub cannot be reached" in warning and "stand-in-3.7m" in warning
+    )
 
 
 def test_a_named_base_with_an_incomplete_cache_fails_and_names_what_is_missing(
@@ -87,7 +89,7 @@ def test_a_named_base_with_an_incomplete_cache_fails_and_names_what_is_missing(
         file.unlink()
     line = place.refused(*FINETUNE, "--base", "distilgpt2", code=1)
     assert "the copy of distilgpt2 in the local cache cannot be used" in line
-    assert "has no tokenizer" in line and "the Hub is out of reach" in line
+    assert "has no tokenizer" in line and "the Hub cannot be reached" in line
 
 
 @pytest.mark.parametrize("requested", ["auto", "distilgpt2"])
@@ -135,7 +137,7 @@ def test_a_named_base_that_the_hub_does_not_have_either_fails(
 
 def test_a_named_base_that_is_not_available_fails(place: Place) -> None:
     line = place.refused(*FINETUNE, "--base", "distilgpt2", code=1)
-    assert "distilgpt2 is not in the local cache, and the Hub is out of reach" in line
+    assert "distilgpt2 is not in the local cache, and the Hub cannot be reached" in line
 
 
 def test_a_directory_without_a_model_is_refused(place: Place) -> None:

@@ -15,6 +15,7 @@ from transformers import (
     GPTNeoXConfig,
     GraniteConfig,
     LlamaConfig,
+    NanoChatConfig,
     PhiConfig,
     PreTrainedConfig,
     PreTrainedModel,
@@ -57,6 +58,7 @@ OTHER_HEADS = {
     "scaled": CohereConfig(**LLAMA_SHAPE, eos_token_id=1),
     "divided": GraniteConfig(**LLAMA_SHAPE, logits_scaling=8.0),
     "with a bias": PhiConfig(**NEOX_SHAPE),
+    "capped, rotated the other way": NanoChatConfig(**LLAMA_SHAPE, max_position_embeddings=64),
 }
 
 

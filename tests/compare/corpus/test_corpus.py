@@ -136,7 +136,7 @@ def test_text_too_short_for_one_validation_window(
 
 def test_wikitext_out_of_reach_says_so(place: Place) -> None:
     line = place.refused("compare.corpus", "--corpus", "wikitext-2", code=1)
-    assert "the Hub is out of reach" in line
+    assert "the Hub cannot be reached" in line
 
 
 def test_command_shows_and_exports_a_users_text(place: Place) -> None:
