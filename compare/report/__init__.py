@@ -16,10 +16,11 @@ Used by nobody: `compare.publish` reads the `report.json` that it writes.
     contexts.py           scores with other strides and shorter contexts
     word_classes.py       where models differ: speaker names, line starts, common and rare words
     memorization.py       verbatim copies of the training text in samples
+    contamination.py      has a base read the test text? how often it repeats it
     surprisal.py          one passage, and each model's surprisal on it
     other_plays.py        scores on the 29 plays that are in no split
-    claims.py             the study's questions, answered by intervals that hold together
-    worth.py              how many times the text the scratch track would need to do as well
+    claims.py             the study's questions, answered by intervals that hold simultaneously
+    worth.py              how much more text the scratch track would need to score as well
     published_results.py  published GPT-2 results, to detect a broken run
     course_checklist.py   the course's requirements, with evidence
     figures.py            the figures

@@ -21,6 +21,7 @@ from compare.report.baselines import Baselines, baselines
 from compare.report.bases import describe
 from compare.report.candidates import Candidate, candidates
 from compare.report.claims import claims, pair_matrix
+from compare.report.contamination import measure_contamination
 from compare.report.course_checklist import requirements
 from compare.report.measure import SETTINGS, Measured, measure
 from compare.report.memorization import copied_passages, measure_memorization
@@ -115,6 +116,7 @@ def assemble(open_sealed: bool = False) -> Results:
             uncertainty,
         ),
         pairs=pair_matrix(rows, list(scores), uncertainty),
+        contamination=measure_contamination(compared, corpus),
         other_plays=_other_plays(measured, counted, plays),
         worth=worth(study, corpus, {row.name: row for row in rows}, scores, units, part_ends),
         notes=[

@@ -78,6 +78,18 @@ def tables(study_results: Results) -> dict[str, pd.DataFrame]:
             data["runs"], "epochs", ["name", "run"], record_prefix="epoch."
         ),
     }
+    if study_results.contamination:
+        frames["contamination"] = pd.DataFrame(
+            {
+                "name": model.name,
+                "prompt_tokens": model.prompt_tokens,
+                "continuation_characters": model.continuation_characters,
+                "text": text,
+                **rate.model_dump(mode="json"),
+            }
+            for model in study_results.contamination.models
+            for text, rate in model.rates.items()
+        )
     if study_results.other_plays:
         frames["other_plays"] = (
             pd.DataFrame({row.name: row.by_play for row in study_results.other_plays.rows})

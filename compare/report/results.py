@@ -480,6 +480,57 @@ class BaseResult(_StrictModel):
     """What it is and what it was pretrained on, without its name and the final period."""
 
 
+class ContaminationText(StrEnum):
+    """The texts that models are asked to continue."""
+
+    TEST = "test split"
+    VALIDATION = "validation split"
+    SHUFFLED = "shuffled test split"
+    """The lines of the test split in an order that nobody can have read."""
+
+
+class VerbatimRate(_StrictModel):
+    """How often the greedy continuation of a prompt repeats the text word for word."""
+
+    prompts: int
+    repeated: int
+    """After how many prompts all tokens of the continuation are those of the text."""
+    share: float
+    """repeated / prompts."""
+    ci95: tuple[float, float]
+    """Of the share: Clopper and Pearson's interval, with the prompts taken as independent."""
+    mean_tokens: float
+    """How many tokens are repeated before the first one that differs."""
+
+    @property
+    def count(self) -> str:
+        """The rate in words, such as "3 of 250"."""
+        return f"{self.repeated} of {self.prompts}"
+
+
+class VerbatimRates(_StrictModel):
+    """How often one model repeats each of the texts."""
+
+    name: str
+    """Of its row."""
+    base_kind: BaseKind | None
+    """Of an untouched base.  None for a model that this study trained from scratch."""
+    prompt_tokens: int
+    continuation_characters: float
+    """How many characters of the test split the tokens of a continuation cover on average."""
+    rates: dict[ContaminationText, VerbatimRate]
+
+
+class Contamination(_StrictModel):
+    """Whether the bases show that they have read the test text before."""
+
+    continuation_tokens: int
+    models: list[VerbatimRates]
+    """The bases, then the models from scratch."""
+    paragraph: str
+    """In plain words: what was found, and what the comparison can and cannot say."""
+
+
 class OtherPlaysRow(_StrictModel):
     """The scores of a row on the plays that are in no split."""
 
@@ -540,6 +591,8 @@ class Results(_StrictModel):
     """The first one answers the question of the study."""
     pairs: list[PairDifference]
     """All pairs of rows, with intervals that hold one by one."""
+    contamination: Contamination | None = None
+    """None if the texts, or the contexts of the bases, are too short to measure it."""
     other_plays: OtherPlays | None = None
     """None unless the corpus is Tiny Shakespeare and the plays are installed."""
     worth: Worth | None = None

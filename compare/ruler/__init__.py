@@ -6,6 +6,7 @@ Used by the tracks and by all other subpackages except `compare.corpus`.
     scoring.py      nats per token over half-overlapping windows
     metrics.py      bits per byte and the perplexities, defined once
     bits_per_byte/  the same as an `evaluate` metric
+    verbatim.py     how many tokens of a text a model repeats word for word
     text_units.py   a text as speeches, lines or pieces, of which blocks are made
     intervals.py    paired intervals over blocks of neighboring text and over seeds
     sampling.py     prompts, sampling settings, seeds

@@ -1,10 +1,10 @@
-"""Models whose scores and samples are computed once and then kept in `runs/.kept/`.
+"""Models whose scores, samples and word-for-word repetitions are computed once and then kept.
 
-A score is a function of the model's files, the text, the stride and the context length; a sample
-is one of the model's files, the prompt and the sampling settings.  Each is kept under the SHA-256
-of all of these, and of the kind of device, the code and the library versions that computed it, so
-that a change of any of them leads to a new computation.  Delete the directory to compute everything
-again.
+They are kept in `runs/.kept/`.  A score is a function of the model's files, the text, the stride
+and the context length; a sample is one of the model's files, the prompt and the sampling settings.
+Each is kept under the SHA-256 of all of these, and of the kind of device, the code and the library
+versions that computed it, so that a change of any of them leads to a new computation.  Delete the
+directory to compute everything again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from safetensors.numpy import save_file
 
 from compare import ruler
 from compare.corpus import encoding
-from compare.ruler import sampling, scoring
+from compare.ruler import sampling, scoring, verbatim
 from compare.ruler.scoring import Score
 from compare.runs import models
 from compare.runs.writer import ROOT
@@ -74,6 +74,16 @@ class KeptModel:
         _write(path, {"utf-8": np.frombuffer(text.encode(), np.uint8)})
         return text
 
+    def repeated_tokens(self, text: str, label: str | None = None) -> np.ndarray:
+        """Return what `compare.ruler.verbatim.repeated_tokens` returns for `text`."""
+        path = self._path(repeated_tokens_of=text)
+        kept = _read(path)
+        if kept and set(kept) == {"repeated_tokens"}:
+            return kept["repeated_tokens"]
+        lengths = verbatim.repeated_tokens(self.model, self.tokenizer, text, label)
+        _write(path, {"repeated_tokens": lengths})
+        return lengths
+
     def _path(self, **arguments: object) -> Path:
         key = json.dumps(self._identity | arguments, sort_keys=True)
         return FOLDER / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
@@ -91,7 +101,7 @@ def _directory_sha256(folder: Path) -> str:
 
 @cache
 def _code_sha256() -> str:
-    """Return a SHA-256 over the code that computes scores and samples."""
+    """Return a SHA-256 over the code that computes what is kept."""
     files = [Path(encoding.__file__), *sorted(Path(ruler.__file__).parent.glob("*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 

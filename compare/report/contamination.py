@@ -1,0 +1,222 @@
+"""Has a base read the test text?  How often each model repeats it word for word.
+
+A base from the web may have read the test split before it was fine-tuned.  Nobody here can look
+into its pretraining data, but a model that knows a passage by heart gives itself away: prompted
+with the passage's beginning, it continues with the passage's own words.  Three things stand beside
+its rate on the test split:
+
+- its rate on the validation split, which a reader of the whole corpus would know just as well;
+- its rate on the test split's lines in shuffled order.  Every line may be known, but nobody can
+  have read one after another, so this is how often a continuation is right by chance or by formula;
+- the rates of the scratch models, which have read only the training split, so that whatever they
+  get right can be guessed from the text before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+from tqdm.auto import tqdm
+
+from compare.corpus import Corpus
+from compare.corpus.encoding import token_ids
+from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
+from compare.kinds import BaseKind, RowKind, Track
+from compare.report.candidates import Candidate
+from compare.report.results import (
+    Contamination,
+    ContaminationText,
+    VerbatimRate,
+    VerbatimRates,
+)
+from compare.report.word_classes import SPEAKER
+from compare.ruler import verbatim
+from compare.ruler.verbatim import CONTINUATION_TOKENS
+from compare.runs.kept import KeptModel
+
+MIN_PROMPTS = 10  # with fewer, a rate says nothing
+LEVEL = 0.95
+TEST, VALIDATION, SHUFFLED = ContaminationText
+STAND_IN = BaseKind.STAND_IN
+SEED = 1
+# A line, without the whitespace around it, or 80 characters of a longer one up to a space, or 80
+# characters of a longer word.
+PIECE = re.compile(r"\S(?:[^\n]{0,78}\S)?(?!\S)|\S{1,80}")
+
+
+def measure_contamination(compared: Sequence[Candidate], corpus: Corpus) -> Contamination | None:
+    """Measure every untouched base, and the best run of each scratch row.
+
+    A model is left out if its context is too short, or a text too short for MIN_PROMPTS prompts.
+    Returns None if that leaves no base.
+    """
+    texts = {
+        TEST: corpus.test,
+        VALIDATION: corpus.validation,
+        SHUFFLED: shuffle_lines(corpus.test),
+    }
+    bases = [each for each in compared if each.kind is RowKind.ZERO_SHOT]
+    scratch = [each for each in compared if each.track is Track.SCRATCH]
+    bar = tqdm([*bases, *scratch], "word for word", leave=False, disable=None)
+    measured = [each for each in (_rates(candidate, texts) for candidate in bar) if each]
+    if not any(model.base_kind for model in measured):
+        return None
+    best_scratch = min(scratch, key=lambda each: each.runs[0].validation_nats).name
+    is_tiny_shakespeare = corpus.sha256 == TINY_SHAKESPEARE_SHA256
+    return Contamination(
+        continuation_tokens=CONTINUATION_TOKENS,
+        models=measured,
+        paragraph=describe(measured, best_scratch, is_tiny_shakespeare),
+    )
+
+
+def _rates(candidate: Candidate, texts: Mapping[ContaminationText, str]) -> VerbatimRates | None:
+    """Measure the best run of a row, or the base; None if a text or its context is too short."""
+    kept = KeptModel(candidate.folders[0])
+    try:
+        prompt = verbatim.prompt_tokens(kept.model)
+    except ValueError:
+        return None
+    lengths = {
+        kind: kept.repeated_tokens(text, f"{candidate.name}, {kind}")
+        for kind, text in texts.items()
+    }
+    if min(map(len, lengths.values())) < MIN_PROMPTS:
+        return None
+    test = texts[TEST]
+    characters_per_token = len(test) / len(token_ids(kept.tokenizer, test))
+    is_base = candidate.kind is RowKind.ZERO_SHOT
+    return VerbatimRates(
+        name=candidate.name,
+        base_kind=candidate.base.kind if candidate.base and is_base else None,
+        prompt_tokens=prompt,
+        continuation_characters=CONTINUATION_TOKENS * characters_per_token,
+        rates={kind: rate(each) for kind, each in lengths.items()},
+    )
+
+
+def rate(lengths: np.ndarray) -> VerbatimRate:
+    """Summarize how many tokens are repeated after each prompt, (prompts,); at least one."""
+    repeated = int((lengths == CONTINUATION_TOKENS).sum())
+    interval = stats.binomtest(repeated, len(lengths)).proportion_ci(LEVEL)
+    return VerbatimRate(
+        prompts=len(lengths),
+        repeated=repeated,
+        share=repeated / len(lengths),
+        ci95=(float(interval.low), float(interval.high)),
+        mean_tokens=float(lengths.mean()),
+    )
+
+
+def describe(models: Sequence[VerbatimRates], scratch_name: str, is_tiny_shakespeare: bool) -> str:
+    """Return in plain words what was found, and what the comparison can and cannot say.
+
+    `scratch_name` is the row of the scratch model that the bases in `models` are compared with.
+    """
+    bases = [model for model in models if model.base_kind]
+    scratch = next((model for model in models if model.name == scratch_name), None)
+    unread = [base for base in bases if is_tiny_shakespeare and base.base_kind is STAND_IN]
+    sentences = [_describe_base(base, is_tiny_shakespeare) for base in bases]
+    if scratch:
+        sentences.append(
+            f"{scratch.name}, which has read only the training split, does so "
+            f"{_count(scratch, TEST)} times on the test split and "
+            f"{_count(scratch, VALIDATION)} times on the validation split."
+        )
+    sentences += [_judge(base, scratch) for base in bases if base not in unread]
+    if len(unread) == len(bases):
+        sentences.append(
+            "The comparison therefore shows what pretraining on other plays by the same author "
+            "gains on this text, and not what pretraining on any other text would."
+        )
+    else:
+        sentences.append(
+            "The comparison therefore shows what one gains by fine-tuning such a base on this text "
+            "instead of training from scratch. It does not show how much of this comes from "
+            "knowing the language, and how much from having read this very text."
+        )
+    return " ".join(sentences)
+
+
+def _describe_base(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
+    """Say what is known about the base's pretraining data, and how often it repeats each text."""
+    unknown = "may have: what it was pretrained on is not known here"
+    match base.base_kind, is_tiny_shakespeare:
+        case BaseKind.STAND_IN, True:
+            known = "has not: it was pretrained on 29 other plays by the same author alone"
+        case BaseKind.STAND_IN, False:
+            known = "was pretrained on 29 plays of Shakespeare alone"
+        case _, True:
+            known = f"{unknown}, and text from the web almost certainly includes Shakespeare"
+        case _:
+            known = unknown
+    return (
+        f"{_base_name(base)} {known}. Given {base.prompt_tokens} tokens of the test split, and "
+        f"always continuing with the most likely token, it repeats the next {CONTINUATION_TOKENS} "
+        f"word for word {_count(base, TEST)} times; on the validation split "
+        f"{_count(base, VALIDATION)} times; and where the lines of the test split are shuffled, "
+        f"so that nobody can have read them in this order, {_count(base, SHUFFLED)} times."
+    )
+
+
+def _judge(base: VerbatimRates, scratch: VerbatimRates | None) -> str:
+    """Say what the rates show about a base that may have read the test split, and no more.
+
+    It knew parts of the text if its interval lies above those of what can only be guessed.
+    """
+    guessed = [base.rates[SHUFFLED]] + ([scratch.rates[TEST]] if scratch else [])
+    if all(base.rates[TEST].ci95[0] > each.ci95[1] for each in guessed):
+        return (
+            "The intervals do not overlap: in all likelihood, "
+            f"{_base_name(base)} knew parts of the test split by heart."
+        )
+    return (
+        f"This does not show that {_base_name(base)} had read the test split. Neither does it show "
+        "the opposite: a model need not know by heart what it has read."
+    )
+
+
+def _base_name(base: VerbatimRates) -> str:
+    """Return the name of a base, without the kind of its row."""
+    return base.name.removesuffix(f" {RowKind.ZERO_SHOT}")
+
+
+def _count(model: VerbatimRates, text: ContaminationText) -> str:
+    """Return a rate in words, such as "3 of 250"."""
+    return model.rates[text].count
+
+
+def shuffle_lines(text: str) -> str:
+    """Return `text` with its lines in another order, the same on every call.
+
+    Speakers' names change places among themselves, and so do all other lines, so that the text
+    still looks like what it is.  No line follows the one that it follows in `text`.  Lines of more
+    than 80 characters are cut into pieces, which change places like lines.
+    """
+    rng = np.random.default_rng(SEED)
+    speaker_starts = {match.start() for match in SPEAKER.finditer(text)}
+    speakers: list[str] = []
+    lines: list[str] = []
+    for match in PIECE.finditer(text):
+        (speakers if match.start() in speaker_starts else lines).append(match[0])
+    new_speakers, new_lines = (
+        iter([pieces[index] for index in _order_without_neighbors(len(pieces), rng)])
+        for pieces in (speakers, lines)
+    )
+    return PIECE.sub(
+        lambda match: next(new_speakers if match.start() in speaker_starts else new_lines), text
+    )
+
+
+def _order_without_neighbors(number: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a random order of 0 .. `number` - 1 in which i + 1 never follows i.
+
+    About one in e orders is such, so few are drawn.
+    """
+    while True:
+        order = rng.permutation(number)
+        if not (np.diff(order) == 1).any():
+            return order
