@@ -23,6 +23,7 @@ Used by nobody: `compare.publish` reads the `report.json` that it writes.
     worth.py              how much more text the scratch track would need to score as well
     published_results.py  published GPT-2 results, to detect a broken run
     course_checklist.py   the course's requirements, with evidence
+    story.py              the answer in plain words, and three figures
     figures.py            the figures
     pages.py              writes reports/ from the results
 """

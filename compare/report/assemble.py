@@ -119,11 +119,8 @@ def assemble(open_sealed: bool = False) -> Results:
         contamination=measure_contamination(compared, corpus),
         other_plays=_other_plays(measured, counted, plays),
         worth=worth(study, corpus, {row.name: row for row in rows}, scores, units, part_ends),
-        notes=[
-            *notes_on_length(units),
-            *published_results.notes(rows, corpus.name),
-            *notes_on_training(compared),
-        ],
+        notes=[*notes_on_length(units), *published_results.notes(rows, corpus.name)],
+        training_notes=notes_on_training(compared),
         word_classes=by_word_class,
         common_word_count=word_classes.COMMON_WORD_COUNT,
         closer_looks=[each.closer_look for each in measured],

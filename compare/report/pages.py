@@ -9,7 +9,7 @@ import pandas as pd
 
 from compare.files import write_atomically
 from compare.rendering import render
-from compare.report import figures, results
+from compare.report import figures, results, story
 from compare.report.results import Results
 
 REPORTS = results.PATH.parent
@@ -34,7 +34,8 @@ def write(study_results: Results) -> None:
 def render_page(page: str, study_results: Results, images: dict[str, bytes]) -> str:
     """Render one of PAGES.  `images` are the figures by name, which report.html embeds."""
     embedded = {name: base64.b64encode(image).decode() for name, image in images.items()}
-    return render(TEMPLATES / f"{page}.jinja", results=study_results, images=embedded)
+    told = {"answer": story.answer(study_results), "cards": story.cards(study_results)}
+    return render(TEMPLATES / f"{page}.jinja", results=study_results, images=embedded, story=told)
 
 
 def draw(study_results: Results) -> dict[str, bytes]:

@@ -598,7 +598,9 @@ class Results(_StrictModel):
     worth: Worth | None = None
     """None unless both tracks have runs on a share of the training split."""
     notes: list[str]
-    """Caveats, shown above the table."""
+    """Reasons to doubt the results, shown before them."""
+    training_notes: list[str]
+    """What some rows learned from apart from the training split's text."""
     word_classes: list[WordClassResult]
     common_word_count: int
     """Minimum number of occurrences of a common word in the training split."""

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
+from transformers.modeling_outputs import CausalLMOutput
 
 from compare.corpus.encoding import encode, token_ids
 from compare.kinds import BaseKind
@@ -32,32 +33,28 @@ def tokenizer(tiny_base: Path) -> GPT2Tokenizer:
     return models.load(tiny_base)[1]
 
 
+class Reader(GPT2LMHeadModel):
+    """Continues as in a text that it knows by heart, where it recognizes 16 tokens of it."""
+
+    following: dict[tuple[int, ...], int]
+
+    def forward(self, input_ids: torch.Tensor, **_: Any) -> CausalLMOutput:
+        logits = torch.zeros(*input_ids.shape, self.config.vocab_size)
+        for row, ids in enumerate(input_ids.tolist()):
+            for position in range(len(ids)):
+                recognized = tuple(ids[max(0, position - 15) : position + 1])
+                logits[row, position, self.following.get(recognized, 0)] = 1
+        return CausalLMOutput(logits=logits)
+
+
 @pytest.fixture(scope="module")
-def reader(tokenizer: GPT2Tokenizer, tiny_shakespeare: str) -> GPT2LMHeadModel:
-    """Return a small model that has read the text KNOWN until it knew it by heart."""
-    torch.manual_seed(1)
-    model = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=300,
-            n_positions=80,
-            n_embd=64,
-            n_layer=1,
-            n_head=2,
-            bos_token_id=0,
-            eos_token_id=0,
-            resid_pdrop=0,
-            embd_pdrop=0,
-            attn_pdrop=0,
-        )
-    )
-    ids = torch.from_numpy(token_ids(tokenizer, tiny_shakespeare[KNOWN]).astype(np.int64))
-    rows = torch.cat((torch.zeros(len(ids) // 70, 1, dtype=torch.long), cut(ids)), dim=1)
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
-    for _ in range(80):
-        model(input_ids=rows, labels=rows).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return model.eval()
+def reader(tokenizer: GPT2Tokenizer, tiny_shakespeare: str) -> Reader:
+    """Return a model that knows the text KNOWN by heart."""
+    config = GPT2Config(vocab_size=300, n_positions=80, n_embd=8, n_layer=1, n_head=1)
+    model = Reader(config).eval()
+    ids = token_ids(tokenizer, tiny_shakespeare[KNOWN]).tolist()
+    model.following = {tuple(ids[i : i + 16]): ids[i + 16] for i in range(len(ids) - 16)}
+    return model
 
 
 def cut(ids: torch.Tensor) -> torch.Tensor:
@@ -67,19 +64,21 @@ def cut(ids: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_text_known_by_heart_is_repeated_and_others_are_not(
-    reader: GPT2LMHeadModel, tokenizer: GPT2Tokenizer, tiny_shakespeare: str
+    reader: Reader, tokenizer: GPT2Tokenizer, tiny_shakespeare: str
 ) -> None:
     known, other = tiny_shakespeare[KNOWN], tiny_shakespeare[OTHER]
     assert rate(verbatim.repeated_tokens(reader, tokenizer, known)).share > 0.9
-    for text in (other, shuffle_lines(known)):
-        assert rate(verbatim.repeated_tokens(reader, tokenizer, text)).repeated == 0
+    assert rate(verbatim.repeated_tokens(reader, tokenizer, other)).repeated == 0
+    # A line is still known, but not what follows it.
+    shuffled = rate(verbatim.repeated_tokens(reader, tokenizer, shuffle_lines(known)))
+    assert shuffled.share < 0.5
     torch.manual_seed(2)
     untrained = GPT2LMHeadModel(reader.config)
     assert rate(verbatim.repeated_tokens(untrained, tokenizer, known)).repeated == 0
 
 
 def test_the_tokens_repeated_are_those_that_the_model_generates(
-    reader: GPT2LMHeadModel, tokenizer: GPT2Tokenizer, tiny_shakespeare: str
+    reader: Reader, tokenizer: GPT2Tokenizer, tiny_shakespeare: str
 ) -> None:
     """A letter is put into a known text, so that one continuation differs halfway through it."""
     known = tiny_shakespeare[KNOWN]
@@ -95,12 +94,13 @@ def test_the_tokens_repeated_are_those_that_the_model_generates(
             attention_mask=torch.ones_like(prompt)[None],
             do_sample=False,
             max_new_tokens=verbatim.CONTINUATION_TOKENS,
+            use_cache=False,
             eos_token_id=None,
             pad_token_id=0,
         )
         same = generated[0, len(prompt) :] == row[verbatim.PROMPT_TOKENS :]
         lengths.append(int(same.long().cumprod(0).sum()))
-    assert lengths[:3] == [20, 20, 20] and 5 <= lengths[3] <= 11 and lengths[4] < 5
+    assert lengths[:3] == [20, 20, 20] and 5 <= lengths[3] <= 11
     assert verbatim.repeated_tokens(reader, tokenizer, text).tolist() == lengths
 
 
@@ -121,9 +121,7 @@ def test_a_short_context_has_shorter_prompts_down_to_a_limit(
         verbatim.prompt_tokens(model)
 
 
-def test_a_text_shorter_than_a_prompt_has_none(
-    reader: GPT2LMHeadModel, tokenizer: GPT2Tokenizer
-) -> None:
+def test_a_text_shorter_than_a_prompt_has_none(reader: Reader, tokenizer: GPT2Tokenizer) -> None:
     for text in ("", "ROMEO:\n"):
         assert verbatim.repeated_tokens(reader, tokenizer, text).shape == (0,)
 

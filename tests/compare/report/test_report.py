@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
-from compare import rendering
 from compare.kinds import BaseKind, RunStatus, Track
 from compare.publish import staging
 from compare.rendering import cell, fenced
@@ -542,10 +541,9 @@ def test_two_bases_have_rows_and_claims_and_the_answer_is_about_the_real_one(
     asked = [(each.question, each.a) for each in two_bases.differences]
     assert (Question.FINE_TUNING, "small fine-tuned") in asked
     assert two_bases.chosen[Track.GPT2] == "tiny-gpt2-seed1"
-    for page in ("report.md.jinja", "report.html.jinja"):
-        template = pages.TEMPLATES / page
-        images = dict.fromkeys(pages.draw(two_bases), "")
-        text = rendering.render(template, results=two_bases, images=images)
+    images = dict.fromkeys(pages.draw(two_bases), b"")
+    for page in ("report.md", "report.html"):
+        text = pages.render_page(page, two_bases, images)
         assert "small stand-in with GPT-2's architecture" in html.unescape(text)
 
 
