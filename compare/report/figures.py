@@ -100,20 +100,19 @@ def row_plot(rows: Sequence[ResultRow]) -> bytes:
     # Uniform bytes, at 8 bits per byte, would be far off the scale.
     shown = [row for row in reversed(rows) if row.kind is not RowKind.UNIFORM]
     with plt.rc_context(FIGURE_STYLE):
-        figure, axes = plt.subplots(figsize=(WIDTH, 0.48 * len(shown) + 1), layout="constrained")
+        figure, axes = plt.subplots(figsize=(WIDTH, 0.36 * len(shown) + 1), layout="constrained")
         for place, row in enumerate(shown):
             color = TRACK_COLORS[row.track]
             if row.ci95:
                 axes.plot(row.ci95, [place, place], color=color, lw=2)
             axes.plot(row.bits_per_byte, place, "o", color=color)
-            if row.is_baseline:
-                axes.axvline(row.bits_per_byte, color=color, lw=0.8, ls=":", zorder=0)
             axes.annotate(
                 f"{row.bits_per_byte:.3f}",
                 (row.bits_per_byte, place),
-                xytext=(0, 7),
+                xytext=(0, 5),
                 textcoords="offset points",
                 ha="center",
+                fontsize=9,
             )
         axes.margins(x=0.08)
         axes.set_yticks(range(len(shown)), [row.name for row in shown])
