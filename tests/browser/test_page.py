@@ -57,9 +57,15 @@ def look(page: Any, path: Path) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def open_details(page: Any) -> None:
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+
+
 def test_the_committed_report(page: Any) -> None:
     assert (COMMITTED / "report.html").stat().st_size < 3_000_000
     look(page, COMMITTED / "report.html")
+    open_details(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     images = page.locator("figure img")
     assert images.count() == len(list((COMMITTED / "figures").glob("*.svg")))
     for image in images.all():
@@ -69,8 +75,28 @@ def test_the_committed_report(page: Any) -> None:
         assert len(image.get_attribute("alt")) > 20
 
 
+def test_the_story_fits_in_few_screens_and_details_are_folded(page: Any) -> None:
+    look(page, COMMITTED / "report.html")
+    assert page.locator("details.fold[open]").count() == 1
+    assert not page.get_by_role("button", name="bits/byte", exact=True).is_visible()
+    page.get_by_text("All rows", exact=True).click()
+    assert page.get_by_role("button", name="bits/byte", exact=True).is_visible()
+
+
+def test_one_model_at_a_time_is_shown_its_surprisal(page: Any) -> None:
+    look(page, COMMITTED / "report.html")
+    models = json.loads((COMMITTED / "report.json").read_text())["surprisal"]["models"]
+    cards = page.locator("[data-reader]")
+    assert cards.count() == len(models)
+    for name in models:
+        page.get_by_label("Model:").select_option(name)
+        visible = [card for card in cards.all() if card.is_visible()]
+        assert [card.get_attribute("data-reader") for card in visible] == [name]
+
+
 def test_the_main_table_sorts(page: Any) -> None:
     look(page, COMMITTED / "report.html")
+    open_details(page)
     rows = json.loads((COMMITTED / "report.json").read_text())["rows"]
     first = page.locator(".sortable tbody tr td:first-child")
     for click, names in (
