@@ -98,6 +98,25 @@ def test_other_plays_are_on_the_pages_the_best_row_without_a_difference(
         assert "+1.000 (+1.000 to +1.000)" in section and "+0.000 (" not in section
 
 
+def test_what_the_bases_repeat_word_for_word_is_on_the_pages(study: Place, report: dict) -> None:
+    """For every base and scratch row, and nothing that was fine-tuned on the text."""
+    found = report["contamination"]
+    assert {model["name"]: model["base_kind"] for model in found["models"]} == {
+        "tiny-gpt2 zero-shot": "other",
+        "Scratch (course)": None,
+        "Scratch (tuned)": None,
+    }
+    for model in found["models"]:
+        for rate in model["rates"].values():
+            assert rate["prompts"] >= 10 and rate["repeated"] == 0
+    assert "tiny-gpt2 may have" in found["paragraph"]
+    for page in ("report.md", "report.html"):
+        text = (study.path / "reports" / page).read_text().replace("\\", "")
+        assert found["paragraph"] in text and "shuffled test split" in text
+    table = (study.path / "reports/tables/contamination.csv").read_text().splitlines()
+    assert len(table) == 1 + 3 * 3
+
+
 @pytest.fixture(scope="module")
 def short_study(
     tmp_path_factory: pytest.TempPathFactory, caches: Path, tiny_base: Path, tiny_shakespeare: str
@@ -133,6 +152,15 @@ def test_a_short_text_gets_no_interval_and_no_claim_on_any_page(short_study: Pla
         assert (reports / "figures" / f"{figure}.svg").stat().st_size > 100
     tables = (reports / "tables" / "differences.csv").read_text()
     assert tables.splitlines()[0] == "a,b,delta_bits_per_byte,ci95"
+
+
+def test_nothing_is_said_of_repetitions_if_a_text_has_room_for_few_prompts(
+    short_study: Place,
+) -> None:
+    assert json.loads((short_study.path / results.PATH).read_text())["contamination"] is None
+    for page in ("report.md", "report.html"):
+        assert "word for word" not in (short_study.path / "reports" / page).read_text()
+    assert not (short_study.path / "reports/tables/contamination.csv").exists()
 
 
 def test_windows_line_ends_are_noted_by_run_and_report(short_study: Place) -> None:
