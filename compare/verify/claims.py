@@ -116,7 +116,8 @@ def claims_of_card(metadata: dict[str, Any], body: str, corpus: Corpus) -> list[
     for match in LABEL.finditer(body):
         name = _normalize(match["label"])
         name = "bits_per_byte" if name.startswith("bits") else name
-        split = next((SPLITS[word] for word in SPLITS if word in match[0].lower()), None)
+        words = re.findall(r"[a-z]+", match[0].lower())  # "interval" ends in "val"
+        split = next((SPLITS[word] for word in words if word in SPLITS), None)
         value, decimals = _number(match["value"])
         if name in UNITS and value is not None:
             found.append(Claim("card's text", name, value, decimals, split, name not in VAGUE))

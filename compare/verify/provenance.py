@@ -94,7 +94,8 @@ def shape_of(model: PreTrainedModel) -> Shape | None:
         return None
     names = [name for name, _ in nn.Module.named_parameters(model)]
     numbers = [int(match[1]) for name in names if (match := re.search(r"\.(\d+)\.", name))]
-    return Shape(*embeddings.shape, len(set(numbers)))
+    vocabulary, width = embeddings.shape
+    return Shape(vocabulary, width, layers=len(set(numbers)))
 
 
 def look_up_tokens(tokenizer: PreTrainedTokenizerBase, train: str) -> Vocabulary:

@@ -98,7 +98,9 @@ class Scores:
         """Compare the claims of a card with the weights: none may be better than they are."""
         if not claims:
             return not_checkable(*CLAIMS, "nothing here claims a score: add it to the card")
-        worse, better, unclear = [], [], []
+        better: list[str] = []
+        worse: list[str] = []
+        unclear: list[str] = []
         for claim in claims:
             if reason := self._why_not_comparable(claim):
                 unclear.append(f"{_describe(claim)} ({reason})")

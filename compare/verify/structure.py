@@ -161,7 +161,8 @@ def check_ties(model: PreTrainedModel, config: dict[str, Any]) -> Point:
     `config` is the content of config.json.
     """
     try:
-        inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+        inputs: Any = model.get_input_embeddings()
+        outputs: Any = model.get_output_embeddings()
         shared = inputs.weight.data_ptr() == outputs.weight.data_ptr()
     except Exception:  # code of the hand-in; the base class raises NotImplementedError
         return not_checkable(*TIED, "the model does not say which modules are its embeddings")

@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
 
 from compare import reachability
 from compare.errors import Failure, Misuse
-from compare.runs import find
+from compare.runs import find, latest
 from compare.runs.find import CompleteRun
 
 # What is downloaded: nothing in pickle format, and no checkpoints or logs in subdirectories.
@@ -69,6 +69,8 @@ def find_subject(what: str) -> Subject:
 
 def _find_directory(what: str, path: Path) -> Subject:
     """Return the run or the model in directory `path`, or the run in the file `latest`."""
+    if path.is_file() and path.name != latest.NAME:
+        raise Misuse(f"{what} is a file: give the directory of a run or a model")
     if path.is_dir() and ((path / "config.json").is_file() or any(path.glob("*.safetensors"))):
         return Subject(what, "model directory", path)
     if path.is_file() or (path / "run.json").is_file():
