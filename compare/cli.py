@@ -70,6 +70,14 @@ def check(options: Any, name: str, low: float, high: float) -> None:
         raise ValueError(f"{flag} is {value}: it must be between {low:g} and {high:g}")
 
 
+class _HelpFormatter(simple_parsing.SimpleHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        # What is named without an option is never left to a default.
+        if not action.option_strings:
+            return action.help
+        return super()._get_help_string(action)
+
+
 class _Parser(simple_parsing.ArgumentParser):
     def add_argument_group(self, title: str | None = None, *args: Any, **kwargs: Any) -> Any:
         # simple_parsing adds headings with the class name and docstring, which would repeat the
@@ -106,6 +114,7 @@ def parse(
     parser = _Parser(
         prog=f"python -m {module.name}" if module else None,
         description=options.__doc__,
+        formatter_class=_HelpFormatter,
         add_option_string_dash_variants=simple_parsing.DashVariant.DASH,
         allow_abbrev=False,
     )

@@ -27,6 +27,7 @@ COMMANDS = (
     "compare.generate",
     "compare.report",
     "compare.publish",
+    "compare.verify",
 )
 PACKAGES = ("compare", "scratch_lm", "gpt2_finetune")
 # Who may import whom.  The ground floor is every file in compare/ itself except generate.py.
@@ -38,6 +39,7 @@ MAY_IMPORT = {
     "runs": BELOW_RUNS,
     "report": (*BELOW_RUNS, "runs"),
     "publish": (*BELOW_RUNS, "runs", "report"),
+    "verify": (*BELOW_RUNS, "runs", "report", "publish"),
     "generate": (*BELOW_RUNS, "runs"),
     "scratch_lm": (*BELOW_RUNS, "runs"),
     "gpt2_finetune": (*BELOW_RUNS, "runs"),

@@ -1,6 +1,7 @@
 """Load the models in run directories, whichever track trained them.
 
-The only code stored next to weights that is ever run is this project's own model file; see `load`.
+The only code stored next to weights that is run is this project's own model file, unless the caller
+explicitly trusts other code; see `load`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,13 @@ from compare.runs.find import CompleteRun
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
-# The only code that may be stored next to weights and be run.  The file is read instead of imported
-# because `compare` imports neither track.
+
+class ForeignCode(Failure):
+    """A model needs code that is not this project's, so it was not loaded."""
+
+
+# The only code next to weights that is run without being asked for.  The file is read instead of
+# imported because `compare` imports neither track.
 OWN_CODE = Path(__file__).parents[2] / "scratch_lm" / "model.py"
 # SHA-256 and commit of its earlier versions with the same architecture, whose models can still be
 # loaded: git show COMMIT:scratch_lm/model.py | sha256sum.  If you change the file, add the version
@@ -92,7 +98,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 def _read_own_code(folder: Path) -> bytes:
     """Return the code next to the weights.
 
-    Raises Failure unless this project's model file, or an earlier version of it, is the only code.
+    Raises ForeignCode unless this project's model file, or an earlier version of it, is the only
+    code.
     """
     path = folder / "model.py"
     others = sorted(file for file in folder.rglob("*.py") if file != path)
@@ -108,10 +115,18 @@ def _read_own_code(folder: Path) -> bytes:
         if digest in EARLIER_CODE or code == OWN_CODE.read_bytes():
             return code
         reason = f"{path} is not this project's scratch_lm/model.py (its sha256 is {digest})"
-    raise Failure(
+    raise ForeignCode(
         f"{reason}: no code in {folder} was run; train the model again, or use the version of this "
         "project that trained it"
     )
+
+
+def has_own_code(folder: Path) -> bool:
+    """Return whether the model needs code, and this project's is the only code next to it."""
+    try:
+        return needs_code(folder) and bool(_read_own_code(folder))
+    except ForeignCode:
+        return False
 
 
 def _define_class(code: bytes, path: Path) -> type[PreTrainedModel]:
@@ -132,22 +147,41 @@ def _define_class(code: bytes, path: Path) -> type[PreTrainedModel]:
     return sys.modules[name].ScratchLM
 
 
+def _read_code(folder: Path, trust_code: bool) -> bytes | None:
+    """Return this project's code next to the weights; None if other code is needed, or none is.
+
+    Raises ForeignCode if other code is needed, and is not trusted.
+    """
+    if not needs_code(folder):
+        return None
+    try:
+        return _read_own_code(folder)
+    except ForeignCode:
+        if trust_code:
+            return None
+        raise
+
+
 def load(
-    folder: Path, config: PreTrainedConfig | None = None, device: torch.device | None = None
+    folder: Path,
+    config: PreTrainedConfig | None = None,
+    device: torch.device | None = None,
+    trust_code: bool = False,
 ) -> Loaded:
     """Load the model, in fp32 and evaluation mode, and the tokenizer from a model directory.
 
     The model's class comes from transformers.  If transformers has none, and config.json names code
     next to the weights, that code is run only if it is byte-identical to this project's
-    `scratch_lm/model.py` or to one of its earlier versions.
+    `scratch_lm/model.py` or to one of its earlier versions.  With `trust_code`, any other code that
+    the model or the tokenizer needs is run, too; it can do whatever the user can.
 
     `config` replaces the configuration in the directory.  The model is moved to `device`, which is
     `choose_device("auto")` by default.
 
-    Raises Failure if the model or the tokenizer cannot be loaded, or if the code is not this
-    project's.
+    Raises ForeignCode if the code is not this project's and is not trusted, and Failure if the
+    model or the tokenizer cannot be loaded.
     """
-    code = _read_own_code(folder) if needs_code(folder) else None
+    code = _read_code(folder, trust_code)
     logging.disable_progress_bar()  # "Loading weights" would disappear at once
     try:
         # Typed as Any: with output_loading_info, from_pretrained returns a pair.
@@ -159,12 +193,12 @@ def load(
             config=config,
             dtype=torch.float32,
             use_safetensors=True,  # no pickle
-            trust_remote_code=False,
+            trust_remote_code=trust_code and needs_code(folder) and code is None,
             local_files_only=True,
             output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(
-            folder, config=model.config, trust_remote_code=False, local_files_only=True
+            folder, config=model.config, trust_remote_code=trust_code, local_files_only=True
         )
     except Exception as error:  # transformers raises many types, depending on the damage
         raise Failure(f"no model can be loaded from {folder}: {error}") from None

@@ -1,0 +1,203 @@
+"""What a card or a record claims about scores and epochs: only read here, not believed."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any
+
+from compare.corpus import Corpus
+from compare.ruler.metrics import Metrics
+from compare.runs.record import RunRecord
+
+
+class Unit(StrEnum):
+    """The units of claimed scores."""
+
+    BITS_PER_BYTE = "bits_per_byte"
+    NATS_PER_CHAR = "nats_per_char"
+    WORD_PERPLEXITY = "word_perplexity"
+    TOKEN_PERPLEXITY = "token_perplexity"
+    LOSS = "loss"
+
+
+# Names of metrics in cards; the vague ones do not say how they were measured.
+UNITS = {
+    "bits_per_byte": Unit.BITS_PER_BYTE,
+    "bpb": Unit.BITS_PER_BYTE,
+    "nats_per_char": Unit.NATS_PER_CHAR,
+    "nats_per_character": Unit.NATS_PER_CHAR,
+    "word_perplexity": Unit.WORD_PERPLEXITY,
+    "token_perplexity": Unit.TOKEN_PERPLEXITY,
+    "perplexity": Unit.TOKEN_PERPLEXITY,
+    "ppl": Unit.TOKEN_PERPLEXITY,
+    "loss": Unit.LOSS,
+    "eval_loss": Unit.LOSS,
+    "validation_loss": Unit.LOSS,
+    "test_loss": Unit.LOSS,
+}
+VAGUE = ("perplexity", "ppl", "loss", "eval_loss", "validation_loss", "test_loss")
+TEST, VALIDATION = "test", "validation"
+SPLITS = {"test": TEST, "validation": VALIDATION, "val": VALIDATION, "eval": VALIDATION}
+
+# "| **bits per byte** (95% interval) | **1.9723** |", "- Loss: 3.21": a label, then its value.
+LABEL = re.compile(
+    r"^[\s|>*_-]*(?P<label>bits[ _/-]+(?:per[ _-]+)?byte|bpb|(?:token |word )?perplexity|ppl"
+    r"|(?:eval |test |validation )?loss)\b(?P<rest>[^|:=\n]*)[|:=][\s|*_`~≈]*(?P<value>\d+\.\d+)",
+    re.IGNORECASE | re.MULTILINE,
+)
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claimed score."""
+
+    source: str
+    metric: str
+    """As it is called there."""
+    value: float
+    decimals: int
+    """Digits after the decimal point; the true value may have been rounded to them."""
+    split: str | None
+    """TEST, VALIDATION, or None if it is not said."""
+    is_exact: bool
+    """Whether the metric says how it is measured."""
+    other_text: str | None = None
+    """Name of the text, if it is not the one that is scored here."""
+
+    @property
+    def unit(self) -> Unit:
+        """The unit of the value."""
+        return UNITS[self.metric]
+
+    def bits_per_byte(self, like: Metrics) -> float:
+        """Convert the value, rounded as generously as its digits allow, to bits per byte.
+
+        `like` holds the model's own numbers of bytes, characters, words and tokens.
+        """
+        value = self.value + 0.5 * 10.0**-self.decimals
+        if self.unit is Unit.BITS_PER_BYTE:
+            return value
+        nats = {
+            Unit.NATS_PER_CHAR: lambda: value * like.chars,
+            Unit.WORD_PERPLEXITY: lambda: math.log(value) * like.words,
+            Unit.TOKEN_PERPLEXITY: lambda: math.log(value) * like.tokens,
+            Unit.LOSS: lambda: value * like.tokens,
+        }[self.unit]()
+        return nats / math.log(2) / like.bytes
+
+
+def claims_of_card(metadata: dict[str, Any], body: str, corpus: Corpus) -> list[Claim]:
+    """Return the scores in a card's model index, and those in its text as `label: value`."""
+    found = []
+    for result in _results(metadata):
+        dataset = _dict(result.get("dataset"))
+        for metric in result["metrics"]:
+            name = _normalize(metric.get("type"))
+            value, decimals = _number(metric.get("value"))
+            if name not in UNITS or value is None:
+                continue
+            named = str(dataset.get("split", "")).lower()
+            found.append(
+                Claim(
+                    "card's metadata",
+                    name,
+                    value,
+                    decimals,
+                    SPLITS.get(named, named or None),
+                    name not in VAGUE,
+                    _other_text(dataset, corpus),
+                )
+            )
+    for match in LABEL.finditer(body):
+        name = _normalize(match["label"])
+        name = "bits_per_byte" if name.startswith("bits") else name
+        words = re.findall(r"[a-z]+", match[0].lower())  # "interval" ends in "val"
+        split = next((SPLITS[word] for word in words if word in SPLITS), None)
+        value, decimals = _number(match["value"])
+        if name in UNITS and value is not None:
+            found.append(Claim("card's text", name, value, decimals, split, name not in VAGUE))
+    # The text usually repeats what the metadata say.
+    return list({(claim.metric, claim.value): claim for claim in reversed(found)}.values())[::-1]
+
+
+def losses_of_card(body: str) -> list[float]:
+    """Return the validation losses in a card's table of epochs, or [] if it has none."""
+    lines = [line.strip().strip("|").split("|") for line in body.splitlines() if "|" in line]
+    columns: tuple[int, int] | None = None
+    losses = []
+    for cells in ([cell.strip().lower() for cell in line] for line in lines):
+        if columns is None:
+            epoch = [i for i, cell in enumerate(cells) if cell == "epoch"]
+            loss = [i for i, cell in enumerate(cells) if re.search(r"(val|eval)\w* loss", cell)]
+            columns = (epoch[0], loss[0]) if epoch and loss else None
+            continue
+        if len(cells) <= max(columns):
+            continue
+        if re.match(r"\d+(\.0+)?\b", cells[columns[0]]):
+            value, _ = _number(cells[columns[1]])
+            losses += [value] if value is not None else []
+    return losses
+
+
+def claim_of_record(record: RunRecord, corpus: Corpus) -> Claim:
+    """Return the validation score in a run's record."""
+    return Claim(
+        source="run.json",
+        metric="bits_per_byte",
+        value=record.best_scores.bits_per_byte,
+        decimals=16,
+        split=VALIDATION,
+        is_exact=True,
+        other_text=None if record.corpus.sha256 == corpus.sha256 else record.corpus.name,
+    )
+
+
+def _results(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the results with metrics in the model index, which may be damaged."""
+    index = metadata.get("model-index")
+    models = index if isinstance(index, list) else []
+    results = [each for model in models for each in _list(_dict(model).get("results"))]
+    return [
+        _dict(result) | {"metrics": [_dict(each) for each in _list(_dict(result).get("metrics"))]}
+        for result in results
+    ]
+
+
+def _other_text(dataset: dict[str, Any], corpus: Corpus) -> str | None:
+    """Return the name of the data set that was scored, if it is not `corpus`."""
+    name = str(dataset.get("name") or dataset.get("type") or "")
+    revision = str(dataset.get("revision") or "")
+    if SHA256.fullmatch(revision):
+        return None if revision == corpus.sha256 else name
+    names = f"{dataset.get('name', '')} {dataset.get('type', '')}".lower()
+    is_shakespeare = corpus.name == "tiny-shakespeare"
+    return name if is_shakespeare and names.strip() and "shakespeare" not in names else None
+
+
+def _number(value: object) -> tuple[float | None, int]:
+    """Return a finite positive number and its digits after the decimal point, or (None, 0)."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None, 0
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or number <= 0:  # infinity and NaN have letters
+        return None, 0
+    return float(number), max(0, -exponent)
+
+
+def _normalize(name: object) -> str:
+    return re.sub(r"[ /-]+", "_", str(name).strip().lower())
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

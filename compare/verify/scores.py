@@ -1,0 +1,163 @@
+"""Score the text with the weights, and compare the score with what card and record claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from compare.corpus import Corpus
+from compare.corpus.parts import parts_of_test
+from compare.ruler import scoring
+from compare.ruler.intervals import Uncertainty, interval
+from compare.ruler.metrics import Interval, Metrics
+from compare.ruler.scoring import Score
+from compare.ruler.text_units import split_into_units
+from compare.runs.record import RunRecord
+from compare.verify.claims import TEST, VALIDATION, Claim, claim_of_record
+from compare.verify.points import Point, failed, not_checkable, passed
+
+SCORE = ("score", "Predicts the text")
+CLAIMS = ("claims", "The scores that it claims are those of its weights")
+RECORD = ("record", "The record's score is that of these weights")
+
+TOLERANCE = 1e-3  # bits per byte; machines differ by less
+QUICK = 8000  # characters
+
+
+@dataclass(frozen=True)
+class Text:
+    """The text that is scored: a corpus, or with --quick the beginning of its splits."""
+
+    corpus: Corpus
+    is_quick: bool
+
+    def split(self, name: str) -> str:
+        """Return the characters of split TEST or VALIDATION that are scored."""
+        text = self.corpus.test if name == TEST else self.corpus.validation
+        return text[:QUICK] if self.is_quick else text
+
+    @property
+    def description(self) -> str:
+        """What is scored, for people."""
+        part = f"the first {QUICK:,} characters of the" if self.is_quick else "the"
+        return f"{part} test split of {self.corpus.name}"
+
+
+class Scores:
+    """Scores of one model, each computed when it is first asked for."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Text, label: str
+    ) -> None:
+        self.text = text
+        self.of: Callable[[str], Score] = cache(
+            lambda split: scoring.score(
+                model, tokenizer, text.split(split), label=f"{label}, {split}"
+            )
+        )
+        self._vocabulary = model.config.vocab_size
+
+    def interval(self) -> Interval | None:
+        """Return the interval of the test split's bits per byte; None if the text is too short."""
+        score = self.of(TEST)
+        units = split_into_units(score.text)
+        if not units.enough:
+            return None
+        corpus, whole = self.text.corpus, len(score.text.encode())
+        sizes = [len(corpus.test[each.start : each.end].encode()) for each in parts_of_test(corpus)]
+        ends = [whole] if self.text.is_quick else np.cumsum(sizes).tolist()
+        return interval(Uncertainty({"model": [score]}, units, ends).score("model"))
+
+    def check_score(self, is_meaningful: bool) -> Point:
+        """Report the score of the test split.
+
+        `is_meaningful` is false if the model sees the future, for instance.
+        """
+        metrics, ci95 = self.of(TEST).metrics, self.interval()
+        width = f" [{ci95[0]:.3f}, {ci95[1]:.3f}]" if ci95 else ""
+        evidence = f"{metrics.bits_per_byte:.4f} bits/byte{width} on {self.text.description}"
+        if not math.isfinite(metrics.bits_per_byte):
+            return failed(*SCORE, f"{evidence}: some of the text has no probability at all")
+        if not is_meaningful:
+            return failed(*SCORE, f"{evidence}, which is no score: see the point that failed above")
+        uniform = math.log(self._vocabulary)
+        if metrics.loss >= uniform:
+            return failed(
+                *SCORE,
+                f"{evidence}: {metrics.loss:.3f} nats per token, where guessing at random needs "
+                f"{uniform:.3f}",
+            )
+        return passed(*SCORE, f"{evidence}; {metrics.loss:.3f} nats per token")
+
+    def check_claims(self, claims: Sequence[Claim]) -> Point:
+        """Compare the claims of a card with the weights: none may be better than they are."""
+        if not claims:
+            return not_checkable(*CLAIMS, "nothing here claims a score: add it to the card")
+        better: list[str] = []
+        worse: list[str] = []
+        unclear: list[str] = []
+        for claim in claims:
+            if reason := self._why_not_comparable(claim):
+                unclear.append(f"{_describe(claim)} ({reason})")
+                continue
+            metrics = self._metrics(claim)
+            compared = f"{_describe(claim)}; the weights give {_value(claim, metrics):.4g}"
+            is_better = claim.bits_per_byte(metrics) < metrics.bits_per_byte - TOLERANCE
+            (better if is_better else worse).append(compared)
+        if better:
+            return failed(*CLAIMS, "; ".join(better))
+        if worse:
+            return passed(*CLAIMS, "; ".join([*worse, *unclear]))
+        return not_checkable(*CLAIMS, "; ".join(unclear))
+
+    def check_record(self, record: RunRecord, parameters: int) -> Point:
+        """Compare a run's record with the weights, which have so many `parameters`.
+
+        The scores must be equal, because the record was written by the same ruler.
+        """
+        if record.parameters.total != parameters:
+            return failed(
+                *RECORD,
+                f"run.json: {record.parameters.total:,} parameters; the weights have "
+                f"{parameters:,}",
+            )
+        claim = claim_of_record(record, self.text.corpus)
+        if reason := self._why_not_comparable(claim):
+            return not_checkable(*RECORD, f"{_describe(claim)} ({reason})")
+        actual = self._metrics(claim).bits_per_byte
+        evidence = f"{_describe(claim)}; the weights give {actual:.4f}"
+        if abs(claim.value - actual) > TOLERANCE:
+            return failed(*RECORD, f"{evidence}: they are not the weights that were recorded")
+        return passed(*RECORD, evidence)
+
+    def _metrics(self, claim: Claim) -> Metrics:
+        return self.of(claim.split or TEST).metrics
+
+    def _why_not_comparable(self, claim: Claim) -> str | None:
+        """Return why a claim cannot be compared with the weights; None if it can."""
+        if claim.other_text is not None:
+            return f"on another text, {claim.other_text}"
+        if claim.split not in (TEST, VALIDATION, None):
+            return f"on the split {claim.split}"
+        if self.text.is_quick:
+            return "with --quick, only a part is scored"
+        if not claim.is_exact:
+            actual = _value(claim, self._metrics(claim))
+            return f"it is not said how it was measured; the ruler here gives {actual:.4g}"
+        return None
+
+
+def _describe(claim: Claim) -> str:
+    split = f" on {claim.split}" if claim.split else ""
+    digits = min(claim.decimals, 4)
+    return f"{claim.source}: {claim.metric.replace('_', ' ')} {claim.value:.{digits}f}{split}"
+
+
+def _value(claim: Claim, metrics: Metrics) -> float:
+    """Return the model's value in the unit of `claim`."""
+    return float(getattr(metrics, claim.unit))

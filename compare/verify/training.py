@@ -1,0 +1,110 @@
+"""What records and cards say about training: weights do not show it, so these are claims."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from compare import files
+from compare.course import MIN_EPOCHS
+from compare.runs.find import CompleteRun
+from compare.verify.card import Card
+from compare.verify.claims import losses_of_card
+from compare.verify.points import Assignment, Basis, Point, failed, judged, not_checkable, passed
+from compare.verify.subjects import Subject
+
+UNCHANGED = ("unchanged", "The weights are those that the run saved")
+OWN_LOOP = ("own-loop", "Own training loop, no Trainer")
+EPOCHS = ("epochs", f"At least {MIN_EPOCHS} epochs")
+FALLING = ("validation", "Validation loss after each epoch, falling")
+TRACKING = ("tracking", "W&B: losses and samples")
+
+# Files and tags that the transformers Trainer leaves.
+TRAINER_FILES = ("training_args.bin", "trainer_state.json")
+TRAINER_TAG = "generated_from_trainer"
+WANDB = re.compile(r"https?://[\w.-]*wandb\.(?:ai|me)/[\w./?=&%~-]+")
+VISIBLY = 0.01  # the share by which the lowest loss lies below the first
+
+
+def check_training(subject: Subject, card: Card, assignment: Assignment) -> list[Point]:
+    """Check what the run's record says, or else the card."""
+    points = []
+    if subject.run:
+        points.append(_check_unchanged(subject.run))
+    if assignment is Assignment.SCRATCH:
+        points.append(_check_own_loop(subject, card))
+    source = "run.json" if subject.run else "the card"
+    losses = losses_of_card(card.body)
+    if subject.run:
+        losses = [epoch.eval.loss for epoch in subject.run.record.epochs]
+    return [*points, *_check_losses(losses, source), _check_tracking(subject.run, card)]
+
+
+def _check_unchanged(run: CompleteRun) -> Point:
+    """Compare the files with their checksums at the end of training."""
+    changed = files.damaged_files(run.model, run.record.model_sha256)
+    if not run.record.model_sha256:
+        return not_checkable(*UNCHANGED, "run.json has no checksums")
+    if changed:
+        return failed(
+            *UNCHANGED, f"{', '.join(changed)} differ from the checksums in run.json: swapped?"
+        )
+    return passed(
+        *UNCHANGED,
+        f"{len(run.record.model_sha256)} files have the checksums in run.json",
+        Basis.CLAIMED,
+    )
+
+
+def _check_own_loop(subject: Subject, card: Card) -> Point:
+    """Look for traces of the Trainer; without any, only a record can say more."""
+    left = [name for name in TRAINER_FILES if (subject.folder / name).is_file()]
+    if left:
+        return failed(*OWN_LOOP, f"{left[0]} is a file that the Trainer writes")
+    if TRAINER_TAG in card.tags:
+        return failed(*OWN_LOOP, f"the card has the Trainer's tag {TRAINER_TAG}")
+    if subject.run and subject.run.record.trainer_loaded is not None:
+        loaded = subject.run.record.trainer_loaded
+        evidence = "run.json: transformers.trainer was " + ("loaded" if loaded else "not loaded")
+        return judged(*OWN_LOOP, not loaded, evidence, Basis.CLAIMED)
+    return not_checkable(
+        *OWN_LOOP, "no trace of the Trainer, but weights do not show the loop: read the code"
+    )
+
+
+def _check_losses(losses: Sequence[float], source: str) -> list[Point]:
+    """Check the number of epochs and the course of the validation loss."""
+    if not losses:
+        reason = f"{source} has no table of epochs with a validation loss: ask for the W&B run"
+        return [not_checkable(*EPOCHS, reason), not_checkable(*FALLING, reason)]
+    rises = sum(later >= earlier for earlier, later in pairwise(losses))
+    evidence = f"{source}: " + ", ".join(f"{loss:.3f}" for loss in losses)
+    if rises:
+        evidence += f"; not lower than the epoch before: {rises} of them"
+    claimed = Basis.CLAIMED
+    return [
+        judged(*EPOCHS, len(losses) >= MIN_EPOCHS, f"{source}: {len(losses)} epochs", claimed),
+        judged(*FALLING, min(losses) <= (1 - VISIBLY) * losses[0], evidence, claimed),
+    ]
+
+
+def _check_tracking(run: CompleteRun | None, card: Card) -> Point:
+    """Look for the name of a W&B run in the record, or else in the card."""
+    if run and run.record.tracking:
+        tracking = run.record.tracking
+        keys = {key for line in run.history for key in line}
+        logged = [key for key in ("train/loss", "eval/loss") if key in keys]
+        what = f"{', '.join(logged)} and {len(run.samples)} samples"
+        if tracking.mode == "online":
+            holds = len(logged) == 2 and bool(run.samples)
+            return judged(*TRACKING, holds, f"run.json: {what}; {tracking.where}", Basis.CLAIMED)
+        if tracking.mode == "offline":
+            return not_checkable(
+                *TRACKING,
+                f"{what} were logged offline; to upload them: wandb sync {tracking.where}",
+            )
+        return failed(*TRACKING, "run.json: tracking was disabled", Basis.CLAIMED)
+    if match := WANDB.search(card.text):
+        return passed(*TRACKING, f"the card names {match[0].rstrip('.')}", Basis.CLAIMED)
+    return not_checkable(*TRACKING, "no W&B run is named here: ask for its link")

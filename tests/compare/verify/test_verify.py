@@ -1,0 +1,249 @@
+"""The command: what it takes, what it prints, and its exit code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers.normalizers import Lowercase
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from compare import reachability
+from compare.errors import Failure, Misuse
+from compare.runs import models
+from compare.runs.record import TrackingRecord
+from compare.verify import subjects
+from compare.verify.__main__ import VerifyOptions, main
+from compare.verify.points import Assignment
+from compare.verify.structure import check_decoder_only
+from tests.compare.verify.conftest import Check, point, verdicts
+
+CARD = """---
+license: mit
+pipeline_tag: text-generation
+tags: [from-scratch, causal-lm]
+---
+# A small model
+
+It was trained from scratch on the text of the course, with a loop of its own, for three epochs.
+Its losses are at https://wandb.ai/student/course/runs/abc123.
+
+| Training Loss | Epoch | Step | Validation Loss |
+|:---:|:---:|:---:|:---:|
+| 5.1 | 1.0 | 60 | 4.9 |
+| 4.8 | 2.0 | 120 | 4.7 |
+| 4.5 | 3.0 | 180 | 4.6 |
+"""
+
+
+def command(*what: object, **options: Any) -> VerifyOptions:
+    return VerifyOptions(what=[str(each) for each in what], device="cpu", **options)
+
+
+def test_a_good_hand_in_passes_with_evidence_for_each_point(
+    hand_in: Path, mini_text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (hand_in / "README.md").write_text(CARD)
+    main(command(hand_in, corpus=str(mini_text), bytes="200"))
+    shown = capsys.readouterr().out
+    assert "0 fail" in shown and "FAIL" not in shown
+    for evidence in ("22,432 parameters", "decoded again byte for byte", "/runs/abc123"):
+        assert evidence in " ".join(shown.split())
+    assert "At least 3 epochs (claimed)" in shown
+
+
+def test_json_has_every_point_and_number(
+    hand_in: Path, mini_text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(command(hand_in, corpus=str(mini_text), json=True))
+    found = json.loads(capsys.readouterr().out)
+    (outcome,) = found["outcomes"]
+    assert found["ok"] and outcome["assignment"] == "scratch"
+    assert outcome["measurements"]["parameters"] == 22_432
+    assert 0 < outcome["measurements"]["bits_per_byte"] < 8
+    assert all(each["evidence"] for each in outcome["points"])
+    assert {each["verdict"] for each in outcome["points"]} == {"pass", "not checkable"}
+    assert {each["basis"] for each in outcome["points"]} <= {"computed", "claimed"}
+
+
+def test_several_give_a_table_and_one_that_is_missing_does_not_stop_the_others(
+    hand_in: Path,
+    tiny_base: Path,
+    mini_text: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(command(hand_in, tiny_base, "nowhere", corpus=str(mini_text), quick=True))
+    assert stop.value.code == 1
+    shown = capsys.readouterr().out
+    rows = {line.split()[0]: line for line in shown.splitlines()[1:4]}
+    assert rows[str(hand_in)].split()[3] == "0"  # fails
+    assert "torch-nn" in rows[str(tiny_base)]  # of transformers, and it says nothing else
+    assert "not checked" in rows["nowhere"]
+    assert "nowhere is no directory here" in shown
+
+
+def test_a_fine_tuned_model_may_be_large_and_of_a_library(tiny_base: Path, check: Check) -> None:
+    model, _ = models.load(tiny_base)
+    found = check(tiny_base, assignment=Assignment.FINE_TUNED)
+    ids = verdicts(found)
+    assert not {"small", "torch-nn", "own-loop", "from-scratch"} & set(ids)
+    assert ids["causal"] == ids["rows"] == ids["repeatable"] == "pass"
+    assert found.measurements.parameters == model.num_parameters()
+
+
+def test_what_a_bare_model_cannot_show_is_not_checkable(hand_in: Path, check: Check) -> None:
+    found = verdicts(check(hand_in))
+    open_points = ("claims", "own-loop", "epochs", "validation", "tracking", "card", "tags")
+    assert {found[id] for id in (*open_points, "published")} == {"not checkable"}
+    assert {verdict for id, verdict in found.items() if id not in (*open_points, "published")} == {
+        "pass"
+    }
+
+
+def test_traces_of_the_trainer_are_found(hand_in: Path, check: Check) -> None:
+    (hand_in / "training_args.bin").touch()
+    assert verdicts(check(hand_in))["own-loop"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("card", "failing"),
+    [
+        ("# A model\n", {"card", "tags"}),
+        (CARD.replace("from-scratch, causal-lm", ""), {"tags"}),
+        (CARD + "\n[More Information Needed]\n", {"card"}),
+        (CARD.replace("| 3.0 | 180 | 4.6 |", ""), {"epochs"}),
+        (CARD.replace("4.7", "4.9").replace("4.6", "5.0"), {"validation"}),
+        ("---\n: {\n---\n" + CARD[CARD.index("# A") :], {"card", "tags"}),
+    ],
+)
+def test_what_a_card_lacks_is_named(
+    hand_in: Path, check: Check, card: str, failing: set[str]
+) -> None:
+    (hand_in / "README.md").write_text(card)
+    assert {each.id for each in check(hand_in).failed} == failing
+
+
+@pytest.mark.parametrize(
+    ("mode", "verdict"), [("online", "fail"), ("offline", "not checkable"), ("disabled", "fail")]
+)
+def test_tracking_is_read_from_the_record(
+    run: Path, check: Check, edit_record: Callable[..., None], mode: str, verdict: str
+) -> None:
+    edit_record(tracking=TrackingRecord(project="p", mode=mode, where="here"))
+    found = check(run)
+    assert verdicts(found)["tracking"] == verdict
+    if mode == "online":
+        losses = [{"train/loss": 5.0}, {"eval/loss": 5.0}]
+        for name, lines in {"history": losses, "samples": [{"text": "a"}]}.items():
+            (run / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        assert verdicts(check(run))["tracking"] == "pass"
+
+
+def test_a_record_that_lies_about_the_number_of_parameters_is_found(
+    run: Path, check: Check
+) -> None:
+    text = (run / "run.json").read_text()
+    (run / "run.json").write_text(text.replace("22432", "12432"))
+    assert verdicts(check(run))["record"] == "fail"
+
+
+def test_a_model_with_its_own_names_for_its_size_is_scored(
+    hand_in: Path, check: Check, trained: Path
+) -> None:
+    """`block_size` instead of max_position_embeddings."""
+    code = (hand_in / "model.py").read_text().replace("max_position_embeddings", "block_size")
+    (hand_in / "model.py").write_text(code)
+    config = (hand_in / "config.json").read_text()
+    (hand_in / "config.json").write_text(config.replace("max_position_embeddings", "block_size"))
+    found = check(hand_in, trust_code=True)
+    assert "32 tokens of context" in point(found, "loads").evidence
+    expected = check(trained).measurements.bits_per_byte
+    assert found.measurements.bits_per_byte == expected
+
+
+def test_a_model_that_cannot_be_called_fails_without_traceback(hand_in: Path, check: Check) -> None:
+    code = (hand_in / "model.py").read_text()
+    broken = code.replace("logits = self.lm_head(x)\n", "raise RuntimeError('out of ideas')\n")
+    (hand_in / "model.py").write_text(broken)
+    loads = point(check(hand_in, trust_code=True), "loads")
+    assert loads.verdict == "fail" and "out of ideas" in loads.evidence
+
+
+def test_weights_without_a_class_are_counted_but_not_scored(hand_in: Path, check: Check) -> None:
+    config = json.loads((hand_in / "config.json").read_text())
+    for key in ("model_type", "auto_map", "architectures"):
+        del config[key]
+    (hand_in / "config.json").write_text(json.dumps(config))
+    found = check(hand_in)
+    assert "model_type" in point(found, "loads").evidence
+    assert verdicts(found)["loads"] == "not checkable"
+    assert verdicts(found)["small"] == "pass"
+
+
+def test_a_tokenizer_that_loses_text_leaves_the_score_open(
+    tmp_path: Path, tiny_base: Path, check: Check
+) -> None:
+    folder = Path(shutil.copytree(tiny_base, tmp_path / "lossy"))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer.backend_tokenizer.normalizer = Lowercase()
+    tokenizer.save_pretrained(folder)
+    found = check(folder)
+    assert verdicts(found)["score"] == "not checkable"
+    assert "does not reproduce the text" in point(found, "score").evidence
+
+
+def test_a_model_with_cross_attention_is_not_decoder_only() -> None:
+    config = GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=9, add_cross_attention=True)
+    found = check_decoder_only(GPT2LMHeadModel(config), is_causal=True)
+    assert found.verdict == "fail" and "cross-attention" in found.evidence
+
+
+@pytest.mark.parametrize(
+    "what", ["student/model", "student/model@v1", "{endpoint}/student/model/tree/v1"]
+)
+def test_hub_repositories_go_by_name_revision_or_address(
+    hand_in: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def download(repo: str, revision: str | None, **patterns: Any) -> str:
+        asked.update(repo=repo, revision=revision, **patterns)
+        return str(hand_in)
+
+    monkeypatch.setattr(subjects, "snapshot_download", download)
+    monkeypatch.setattr(reachability, "hub_reachable", lambda: True)
+    subject = subjects.find_subject(what.format(endpoint=subjects.constants.ENDPOINT))
+    assert asked["repo"] == "student/model"
+    assert asked["revision"] == (None if what == "student/model" else "v1")
+    assert not any(pattern.endswith((".bin", ".pt", ".pkl")) for pattern in asked["allow_patterns"])
+    assert subject.on_hub == f"{subjects.constants.ENDPOINT}/student/model"
+
+
+def test_what_is_nothing_is_refused_with_a_remedy(
+    tmp_path: Path, run: Path, edit_record: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty, file = tmp_path / "empty", tmp_path / "model.zip"
+    empty.mkdir()
+    file.touch()
+    for what, message in ((empty, "save_pretrained"), (file, "is a file"), ("nope", "OWNER/NAME")):
+        with pytest.raises(Misuse, match=message):
+            subjects.find_subject(str(what))
+
+    def out_of_reach(*_: Any, **__: Any) -> str:
+        raise subjects.LocalEntryNotFoundError("not in the cache")
+
+    monkeypatch.setattr(reachability, "hub_reachable", lambda: False)
+    monkeypatch.setattr(subjects, "snapshot_download", out_of_reach)
+    with pytest.raises(Failure, match="out of reach"):
+        subjects.find_subject("student/model")
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "few", "runs/x"])
+def test_how_much_to_code_is_a_number_or_all(value: str) -> None:
+    with pytest.raises(ValueError, match="--bytes"):
+        command("x", bytes=value)
