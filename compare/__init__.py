@@ -20,4 +20,5 @@ This package imports neither track: it only reads what they leave in `runs/`.
     runs/            the run directories in runs/
     report/          what compare.report measures and writes
     publish/         what compare.publish stages and pushes
+    verify/          checks a hand-in of anybody, trusting no record
 """

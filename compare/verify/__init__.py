@@ -2,4 +2,21 @@
 
 May import everything else in `compare`.
 No other package imports it.
+
+    subjects.py      finds it: a run, a model directory, or a download from the Hub
+    points.py        the types of the outcome: points with verdict, basis and evidence
+    check.py         checks all points of one hand-in
+    calls.py         calls a model of unknown code, and finds its context length
+    structure.py     parameters, modules, tied weights
+    behavior.py      causality, rows of a batch, the same output twice
+    provenance.py    from scratch, or fine-tuned?
+    known_models.py  shapes of pretrained models
+    scores.py        the score, compared with what is claimed
+    claims.py        reads what cards and records claim
+    generation.py    samples, and what they copy
+    range_coding.py  codes the text into a file, and decodes it
+    training.py      epochs, losses, W&B: what records and cards say
+    card.py          the card, its metadata and tags
+    comparison.py    hand-ins with the same weights
+    terminal.py      prints the points, or a table
 """
