@@ -150,7 +150,7 @@ def _describe_base(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
         case BaseKind.STAND_IN, False:
             known = "was pretrained on 29 plays of Shakespeare alone"
         case _, True:
-            known = f"{unknown}, and text from the web almost certainly includes Shakespeare"
+            known = "may have, since text from the web almost certainly includes Shakespeare"
         case _:
             known = unknown
     return (
