@@ -13,6 +13,7 @@ from compare.verify.points import Point, judged, not_checkable, passed
 
 SAMPLE = ("sample", "Writes text")
 MEMORIZATION = ("memorization", "Does not recite its training text")
+CHARACTERS = 300  # of each continuation
 RECITES = 0.5  # of all sequences of ten words; other text by the same author shares almost none
 
 
@@ -29,7 +30,7 @@ def check_generation(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, corpus: Corpus, seed: int
 ) -> Generated:
     """Continue the corpus's prompts, and look the continuations up in the training split."""
-    settings = Settings(seed=seed)
+    settings = Settings(characters=CHARACTERS, seed=seed)
     asked = prompts(corpus)
     try:
         texts = [sample(model, tokenizer, prompt, settings) for prompt in asked]

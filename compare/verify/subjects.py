@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
+    HfHubHTTPError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -110,6 +111,8 @@ def _download(what: str, repo: str, revision: str | None) -> Subject:
             "check the name; if it is private, run hf auth login"
         ) from None
     except Exception as error:  # the client raises many types
+        if isinstance(error, HfHubHTTPError) and error.response.status_code == 401:
+            raise Failure("the Hub rejects this token: run hf auth login, then try again") from None
         raise Failure(f"{repo} cannot be downloaded ({error}): try again later") from None
     kind = f"Hub repository at commit {folder.name[:9]}"
     if not reachable:

@@ -20,6 +20,7 @@ from compare.kinds import Track
 from compare.ruler.scoring import score
 from compare.runs import models
 from compare.runs.record import CorpusRecord, Epoch, Parameters, RunRecord, write_record
+from compare.verify import generation
 from compare.verify.check import Settings, verify
 from compare.verify.points import Point, Verification
 from compare.verify.subjects import find_subject
@@ -75,8 +76,9 @@ def hand_in(trained: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def check(corpus: Corpus) -> Check:
-    """Return a function that checks a hand-in on the miniature text."""
+def check(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> Check:
+    """Return a function that checks a hand-in on the miniature text, with short samples."""
+    monkeypatch.setattr(generation, "CHARACTERS", 20)
     usual = Settings(corpus, None, False, False, None, 1, "cpu")
 
     def check(what: Path | str, **differing: Any) -> Verification:

@@ -159,7 +159,7 @@ def test_a_card_may_not_claim_a_better_score_than_the_weights_have(
     card(hand_in, model_index(metric, round(actual - better, 4), corpus.sha256))
     found = check(hand_in)
     assert [each.id for each in found.failed] == ["claims"]
-    card(hand_in, model_index(metric, round(actual - better, 4), "0" * 64))
+    card(hand_in, model_index(metric, round(actual - better, 4), "f" * 64))
     assert verdicts(check(hand_in))["claims"] == "not checkable"  # on another text
 
 

@@ -36,9 +36,8 @@ def test_the_file_is_as_small_as_the_score_and_decodes_byte_for_byte(
     assert abs(len(data) - scored) <= 0.001 * scored + CONSTANT
     assert len(data) < len(text) / 1.5
     # A decoder of its own, with nothing but the file and the model.
-    assert (
-        RangeCoder(*models.load(Path(loaded[0].name_or_path)), CONTEXT_LENGTH).decode(data) == text
-    )
+    other = RangeCoder(*models.load(Path(loaded[0].name_or_path)), CONTEXT_LENGTH)
+    assert other.decode(data) == text
 
 
 @pytest.mark.parametrize("text", ["a", "\n", "<|endoftext|> is no token here", "Zürich, 東京 🎭"])

@@ -1,0 +1,41 @@
+"""A repository is downloaded from a Hub on loopback by the real client, and checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Place
+from tests.hub.server import TOKEN, Hub, Repository
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub() as hub:
+        yield hub
+
+
+def test_a_repository_is_checked_and_its_pickles_are_not_even_downloaded(
+    place: Place, hub: Hub, trained: Path, mini_text: Path
+) -> None:
+    files = {path.name: path.read_bytes() for path in trained.iterdir()}
+    files |= {"optimizer.pt": b"pickle", "README.md": b"# A model\n"}
+    hub.repositories["student/mine"] = Repository(False, files, ["a" * 40])
+    place.environment |= {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(place.path / "hf"),
+        "HF_TOKEN": TOKEN,
+    }
+    done = place.run(
+        "compare.verify", "student/mine", "--corpus", mini_text, "--device", "cpu", "--json", code=1
+    )
+    assert done.stdout, done.stderr
+    (outcome,) = json.loads(done.stdout)["outcomes"]
+    verdicts = {point["id"]: point["verdict"] for point in outcome["points"]}
+    assert verdicts["score"] == verdicts["causal"] == verdicts["published"] == "pass"
+    assert verdicts["card"] == verdicts["tags"] == "fail"  # it is there, but says nothing
+    assert outcome["kind"] == "Hub repository at commit aaaaaaaaa"
+    assert not any("optimizer.pt" in request for request in hub.requests)
