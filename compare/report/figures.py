@@ -269,20 +269,28 @@ def compute_plot(rows: Sequence[ResultRow], styles: Styles) -> bytes:
     with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for row in rows:
-            name, bits = row.name, row.bits_per_byte
             if row.training_flops:
-                axes.plot(row.training_flops, bits, ls="", label=name, **styles[name])
-            elif row.kind in REFERENCE_KINDS or name == "PPMd":
-                axes.axhline(bits, color="#777777", ls="--", lw=1)
-                axes.annotate(
-                    name,
-                    (0, bits),
-                    xycoords=("axes fraction", "data"),
-                    xytext=(3, 3),
-                    textcoords="offset points",
-                    color="#555555",
-                    fontsize=8,
+                axes.plot(
+                    row.training_flops,
+                    row.bits_per_byte,
+                    ls="",
+                    label=row.name,
+                    **styles[row.name],
                 )
+        untrained = [row for row in rows if row.kind in REFERENCE_KINDS or row.name == "PPMd"]
+        # Labels stand on the left and on the right in turn, since neighbors may be close.
+        for row, side in zip(untrained, cycle((0, 1)), strict=False):
+            axes.axhline(row.bits_per_byte, color="#777777", ls="--", lw=1)
+            axes.annotate(
+                row.name,
+                (side, row.bits_per_byte),
+                xycoords=("axes fraction", "data"),
+                xytext=(-3 if side else 3, 3),
+                textcoords="offset points",
+                ha="right" if side else "left",
+                color="#555555",
+                fontsize=8,
+            )
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axes.xaxis.set_minor_formatter("")
