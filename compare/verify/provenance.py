@@ -60,7 +60,8 @@ def check_provenance(
             if similarity is not None and similarity > SIMILAR:
                 return failed(
                     *FROM_SCRATCH,
-                    f"its embeddings are those of {name} (cosine {similarity:.3f}): fine-tuned",
+                    f"its embeddings are those of {name} (cosine {similarity:.3f}): it started "
+                    "there",
                 )
     alike = [name for name, base in SHAPES.items() if shape.may_come_from(base)]
     layout = f"depth {shape.layers}, width {shape.width}, {shape.vocabulary:,} tokens"
