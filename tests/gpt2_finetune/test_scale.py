@@ -15,6 +15,9 @@ from gpt2_finetune.base import STAND_IN
 from tests.conftest import FINETUNE, Place
 
 ROOT = Path(__file__).parent.parent.parent
+# Relative.  Sums in another order are rounded differently, by an amount that depends on the CPU and
+# grows over the steps: 1.1e-5 was seen.  A wrong weight of one micro-batch gives 1e-2 and more.
+ROUNDING = 1e-4
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
 ACCELERATE = (
     "accelerate.commands.launch",
@@ -78,7 +81,7 @@ def test_less_memory_same_losses(
     place: Place, command: list[object], alone: list[float], how: str
 ) -> None:
     place.run(*command, *how.split())
-    assert losses(place.path / "runs/gpt2_finetune/latest") == pytest.approx(alone, rel=1e-5)
+    assert losses(place.path / "runs/gpt2_finetune/latest") == pytest.approx(alone, rel=ROUNDING)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_two_processes_get_the_losses_of_one(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     run = place.path / "runs/gpt2_finetune/latest"
-    assert losses(run) == pytest.approx(alone, rel=1e-5)
+    assert losses(run) == pytest.approx(alone, rel=ROUNDING)
     assert json.loads((run / "run.json").read_text())["status"] == "complete"
     place.run("compare.generate", "--run", run.resolve(), "--characters", 20)
 
