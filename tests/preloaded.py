@@ -1,0 +1,102 @@
+"""Run a module like `python -m` does, in a fork of a process that has already imported torch.
+
+Importing torch and transformers takes longer than most of the miniature runs of the tests.  A
+fork server (see Python's `multiprocessing`) imports them once, and forks itself for each command:
+the command then starts with the libraries loaded, but without any module of this project, in its
+own directory and with its own output files.  Libraries read some environment variables when they
+are imported, so that a command with another environment needs a new interpreter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
+from pathlib import Path
+from unittest import mock
+
+CONTEXT = multiprocessing.get_context("forkserver")
+
+# What the commands of both tracks and of the report import, directly or not.  The Trainer imports
+# most of transformers.
+LIBRARIES = [
+    "torch",
+    "torch._dynamo",
+    "torch.optim",
+    "transformers",
+    "transformers.trainer",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.gpt2.modeling_gpt2",
+    "transformers.models.gpt2.tokenization_gpt2",
+    "transformers.tokenization_utils_tokenizers",
+    "accelerate",
+    "datasets",
+    "huggingface_hub",
+    "pandas",
+    "pydantic",
+    "scipy.stats",
+    "arch.bootstrap",
+    "jinja2",
+    "simple_parsing",
+]
+
+
+_environment: dict[str, str] = {}
+
+
+def configure(environment: Mapping[str, str]) -> None:
+    """Set the environment in which the libraries are imported, when `run` is first called."""
+    _environment.clear()
+    _environment.update(environment)
+
+
+def has(environment: Mapping[str, str]) -> bool:
+    """Return whether commands run with this environment."""
+    return environment == _environment
+
+
+def run(command: Sequence[str], directory: Path, timeout: int) -> subprocess.CompletedProcess[str]:
+    """Run `python -m <command>` in `directory`, with the environment that `configure` set.
+
+    Raises `subprocess.TimeoutExpired`, after killing the process, if it takes longer than `timeout`
+    seconds.
+    """
+    CONTEXT.set_forkserver_preload(LIBRARIES)
+    with mock.patch.dict(os.environ, _environment, clear=True):
+        forkserver.ensure_running()
+    with tempfile.TemporaryDirectory() as outputs:
+        stdout, stderr = Path(outputs, "stdout"), Path(outputs, "stderr")
+        for path in (stdout, stderr):
+            path.touch()
+        process = CONTEXT.Process(target=_run_module, args=(command, directory, stdout, stderr))
+        process.start()
+        process.join(timeout)
+        late = process.exitcode is None
+        if late:
+            process.kill()
+            process.join()
+        output, errors = stdout.read_text(), stderr.read_text()
+    if late:
+        raise subprocess.TimeoutExpired(command, timeout, output, errors)
+    return subprocess.CompletedProcess(command, process.exitcode, output, errors)
+
+
+def _run_module(command: Sequence[str], directory: Path, stdout: Path, stderr: Path) -> None:
+    for stream, path in ((sys.stdout, stdout), (sys.stderr, stderr)):
+        with path.open("w") as file:
+            os.dup2(file.fileno(), stream.fileno())
+    os.chdir(directory)
+    sys.path.insert(0, str(directory))
+    module, *arguments = command
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        # Unlike an interpreter, a child of multiprocessing ends without these.
+        atexit._run_exitfuncs()
