@@ -1,4 +1,5 @@
-"""What the report claims: a few questions, answered by paired differences that hold together.
+"""What the report claims: a few questions, answered by paired differences that hold
+simultaneously.
 
 All other pairs of rows stand in a matrix, with intervals that hold one by one.
 """
@@ -108,7 +109,7 @@ def pair_matrix(
 ) -> list[PairDifference]:
     """Return the differences of all pairs out of `names`, in the order of `rows`.
 
-    Each interval holds by itself with probability 95%; they do not all hold together.
+    Each interval holds by itself with probability 95%; they do not hold simultaneously.
     """
     compared = [row for row in rows if row.name in names]
     return [

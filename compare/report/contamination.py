@@ -50,6 +50,8 @@ PIECE = re.compile(r"\S(?:[^\n]{0,78}\S)?(?!\S)|\S{1,80}")
 def measure_contamination(compared: Sequence[Candidate], corpus: Corpus) -> Contamination | None:
     """Measure every untouched base, and the best run of each scratch row.
 
+    The bases in `compared` are in the order of the report, which is about the first.
+
     A model is left out if its context is too short, or a text too short for MIN_PROMPTS prompts.
     Returns None if that leaves no base.
     """
@@ -62,14 +64,18 @@ def measure_contamination(compared: Sequence[Candidate], corpus: Corpus) -> Cont
     scratch = [each for each in compared if each.track is Track.SCRATCH]
     bar = tqdm([*bases, *scratch], "word for word", leave=False, disable=None)
     measured = [each for each in (_rates(candidate, texts) for candidate in bar) if each]
-    if not any(model.base_kind for model in measured):
+    measured_bases = [model for model in measured if model.base_kind]
+    if not measured_bases:
         return None
     best_scratch = min(scratch, key=lambda each: each.runs[0].validation_nats).name
+    compared_with = next((model for model in measured if model.name == best_scratch), None)
     is_tiny_shakespeare = corpus.sha256 == TINY_SHAKESPEARE_SHA256
+    first, *others = measured_bases
     return Contamination(
         continuation_tokens=CONTINUATION_TOKENS,
         models=measured,
-        paragraph=describe(measured, best_scratch, is_tiny_shakespeare),
+        paragraph=describe(first, compared_with, is_tiny_shakespeare),
+        other_bases=[describe_base(base, is_tiny_shakespeare) for base in others],
     )
 
 
@@ -111,39 +117,34 @@ def rate(lengths: np.ndarray) -> VerbatimRate:
     )
 
 
-def describe(models: Sequence[VerbatimRates], scratch_name: str, is_tiny_shakespeare: bool) -> str:
+def describe(base: VerbatimRates, scratch: VerbatimRates | None, is_tiny_shakespeare: bool) -> str:
     """Return in plain words what was found, and what the comparison can and cannot say.
 
-    `scratch_name` is the row of the scratch model that the bases in `models` are compared with.
+    `scratch` is the scratch model that the base is compared with, if it was measured.
     """
-    bases = [model for model in models if model.base_kind]
-    scratch = next((model for model in models if model.name == scratch_name), None)
-    unread = [base for base in bases if is_tiny_shakespeare and base.base_kind is STAND_IN]
-    sentences = [_describe_base(base, is_tiny_shakespeare) for base in bases]
+    sentences = [describe_base(base, is_tiny_shakespeare)]
     if scratch:
         sentences.append(
             f"{scratch.name}, which has read only the training split, does so "
-            f"{_count(scratch, TEST)} times on the test split and "
-            f"{_count(scratch, VALIDATION)} times on the validation split."
+            f"{scratch.rates[TEST].count} times."
         )
-    sentences += [_judge(base, scratch) for base in bases if base not in unread]
-    if len(unread) == len(bases):
+    if base.base_kind is STAND_IN and is_tiny_shakespeare:
         sentences.append(
             "The comparison therefore shows what pretraining on other plays by the same author "
             "gains on this text, and not what pretraining on any other text would."
         )
     else:
-        sentences.append(
+        sentences += [
+            _judge(base, scratch),
             "The comparison therefore shows what one gains by fine-tuning such a base on this text "
             "instead of training from scratch. It does not show how much of this comes from "
-            "knowing the language, and how much from having read this very text."
-        )
+            "knowing the language, and how much from having read this very text.",
+        ]
     return " ".join(sentences)
 
 
-def _describe_base(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
-    """Say what is known about the base's pretraining data, and how often it repeats each text."""
-    unknown = "may have: what it was pretrained on is not known here"
+def describe_base(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
+    """Say what is known about the base's pretraining data, and how often it repeats the test."""
     match base.base_kind, is_tiny_shakespeare:
         case BaseKind.STAND_IN, True:
             known = "has not: it was pretrained on 29 other plays by the same author alone"
@@ -152,13 +153,10 @@ def _describe_base(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
         case _, True:
             known = "may have, since text from the web almost certainly includes Shakespeare"
         case _:
-            known = unknown
+            known = "may have: what it was pretrained on is not known here"
     return (
-        f"{_base_name(base)} {known}. Given {base.prompt_tokens} tokens of the test split, and "
-        f"always continuing with the most likely token, it repeats the next {CONTINUATION_TOKENS} "
-        f"word for word {_count(base, TEST)} times; on the validation split "
-        f"{_count(base, VALIDATION)} times; and where the lines of the test split are shuffled, "
-        f"so that nobody can have read them in this order, {_count(base, SHUFFLED)} times."
+        f"{_base_name(base)} {known}. Given {base.prompt_tokens} tokens of the test split, it "
+        f"repeats the next {CONTINUATION_TOKENS} word for word {base.rates[TEST].count} times."
     )
 
 
@@ -170,23 +168,18 @@ def _judge(base: VerbatimRates, scratch: VerbatimRates | None) -> str:
     guessed = [base.rates[SHUFFLED]] + ([scratch.rates[TEST]] if scratch else [])
     if all(base.rates[TEST].ci95[0] > each.ci95[1] for each in guessed):
         return (
-            "The intervals do not overlap: in all likelihood, "
+            "This is more than can be guessed: in all likelihood, "
             f"{_base_name(base)} knew parts of the test split by heart."
         )
     return (
-        f"This does not show that {_base_name(base)} had read the test split. Neither does it show "
-        "the opposite: a model need not know by heart what it has read."
+        f"This shows neither that {_base_name(base)} has read the test split nor that it has not: "
+        "a model need not know by heart what it has read."
     )
 
 
 def _base_name(base: VerbatimRates) -> str:
     """Return the name of a base, without the kind of its row."""
     return base.name.removesuffix(f" {RowKind.ZERO_SHOT}")
-
-
-def _count(model: VerbatimRates, text: ContaminationText) -> str:
-    """Return a rate in words, such as "3 of 250"."""
-    return model.rates[text].count
 
 
 def shuffle_lines(text: str) -> str:

@@ -30,7 +30,7 @@ from compare.runs.record import (
 )
 
 PATH = Path("reports/report.json")
-SCHEMA = 4  # 3 had a single pretrained base
+SCHEMA = 5  # 3 had a single pretrained base
 BASELINE: Literal["floor"] = "floor"
 """The `track` of rows that neither track made: uniform bytes, compressors, the n-gram model."""
 
@@ -187,7 +187,7 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
 
     question: Question
     by_play: dict[str, PartDifference]
-    """For each part of the text.  All intervals of all questions hold together."""
+    """For each part of the text.  All intervals of all questions hold simultaneously."""
     by_word_class: dict[WordClass, float]
     """The contribution of each class of words; they add up to `delta_bits_per_byte`."""
 
@@ -312,7 +312,7 @@ class Worth(_StrictModel):
 
     curves: list[WorthCurve]
     equivalents: list[TextEquivalent]
-    """One for each share that was fine-tuned on; all hold together with probability 95%."""
+    """One for each share that was fine-tuned on; all hold simultaneously with probability 95%."""
 
     @property
     def zero_shot(self) -> dict[str, float]:
@@ -528,7 +528,10 @@ class Contamination(_StrictModel):
     models: list[VerbatimRates]
     """The bases, then the models from scratch."""
     paragraph: str
-    """In plain words: what was found, and what the comparison can and cannot say."""
+    """In plain words: what was found about the first base, and what the comparison can and cannot
+    say."""
+    other_bases: list[str]
+    """What was found about each of the others."""
 
 
 class OtherPlaysRow(_StrictModel):

@@ -214,9 +214,9 @@ def test_the_paragraph_says_that_a_base_knew_the_text_only_if_the_intervals_show
     by_heart = "in all likelihood, web knew parts of the test split by heart"
     for repeated, is_shown in ((30, True), (5, False), (0, False)):
         base = rates("web zero-shot", BaseKind.OTHER, repeated, 4, 0)
-        text = describe([base, SCRATCH], SCRATCH.name, is_tiny_shakespeare=True)
+        text = describe(base, SCRATCH, is_tiny_shakespeare=True)
         assert (by_heart in text) == is_shown
-        assert ("does not show that web had read the test split" in text) != is_shown
+        assert ("shows neither that web has read the test split nor" in text) != is_shown
         assert f"word for word {repeated} of 250 times" in text
         assert "Scratch (tuned), which has read only the training split, does so 1 of 250" in text
         assert "almost certainly includes Shakespeare" in text
@@ -224,24 +224,14 @@ def test_the_paragraph_says_that_a_base_knew_the_text_only_if_the_intervals_show
     # More than by chance, but no more than the scratch model can guess.
     good_guesser = rates("Scratch (tuned)", None, 25, 25, 0)
     base = rates("web zero-shot", BaseKind.OTHER, 30, 4, 0)
-    assert by_heart not in describe([base, good_guesser], good_guesser.name, True)
+    assert by_heart not in describe(base, good_guesser, is_tiny_shakespeare=True)
 
 
 def test_the_paragraph_says_that_the_stand_in_cannot_have_read_tiny_shakespeare() -> None:
     base = rates("stand-in zero-shot", BaseKind.STAND_IN, 0, 0, 0)
-    text = describe([base, SCRATCH], SCRATCH.name, is_tiny_shakespeare=True)
+    text = describe(base, SCRATCH, is_tiny_shakespeare=True)
     assert "stand-in has not: it was pretrained on 29 other plays" in text
     assert "other plays by the same author gains on this text" in text
-    assert "does not show that" not in text
-    elsewhere = describe([base, SCRATCH], SCRATCH.name, is_tiny_shakespeare=False)
-    assert "has not" not in elsewhere and "does not show that stand-in had read" in elsewhere
-
-
-def test_several_bases_are_each_described() -> None:
-    bases = [
-        rates("web zero-shot", BaseKind.GPT2, 30, 4, 0),
-        rates("stand-in zero-shot", BaseKind.STAND_IN, 0, 0, 0),
-    ]
-    text = describe([*bases, SCRATCH], SCRATCH.name, is_tiny_shakespeare=True)
-    assert "web may have" in text and "stand-in has not" in text
-    assert "web knew parts" in text and "such a base" in text
+    assert "shows neither that" not in text
+    elsewhere = describe(base, SCRATCH, is_tiny_shakespeare=False)
+    assert "has not:" not in elsewhere and "shows neither that stand-in has read" in elsewhere
