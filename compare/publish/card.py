@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
-from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData, hf_hub_url
 
 from compare.runs.record import Base, RunRecord
 
@@ -20,6 +20,7 @@ HUB_DATASETS = {
     "tiny-shakespeare": "karpathy/tiny_shakespeare",
     "wikitext-2": "Salesforce/wikitext",
 }
+REPORT = "report.html"  # the study's report, in each repository
 METRICS = ("bits_per_byte", "nats_per_char", "word_perplexity", "token_perplexity")
 
 
@@ -47,11 +48,13 @@ def metadata(
 ) -> ModelCardData:
     """Return the front matter of a card, with all metrics of the test split in its model index.
 
-    `terms` are the license fields from `compare.publish.licenses`.
+    `terms` are the license fields from `compare.publish.licenses`.  If `repo` is the name of a
+    repository on the Hub, the source of the metrics is the report there.
     """
     # By --corpus, not by the name in the record: a user's file may have the same name.
     dataset = HUB_DATASETS.get(record.config["corpus"])
     base = record.base
+    source = hf_hub_url(repo, REPORT) if "/" in repo else None
     return ModelCardData(
         model_name=repo.rpartition("/")[2],
         **terms,
@@ -72,13 +75,16 @@ def metadata(
                 dataset_type=dataset or "text",
                 dataset_name=record.corpus.name,
                 dataset_split="test",
-                dataset_revision=record.corpus.sha256,
+                # Not a revision: the text need not come from the Hub's copy of the dataset.
+                dataset_args={"sha256": record.corpus.sha256},
                 metric_type=metric,
                 metric_name=metric.replace("_", " "),
                 metric_value=round(getattr(test, metric), 4),
                 metric_args={"ci95": list(test.ci95)}
                 if metric == "bits_per_byte" and test.ci95
                 else None,
+                source_name="report of the study" if source else None,
+                source_url=source,
             )
             for metric in METRICS
         ],

@@ -1,4 +1,4 @@
-"""Stage a directory for each repository: weights, tokenizer, code, a model card and samples."""
+"""Stage a directory for each repository: weights, tokenizer, code, model card, samples, report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from compare.errors import Misuse
 from compare.publish import licenses
-from compare.publish.card import metadata
+from compare.publish.card import REPORT, metadata
 from compare.rendering import render
 from compare.report import pages
 from compare.report import results as report
@@ -30,10 +30,11 @@ def stage(
     results: Results,
     license: str | None = None,
 ) -> Path:
-    """Create or replace the directory `target`: model, card and samples for the repository `repo`.
+    """Create or replace the directory `target`, with the files of the repository `repo`.
 
-    The directory is replaced as a whole.  The card states the license that is known, or else
-    `license`.  If there is neither, it states none, and a message says so.  Returns `target`.
+    They are the model, its card and samples, and the report.  The directory is replaced as a whole.
+    The card states the license that is known, or else `license`.  If there is neither, it states
+    none, and a message says so.  Returns `target`.
 
     Raises Failure if the model has changed since training, and OSError if a file cannot be written.
     """
@@ -90,6 +91,7 @@ def stage(
     ModelCard(card).save(new / "README.md")
     shutil.copy(run.path / "samples.jsonl", new / "samples.jsonl")
     shutil.copy(pages.REPORTS / "figures" / "loss_curves.svg", new / "loss_curves.svg")
+    shutil.copy(pages.REPORTS / REPORT, new / REPORT)
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():

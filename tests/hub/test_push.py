@@ -93,7 +93,10 @@ def test_a_strangers_first_try_with_the_cards_snippet(
     assert all(hub.repositories[repo].private for repo in REPOS)
     for repo in REPOS:
         card = hub.repositories[repo].files["README.md"].decode()
-        assert ModelCard(card).data.eval_results and f'"{repo}"' in card
+        results = ModelCard(card).data.eval_results
+        source = f"{hub.url}/{repo}/resolve/main/report.html"
+        assert results and {result.source_url for result in results} == {source}
+        assert "report.html" in hub.repositories[repo].files and f'"{repo}"' in card
         (snippet,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
         done = subprocess.run(
             [sys.executable, "-I", "-c", snippet],

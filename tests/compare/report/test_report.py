@@ -454,6 +454,8 @@ def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> N
         values = {round(run["test"]["bits_per_byte"], 4) for run in report["runs"]}
         assert metrics["bits_per_byte"] in values
         assert "More information needed" not in card.text
+        page = (study.path / "reports/report.html").read_bytes()
+        assert (folder / "report.html").read_bytes() == page
     assert (study.path / "runs/publish/mini-scratch/model.py").exists()
     shown = study.run("compare.publish", "--prefix", "mini", "--license", "cc-by-4.0").stdout
     for repo in ("mini-scratch", "mini-gpt2"):
