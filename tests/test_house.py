@@ -25,6 +25,7 @@ COMMANDS = (
     "gpt2_finetune.build_offline_base",
     "compare.corpus",
     "compare.generate",
+    "compare.plan",
     "compare.report",
     "compare.publish",
     "compare.verify",

@@ -1,0 +1,199 @@
+"""Print the commands of `make study` or `make study-full`, with what each of them needs.
+
+python -m compare.plan                                     # one command per line
+python -m compare.plan --full --base auto smollm2          # what make study-full runs
+python -m compare.plan --full --format slurm > study.sh    # then bash study.sh
+python -m compare.plan --full --format parallel > study.sh # the same for GNU parallel
+python -m compare.plan --jobs 2 --format make > study.mk   # then make --jobs 2 --file study.mk
+
+Every command can be interrupted and repeated: finished runs are skipped, unfinished ones continue.
+Commands that do not need each other may run at the same time, also on machines that share the
+directory.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from typing import Literal
+
+from compare import cli
+
+# The report draws what both tracks need after these shares of the training split, and all of it.
+SHARES = (0.125, 0.25, 0.5)
+# How often the scratch track reads a share; validation prefers this to the preset's 5 passes on 1/8
+# of the text (scratch_lm/EXPERIMENTS.md).
+SHARE_EPOCHS = 10
+# Seed s of `record` is distilled from the runs of `tuned` with the seeds 3s - 2, 3s - 1 and 3s, so
+# that no two runs share a teacher.
+TEACHERS = 3
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Print the commands of the study, for a shell or a scheduler."""
+
+    full: bool = False
+    """Plan make study-full: also the preset record with its teachers, tuned without drills, LoRA,
+    controls from random weights, and training on shares of the text."""
+    base: list[str] = field(default_factory=lambda: ["auto"])
+    """Checkpoints to fine-tune, as in gpt2_finetune.train --base."""
+    seeds: list[int] = field(default_factory=list)
+    """Seeds of every recipe; by default 1, and 1 2 3 with --full."""
+    format: Literal["commands", "make", "parallel", "slurm"] = "commands"
+    """What to print: one command per line; a makefile; or a shell script that calls GNU parallel,
+    or submits one SLURM array after another."""
+    jobs: int = 1
+    """How many commands run at the same time on one machine; if more than one, each uses its share
+    of the CPU cores."""
+
+    def __post_init__(self) -> None:
+        cli.check(self, "jobs", 1, 1024)
+        if not self.base or not all(self.base):
+            raise ValueError("--base is empty: name at least one checkpoint, or leave it out")
+        for seed in self.seeds:
+            if not 0 <= seed < 2**32:
+                raise ValueError(f"--seeds has {seed}: a seed must be between 0 and {2**32 - 1}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of the study."""
+
+    name: str
+    arguments: tuple[str, ...]
+    """What follows `python -m`."""
+    needs: tuple[str, ...] = ()
+    """Names of the steps that must be complete before."""
+
+
+def plan(options: PlanOptions) -> list[Step]:
+    """Return the steps of the study in an order in which they can run one after another."""
+    seeds = options.seeds or ([1, 2, 3] if options.full else [1])
+    corpus = Step("corpus", ("compare.corpus",))
+    trainings = []
+    for seed in seeds:
+        trainings += [_scratch("course", seed), _scratch("tuned", seed)]
+        for base in options.base:
+            kinds = ("random-weights", "lora", "") if options.full else ("",)
+            trainings += [_finetune(base, seed, kind) for kind in kinds]
+    if options.full:
+        for seed in seeds:
+            for share in SHARES:
+                trainings.append(_scratch("tuned", seed, share))
+                trainings += [_finetune(base, seed, "", share) for base in options.base]
+        trainings += [_scratch("tuned-no-drills", seed) for seed in seeds]
+        for seed in seeds:
+            teachers = [_scratch("tuned", TEACHERS * seed - n) for n in reversed(range(TEACHERS))]
+            trainings += [teacher for teacher in teachers if teacher not in trainings]
+            needs = ("corpus", *(teacher.name for teacher in teachers))
+            trainings.append(Step(f"record-{seed}", _scratch("record", seed).arguments, needs))
+    report = Step("report", ("compare.report",), tuple(step.name for step in trainings))
+    publish = Step("publish", ("compare.publish",), ("report",))
+    return [corpus, *trainings, report, publish]
+
+
+def _scratch(preset: str, seed: int, share: float = 1) -> Step:
+    name, arguments = f"{preset}-{seed}", ["scratch_lm.train", "--resume", "--seed", str(seed)]
+    if preset != "course":
+        arguments += ["--preset", preset]
+    if share < 1:
+        name += f"-share{share:g}"
+        arguments += ["--train-share", f"{share:g}", "--epochs", str(SHARE_EPOCHS)]
+    return Step(name, tuple(arguments), ("corpus",))
+
+
+def _finetune(base: str, seed: int, kind: str, share: float = 1) -> Step:
+    """Return the step for a `kind`: "random-weights", "lora", or "" for plain fine-tuning."""
+    arguments = ["gpt2_finetune.train", "--resume", "--seed", str(seed), "--base", base]
+    # A base may be a path, but targets of make contain neither slashes nor spaces.
+    safe = "".join(each if each.isalnum() or each in ".-_" else "-" for each in base)
+    name = f"fine-tune-{safe}-{seed}"
+    if kind:
+        name += f"-{kind}"
+        arguments.append(f"--{kind}")
+    if share < 1:
+        name += f"-share{share:g}"
+        arguments += ["--train-share", f"{share:g}"]
+    return Step(name, tuple(arguments), ("corpus",))
+
+
+def stages(steps: Sequence[Step]) -> list[list[Step]]:
+    """Return the steps in groups, each of which only needs steps of earlier groups."""
+    by_name = {step.name: step for step in steps}
+    graph = TopologicalSorter({step.name: step.needs for step in steps})
+    graph.prepare()
+    groups = []
+    while graph.is_active():
+        ready = set(graph.get_ready())
+        groups.append([step for name, step in by_name.items() if name in ready])
+        graph.done(*ready)
+    return groups
+
+
+def as_makefile(steps: Sequence[Step], threads: int | None) -> str:
+    """Return a makefile in which every step is a target; `make PYTHON=...` sets the interpreter."""
+    names = [step.name for step in steps]
+    lines = ["PYTHON ?= python", f".DEFAULT_GOAL := {names[-1]}", f".PHONY: {' '.join(names)}"]
+    if threads:
+        lines.append(f"export OMP_NUM_THREADS := {threads}")
+    for step in steps:
+        command = shlex.join(("-m", *step.arguments)).replace("$", "$$")
+        lines += ["", " ".join([f"{step.name}:", *step.needs]), f"\t$(PYTHON) {command}"]
+    return "\n".join(lines)
+
+
+def as_commands(steps: Sequence[Step]) -> str:
+    """Return one command per line."""
+    return "\n".join(shlex.join(("python", "-m", *step.arguments)) for step in steps)
+
+
+def as_parallel_script(steps: Sequence[Step], threads: int | None, jobs: int) -> str:
+    """Return a shell script that runs each stage with GNU parallel."""
+    lines = ["#!/bin/bash", "set -e"]
+    if threads:
+        lines.append(f"export OMP_NUM_THREADS={threads}")
+    for group in stages(steps):
+        lines.append(f"parallel --jobs {jobs} --halt now,fail=1 << 'COMMANDS'")
+        lines += [as_commands(group), "COMMANDS"]
+    return "\n".join(lines)
+
+
+def as_slurm_script(steps: Sequence[Step]) -> str:
+    """Return a shell script that submits each stage as an array which waits for the one before.
+
+    The arrays inherit the environment, and the options in SBATCH_* variables, of `bash study.sh`.
+    """
+    lines = ["#!/bin/bash", "set -e"]
+    dependency = ""
+    for number, group in enumerate(stages(steps), start=1):
+        lines.append(
+            f"job=$(sbatch --parsable --job-name=study-{number} --array=1-{len(group)} "
+            f"{dependency}<< 'SCRIPT'"
+        )
+        lines += ["#!/bin/bash", "sed --quiet \"${SLURM_ARRAY_TASK_ID}p\" << 'COMMANDS' | bash"]
+        lines += [as_commands(group), "COMMANDS", "SCRIPT", ")"]
+        dependency = "--dependency=afterok:${job%%;*} --kill-on-invalid-dep=yes "
+    return "\n".join(lines)
+
+
+def main(options: PlanOptions) -> None:
+    """Print the plan in the requested format."""
+    steps = plan(options)
+    threads = max(1, (os.cpu_count() or 1) // options.jobs) if options.jobs > 1 else None
+    match options.format:
+        case "commands":
+            print(as_commands(steps))
+        case "make":
+            print(as_makefile(steps, threads))
+        case "parallel":
+            print(as_parallel_script(steps, threads, options.jobs))
+        case "slurm":
+            print(as_slurm_script(steps))
+
+
+if __name__ == "__main__":
+    cli.run(main, cli.parse(PlanOptions))
