@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -147,6 +148,21 @@ def command_line(
             values = value if isinstance(value, list | tuple) else [value]
             words += [f"--{flag}", *map(str, values)]
     return shlex.join(words)
+
+
+def resume_command(command: str) -> str:
+    """Return how to continue the interrupted training run that `command` starts.
+
+    Under torchrun on one machine, it is started with the same number of processes.  What other
+    launchers were called with is not known.
+    """
+    processes = os.environ.get("LOCAL_WORLD_SIZE")
+    if processes is None:
+        return f"{command} --resume"
+    is_fsdp = os.environ.get("ACCELERATE_USE_FSDP") == "true"
+    if is_fsdp or processes != os.environ.get("WORLD_SIZE"):
+        return "repeat the same command with --resume"
+    return command.replace("python", f"torchrun --nproc-per-node {processes}", 1) + " --resume"
 
 
 def run(main: Callable[[Options], object], options: Options) -> None:

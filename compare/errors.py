@@ -14,9 +14,9 @@ class Failure(Exception):
 class Interrupted(Exception):
     """A training run that a signal has stopped and that can be resumed: exit code 128 + signal.
 
-    `command` is the command of the run; the message shows it with --resume.
+    `continuation` is the command that continues it.
     """
 
-    def __init__(self, signal_number: int, command: str) -> None:
-        super().__init__(f"interrupted; to continue: {command} --resume")
+    def __init__(self, signal_number: int, continuation: str) -> None:
+        super().__init__(f"interrupted; to continue: {continuation}")
         self.code = 128 + signal_number

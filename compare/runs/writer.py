@@ -25,7 +25,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from compare import files
-from compare.cli import StudyOptions
+from compare.cli import StudyOptions, resume_command
 from compare.errors import Failure, Interrupted
 from compare.files import write_atomically
 from compare.kinds import RunStatus
@@ -204,7 +204,7 @@ class Run:
 
     def interrupted(self, signal_number: int) -> Interrupted:
         """Return the exception that ends this run for now and names the command to resume it."""
-        return Interrupted(signal_number, self.record.command)
+        return Interrupted(signal_number, resume_command(self.record.command))
 
     def finish(self) -> None:
         """Mark the run as complete, delete the checkpoint and point `latest` to the run."""
