@@ -3,7 +3,8 @@
 # make study-full   the same with three seeds and with all presets, SmolLM2-135M as a second base,
 #                   LoRA, controls from random weights, and training on shares of the text
 # make test         run the fast test suite
-# make test-all     plus the slow tests: lm-evaluation-harness, the page in Chromium, kills
+# make test-all     plus the slow tests: lm-evaluation-harness, the page in Chromium, the notebook,
+#                   kills
 # make lint         check style, formatting and types
 # make format       format the code, and fix what can be fixed
 # make bench        measure the speed of both tracks, as ratios

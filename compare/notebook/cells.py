@@ -39,7 +39,7 @@ def _text_cells(text: str) -> Iterator[Cell]:
 
 
 def to_json(markdown: str) -> str:
-    """Return the notebook of `markdown` as JSON in format 4.5, with one line of source a line."""
+    """Return the notebook of `markdown` as JSON, in version 4.5 of the format (nbformat)."""
     notebook = {
         "cells": [_as_dict(number, cell) for number, cell in enumerate(split(markdown), 1)],
         "metadata": {
