@@ -4,7 +4,8 @@
 #                   LoRA, controls from random weights, and training on shares of the text
 # make -j2 study    either of them with two trainings at a time
 # make test         run the fast test suite
-# make test-all     plus the slow tests: lm-evaluation-harness, the page in Chromium, kills
+# make test-all     plus the slow tests: lm-evaluation-harness, the page in Chromium, the notebook,
+#                   kills
 # make lint         check style, formatting and types
 # make format       format the code, and fix what can be fixed
 # make bench        measure the speed of both tracks, as ratios

@@ -29,6 +29,7 @@ COMMANDS = (
     "compare.report",
     "compare.publish",
     "compare.verify",
+    "compare.notebook",
 )
 PACKAGES = ("compare", "scratch_lm", "gpt2_finetune")
 # Who may import whom.  The ground floor is every file in compare/ itself except generate.py.
@@ -41,6 +42,7 @@ MAY_IMPORT = {
     "report": (*BELOW_RUNS, "runs"),
     "publish": (*BELOW_RUNS, "runs", "report"),
     "verify": (*BELOW_RUNS, "runs", "report", "publish"),
+    "notebook": ("ground floor",),
     "generate": (*BELOW_RUNS, "runs"),
     "scratch_lm": (*BELOW_RUNS, "runs"),
     "gpt2_finetune": (*BELOW_RUNS, "runs"),

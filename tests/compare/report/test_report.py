@@ -431,7 +431,7 @@ def test_the_german_page_says_who_else_taught_the_model(study: Place, report: di
         for teachers in (0, 3)
     )
     assert "Destillation" not in alone
-    assert "| Cross-Entropy, zusätzlich Destillation von 3 zuvor" in taught
+    assert "| Cross-Entropy, zusätzlich Destillation aus 3 Modellen" in taught
 
 
 def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> None:
