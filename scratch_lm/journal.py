@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from compare.ruler.metrics import Metrics
 from compare.runs.record import Epoch
 from compare.runs.writer import Run
+from scratch_lm import parallel
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 
 
@@ -109,6 +110,18 @@ class Journal:
         if self.run.is_writer and self.run.record.best_epoch == epoch.epoch:
             save_checkpoint(self._best_weights, self.model, [], progress)
         self.save_checkpoint()
+
+    def should_stop_early(self, patience: int | None) -> bool:
+        """Return whether `patience` epochs have passed since the best one; never, if it is None.
+
+        This needs only the record of the finished epochs, so a resumed run can tell that its
+        training has already ended.  The main process decides for all.
+        """
+        if patience is None:
+            return False
+        scores = [epoch.eval.bits_per_byte for epoch in self.run.record.epochs]
+        epochs_since_best = len(scores) - 1 - scores.index(min(scores)) if scores else 0
+        return parallel.decide_in_main_process(epochs_since_best >= patience)
 
     def restore_best(self) -> None:
         """Load the weights of the best epoch."""

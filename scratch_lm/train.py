@@ -95,6 +95,8 @@ def train(options: ScratchOptions) -> Run:
         progress.seconds = drill(network, optimizers, options, total_steps, run, interruption)
 
     for epoch in range(progress.epochs + 1, options.epochs + 1):
+        if journal.should_stop_early(options.patience):
+            break
         # More than 0 if the run was interrupted in this epoch.
         finished_steps = progress.step - (epoch - 1) * steps_per_epoch
         batches = epoch_batches(
