@@ -19,6 +19,8 @@ It may import `compare` up to `compare.runs`; no other package imports it.
     parallel.py        several processes share each batch
     train.py           the training loop
     leave_one_out.py   judges a recipe on plays that it was not trained on
+    time_to_quality.py seconds of training until validation reaches a score
     bench.py           speed of training and generation, as ratios
+    bench_references.py  what bench compares with: a textbook loop, a GPT of nanoGPT's shape
     EXPERIMENTS.md     all experiments, with numbers
 """

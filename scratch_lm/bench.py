@@ -3,7 +3,8 @@
     python -m scratch_lm.bench
 
 Each figure is the best of several repetitions, because other load on the machine can only slow one
-down.
+down.  Training is measured on steps on text alone: every third step of `tuned` has one more row, a
+drill (`scratch_lm/copy_exercises.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from typing import Any, cast
@@ -36,10 +37,10 @@ if __name__ == "__main__":
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 from transformers import set_seed
 
 from compare.ruler.flops import training_flops
+from scratch_lm.bench_references import make_gpt_training, make_textbook_training
 from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.model import ScratchLM
@@ -49,27 +50,14 @@ from scratch_lm.train import build_model, train_step
 
 STEPS = 10
 NEW_TOKENS = 256
+# What `tuned` adds to a GPT, taken away: first Muon, then features of its model as well.
+PLAINER: dict[str, dict[str, Any]] = {
+    "tuned with AdamW": {"optimizer": "adamw"},
+    "  without distance bias": {"optimizer": "adamw", "distance_bias": False},
+    "  without smeared keys": {"optimizer": "adamw", "smeared_keys": False},
+    "  without both": {"optimizer": "adamw", "distance_bias": False, "smeared_keys": False},
+}
 BATCH_SIZES = (1, 32)  # for generation; with one text, most of the time is call overhead
-
-
-class TextbookLM(nn.Module):
-    """A language model as in tutorials: `nn.TransformerDecoder` with its input as memory."""
-
-    def __init__(self, options: ScratchOptions) -> None:
-        super().__init__()
-        self.tokens = nn.Embedding(options.vocabulary, options.width)
-        self.positions = nn.Embedding(options.context_length, options.width)
-        layer = nn.TransformerDecoderLayer(
-            options.width, options.heads, options.feed_forward, batch_first=True
-        )
-        self.decoder = nn.TransformerDecoder(layer, options.layers)
-        self.head = nn.Linear(options.width, options.vocabulary)
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return logits (batch, time, vocabulary) for ids (batch, time)."""
-        x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1]))
-        mask = nn.Transformer.generate_square_subsequent_mask(ids.shape[1])
-        return self.head(self.decoder(x, x, tgt_mask=mask, memory_mask=mask))
 
 
 def bench(options: BenchOptions) -> None:
@@ -82,11 +70,17 @@ def bench(options: BenchOptions) -> None:
     data = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
     tokens = data[0].numel()
 
+    plainer_presets = {label: replace(preset, **changes) for label, changes in PLAINER.items()}
     matrix = torch.randn(1024, 1024)
     workloads: dict[Any, Callable[[], object]] = {
         "peak": lambda: [matrix @ matrix for _ in range(20)],
         "ours": make_training(model, preset, data),
         "textbook": make_textbook_training(preset, data),
+        "GPT": make_gpt_training(preset, data),
+        **{
+            label: make_training(build_model(plainer, end_of_text_id=0), plainer, data)
+            for label, plainer in plainer_presets.items()
+        },
         "muon": make_muon_step(model, BatchedMuon),
         "torch": make_muon_step(model, torch.optim.Muon),
         **{
@@ -109,6 +103,16 @@ def bench(options: BenchOptions) -> None:
         f"training, textbook loop          {tokens / seconds['textbook']:,.0f} tokens/s; "
         f"tuned is {seconds['textbook'] / seconds['ours']:.2f} times as fast"
     )
+    print(
+        f"training, GPT of nanoGPT's shape {tokens / seconds['GPT']:,.0f} tokens/s; tuned is "
+        f"{seconds['GPT'] / seconds['ours']:.2f} times as fast"
+    )
+    for label in PLAINER:
+        print(
+            f"{label:<33}{tokens / seconds[label]:,.0f} tokens/s; "
+            f"{seconds['GPT'] / seconds[label]:.2f} times as fast as the GPT, in "
+            f"{seconds[label] / seconds['ours']:.0%} of the time of tuned"
+        )
     print(
         f"Muon's update of all matrices    {1000 * seconds['muon']:.0f} ms; torch.optim.Muon, in "
         f"bf16: {1000 * seconds['torch']:.0f} ms"
@@ -211,30 +215,6 @@ def make_muon_step(model: ScratchLM, muon: type[torch.optim.Muon]) -> Callable[[
         matrix.grad = torch.randn_like(matrix)
     optimizer = muon(matrices, lr=1e-3)
     return lambda: optimizer.step()
-
-
-def make_textbook_training(
-    preset: ScratchOptions, data: tuple[torch.Tensor, torch.Tensor]
-) -> Callable[[], None]:
-    """Return a function that runs training steps as in tutorials on `data`.
-
-    The model has the same width, depth, context length and batch size as the preset.
-    """
-    model = TextbookLM(preset)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=preset.learning_rate)
-    loader = DataLoader(TensorDataset(*data), batch_size=preset.batch_size, shuffle=True)
-    loss_function = nn.CrossEntropyLoss()
-
-    def train() -> None:
-        model.train()
-        for inputs, targets in loader:
-            optimizer.zero_grad()
-            loss = loss_function(model(inputs).flatten(0, 1), targets.flatten())
-            loss.backward()
-            optimizer.step()
-            loss.item()
-
-    return train
 
 
 @torch.inference_mode()

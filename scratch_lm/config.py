@@ -66,7 +66,10 @@ class ScratchOptions(StudyOptions):
     init_std: float = 0.02
     """Standard deviation of the layers' initial weights; 0.02 in GPT-2."""
     epochs: int = 5
-    """Passes over the training split."""
+    """Passes over the training split; with --patience, at most as many."""
+    patience: int | None = None
+    """Stop after this many epochs without a better validation score; by default, never.  The
+    learning rate decays over all --epochs, also in a run that stops before."""
     batch_size: int = 4
     """Blocks of context-length tokens per step."""
     drills: bool = False
@@ -102,6 +105,8 @@ class ScratchOptions(StudyOptions):
         check(self, "context_length", 2, 65_536)
         for name in ("layers", "heads", "width", "feed_forward", "batch_size", "epochs"):
             check(self, name, 1, 1_000_000)
+        if self.patience is not None:
+            check(self, "patience", 1, 1_000_000)
         check(self, "checkpoint_steps", 1, 1_000_000)
         check(self, "warmup_steps", 0, 1_000_000)
         check(self, "dropout", 0, 0.9)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from torch import nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
 from compare.ruler.metrics import Metrics
 from compare.runs.record import Epoch
 from compare.runs.writer import Run
+from scratch_lm import parallel
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
+from scratch_lm.model import ScratchLM
+
+Observer = Callable[[ScratchLM, float, float], None]
+"""Called after each log line with the model, the seconds of training and the epochs, a fraction."""
 
 
 class Journal:
     """Tracks the progress of a training run, and writes it to the run directory.
+
+    `observe` can evaluate the model within an epoch.  Its own time does not count as training.
 
     In all processes but the main one, `run` ignores all calls, and no checkpoint is written.
     """
@@ -24,13 +31,14 @@ class Journal:
     def __init__(
         self,
         run: Run,
-        model: nn.Module,
+        model: ScratchLM,
         optimizers: list[Optimizer],
         train_characters: int,
         train_tokens: int,
         steps_per_epoch: int,
+        observe: Observer | None = None,
     ) -> None:
-        self.run = run
+        self.run, self.observe = run, observe
         self.model, self.optimizers = model, optimizers
         self.train_characters, self.train_tokens = train_characters, train_tokens
         self.steps_per_epoch = steps_per_epoch
@@ -87,6 +95,9 @@ class Journal:
             "throughput/seconds": seconds,
         }
         self.run.log(values, bar)
+        if self.observe:
+            self.observe(self.model, self.training_seconds, epoch)
+            self.restart_timer()
 
     def save_checkpoint(self) -> None:
         """Write the checkpoint that --resume needs."""
@@ -110,10 +121,28 @@ class Journal:
             save_checkpoint(self._best_weights, self.model, [], progress)
         self.save_checkpoint()
 
+    def should_stop_early(self, patience: int | None) -> bool:
+        """Return whether `patience` epochs have passed since the best one; never, if it is None.
+
+        This needs only the record of the finished epochs, so a resumed run can tell that its
+        training has already ended.  The main process decides for all.
+        """
+        if patience is None:
+            return False
+        scores = [epoch.eval.bits_per_byte for epoch in self.run.record.epochs]
+        epochs_since_best = len(scores) - 1 - scores.index(min(scores)) if scores else 0
+        return parallel.decide_in_main_process(epochs_since_best >= patience)
+
     def restore_best(self) -> None:
         """Load the weights of the best epoch."""
         if self.run.is_writer:
             load_checkpoint(self._best_weights, self.model, [])
+
+    @property
+    def training_seconds(self) -> float:
+        """The time spent in training steps so far, over all epochs."""
+        finished = sum(epoch.seconds for epoch in self.run.record.epochs)
+        return finished + self.progress.seconds
 
     @property
     def _checkpoint(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -53,10 +54,10 @@ def orthogonalize(
 ) -> list[Tensor]:
     """Return for each matrix U S V^T about U V^T, by a Newton-Schulz iteration (Jordan 2024).
 
-    Each of the `steps` maps X to P X with P = a I + b X X^T + c (X X^T)^2, for the `coefficients`
-    a, b, c.  Since all these P commute with X X^T, the iteration can do without X: it keeps X X^T,
-    which a step maps to P X X^T P, and the product of the P.  For a matrix of n x 4n, this takes
-    about half the time.
+    Each of the `steps` (at least one) maps X to P X with P = a I + b X X^T + c (X X^T)^2, for the
+    `coefficients` a, b, c.  Since all these P commute with X X^T, the iteration can do without X:
+    it keeps X X^T, which a step maps to P X X^T P, and the product of the P.  For a matrix of
+    n x 4n, this takes about half the time.
 
     Matrices of the same shape, also after transposition, are computed in one batch.
     """
@@ -69,12 +70,14 @@ def orthogonalize(
         x = torch.stack([_wide(matrices[index]) for index in indices])
         x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=epsilon)
         square = x @ x.mT
-        product = torch.eye(len(square[0]), device=x.device).expand_as(square)
+        factors: list[Tensor] = []
         for _ in range(steps):
+            if factors:
+                square = factors[-1] @ square @ factors[-1]
             factor = torch.baddbmm(square, square, square, beta=b, alpha=c)
             factor.diagonal(dim1=1, dim2=2).add_(a)
-            square = factor @ square @ factor
-            product = product @ factor
+            factors.append(factor)
+        product = reduce(torch.matmul, factors)
         for index, result in zip(indices, product @ x, strict=True):
             is_tall = matrices[index].shape[0] > matrices[index].shape[1]
             results[index] = result.T if is_tall else result

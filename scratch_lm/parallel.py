@@ -51,6 +51,14 @@ def all_reduce_sum(value: Tensor) -> float:
     return value.item()
 
 
+def decide_in_main_process(decision: bool) -> bool:
+    """Return the main process's `decision` in all processes."""
+    decisions = [decision]
+    if WORLD_SIZE > 1:
+        distributed.broadcast_object_list(decisions)
+    return decisions[0]
+
+
 def main_process_first(first: Callable[[], T], others: Callable[[], T]) -> T:
     """Return `first()` in the main process, and afterwards `others()` in all other processes."""
     if IS_MAIN_PROCESS:

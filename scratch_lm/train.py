@@ -45,7 +45,7 @@ from scratch_lm.batches import count_steps_per_epoch, epoch_batches
 from scratch_lm.copy_exercises import FIRST_DRILL_STEPS, Speakers, first_drills
 from scratch_lm.distillation import Teacher
 from scratch_lm.dropout import dropout_seed
-from scratch_lm.journal import Journal
+from scratch_lm.journal import Journal, Observer
 from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.model import ScratchConfig, ScratchLM
 from scratch_lm.optimizer import make_optimizers, set_learning_rate
@@ -59,8 +59,11 @@ LOGGING_STEPS = 50
 MAX_GRAD_NORM = 1.0
 
 
-def train(options: ScratchOptions) -> Run:
-    """Train, evaluate after every epoch, save the best epoch's model, and return the run."""
+def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
+    """Train, evaluate after every epoch, save the best epoch's model, and return the run.
+
+    `observe` is called with the model within epochs, too, and must leave it as it is.
+    """
     device = choose_device(options.device)
     corpus = corpora.load(options.corpus)
     corpus = training_subset(corpus, options.train_share, options.leave_out)
@@ -77,7 +80,7 @@ def train(options: ScratchOptions) -> Run:
         return run
     steps_per_epoch = count_steps_per_epoch(len(ids), options)
     total_steps = options.epochs * steps_per_epoch
-    journal = Journal(run, model, optimizers, len(corpus.train), len(ids), steps_per_epoch)
+    journal = Journal(run, model, optimizers, len(corpus.train), len(ids), steps_per_epoch, observe)
     progress = journal.restore()
     run.rewind(progress.characters_seen, progress.epochs)
     run.start_tracking(options)
@@ -95,6 +98,8 @@ def train(options: ScratchOptions) -> Run:
         progress.seconds = drill(network, optimizers, options, total_steps, run, interruption)
 
     for epoch in range(progress.epochs + 1, options.epochs + 1):
+        if journal.should_stop_early(options.patience):
+            break
         # More than 0 if the run was interrupted in this epoch.
         finished_steps = progress.step - (epoch - 1) * steps_per_epoch
         batches = epoch_batches(

@@ -20,6 +20,7 @@ COMMANDS = (
     "scratch_lm.train",
     "scratch_lm.bench",
     "scratch_lm.leave_one_out",
+    "scratch_lm.time_to_quality",
     "gpt2_finetune.train",
     "gpt2_finetune.bench",
     "gpt2_finetune.build_offline_base",

@@ -124,8 +124,17 @@ def recipe_identity(
     base_sha256: str | None = None,
     teachers_sha256: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the `identity` that a run with these options and inputs has."""
-    return {key: value for key, value in config.items() if key not in IGNORED_ON_RESUME} | {
+    """Return the `identity` that a run with these options and inputs has.
+
+    An option that is None is left out: it changes nothing, and the records of runs from before it
+    existed do not have it.
+    """
+    options = {
+        key: value
+        for key, value in config.items()
+        if key not in IGNORED_ON_RESUME and value is not None
+    }
+    return options | {
         "teachers sha256": list(teachers_sha256),
         **dict(zip(INPUT_HASHES, (corpus_sha256, base_sha256), strict=True)),
     }

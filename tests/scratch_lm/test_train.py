@@ -116,6 +116,7 @@ def test_the_saved_model_is_that_of_the_best_epoch(study: Place) -> None:
         (["--vocabulary", "8000"], "1,305,600 parameters (1,040,384 of them in embeddings)"),
         (["--heads", "3"], "--heads 3 does not divide --width 128"),
         (["--epochs", "0"], "--epochs is 0: it must be between"),
+        (["--patience", "0"], "--patience is 0: it must be between"),
         (["--learning-rate", "nan"], "--learning-rate is nan"),
         (["--learning-rate", "-1"], "--learning-rate is -1.0"),
         (["--layers", "two"], "invalid int value: 'two'"),
@@ -143,6 +144,7 @@ def test_the_benchmark_measures_every_ratio(place: Place) -> None:
     for ratio in (
         r"\d+ GFLOP/s = \d+% of it",
         r"tuned is \d+\.\d+ times as fast",
+        r"without both .* \d+\.\d+ times as fast as the GPT, in \d+% of the time of tuned",
         r"cached is \d+\.\d+ times as fast",
     ):
         assert re.search(ratio, output), output

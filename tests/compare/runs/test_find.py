@@ -14,6 +14,8 @@ from compare.runs.latest import point_latest_at
 from compare.runs.record import write_record
 from tests.run_records import BASE, CORPUS, make_epoch, make_record
 
+ADDED_OPTIONS = ("train_share", "leave_out", "patience")  # which the oldest records do not have
+
 
 def leave(
     track: str, name: str, minute: int, preset: str, seed: int, nats: float, **differing: Any
@@ -38,7 +40,7 @@ def leave(
             "epochs": differing.get("epochs", 5),
             "project": name,
             "learning_rate": differing.get("learning_rate", 0.1),
-            **{key: differing[key] for key in ("train_share", "leave_out") if key in differing},
+            **{key: differing[key] for key in ADDED_OPTIONS if key in differing},
         },
         corpus=CORPUS.model_copy(update={"sha256": differing.get("text", "t")}),
         base=base if track == Track.GPT2 else None,
@@ -119,6 +121,17 @@ def test_other_recipes_texts_and_older_runs_stay_out() -> None:
     leave("scratch_lm", "new", 5, "course", 1, 2.0)
     leave("scratch_lm", "second", 6, "course", 2, 3.0)
     assert found() == [["new", "second"], ["g1"]]
+
+
+def test_runs_from_before_an_option_belong_to_the_recipe_that_does_not_use_it() -> None:
+    leave("gpt2_finetune", "g1", 0, "fine-tuned", 1, 5.0)
+    half: dict[str, Any] = {"train_share": 0.5, "leave_out": ""}
+    leave("scratch_lm", "half", 1, "tuned", 1, 7.0, **half)
+    leave("scratch_lm", "before", 2, "tuned", 1, 6.0)
+    leave("scratch_lm", "patient", 3, "tuned", 3, 5.0, patience=2)
+    leave("scratch_lm", "now", 4, "tuned", 2, 7.0, patience=None)
+    assert found() == [["before", "now"], ["g1"]]
+    assert found_shares() == {"tuned": {0.5: ["half"]}, "fine-tuned": {}}
 
 
 def found_shares() -> dict[str, dict[float, list[str]]]:

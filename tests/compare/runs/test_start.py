@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,20 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def start(name: str = "course-seed1", **options: Any) -> Run:
+@dataclass(frozen=True)
+class LaterOptions(StudyOptions):
+    """The options of a later version, which has one more."""
+
+    patience: int | None = None
+
+
+def start(
+    name: str = "course-seed1", kind: type[StudyOptions] = StudyOptions, **options: Any
+) -> Run:
     return start_module.start(
         Track.SCRATCH,
         name,
-        StudyOptions(**options),
+        kind(**options),
         CORPUS,
         command=Track.SCRATCH.command,
         preset=RowKind.COURSE,
@@ -121,6 +131,13 @@ def test_looking_at_a_run_that_cannot_be_resumed_leaves_it_free() -> None:
     with pytest.raises(Misuse, match="cannot resume"):
         start(resume=True, seed=2)
     assert start(resume=True).start_mode == "resumed"
+
+
+def test_a_run_from_before_an_option_existed_is_resumed_unless_the_option_is_used() -> None:
+    start().release()
+    with pytest.raises(Misuse, match="patience was None and is now 2"):
+        start(kind=LaterOptions, patience=2, resume=True)
+    assert start(kind=LaterOptions, resume=True).start_mode == "resumed"
 
 
 def git(folder: Path, *arguments: str) -> str:
