@@ -21,6 +21,6 @@ It may import `compare` up to `compare.runs`; no other package imports it.
     leave_one_out.py   judges a recipe on plays that it was not trained on
     time_to_quality.py seconds of training until validation reaches a score
     bench.py           speed of training and generation, as ratios
-    bench_references.py  what bench compares with: a textbook loop, a GPT of nanoGPT's shape
+    reference_loops.py what bench compares with: a textbook loop, a GPT of nanoGPT's shape
     EXPERIMENTS.md     all experiments, with numbers
 """

@@ -40,12 +40,12 @@ from torch import nn
 from transformers import set_seed
 
 from compare.ruler.flops import training_flops
-from scratch_lm.bench_references import make_gpt_training, make_textbook_training
 from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.model import ScratchLM
 from scratch_lm.muon import BatchedMuon
 from scratch_lm.optimizer import make_optimizers, select_matrices
+from scratch_lm.reference_loops import make_gpt_training, make_textbook_training
 from scratch_lm.train import build_model, train_step
 
 STEPS = 10
