@@ -21,4 +21,5 @@ This package imports neither track: it only reads what they leave in `runs/`.
     report/          what compare.report measures and writes
     publish/         what compare.publish stages and pushes
     verify/          checks a hand-in of anybody, trusting no record
+    demo/            both models in the browser
 """
