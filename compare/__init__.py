@@ -23,4 +23,5 @@ This package imports neither track: it only reads what they leave in `runs/`.
     publish/         what compare.publish stages and pushes
     verify/          checks a hand-in of anybody, trusting no record
     notebook/        writes the notebook reports/study.ipynb
+    demo/            both models in the browser
 """

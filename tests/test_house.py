@@ -31,6 +31,7 @@ COMMANDS = (
     "compare.publish",
     "compare.verify",
     "compare.notebook",
+    "compare.demo",
 )
 PACKAGES = ("compare", "scratch_lm", "gpt2_finetune")
 # Who may import whom.  The ground floor is every file in compare/ itself except generate.py.
@@ -44,6 +45,7 @@ MAY_IMPORT = {
     "publish": (*BELOW_RUNS, "runs", "report"),
     "verify": (*BELOW_RUNS, "runs", "report", "publish"),
     "notebook": ("ground floor",),
+    "demo": (*BELOW_RUNS, "runs", "report"),
     "generate": (*BELOW_RUNS, "runs"),
     "scratch_lm": (*BELOW_RUNS, "runs"),
     "gpt2_finetune": (*BELOW_RUNS, "runs"),
@@ -155,6 +157,7 @@ def test_locks_pin_every_requirement_within_its_bounds_by_checksum() -> None:
     for file, texts in {
         "requirements.lock": usual + extras["lint"],
         "tests/slow.lock": usual + extras["slow"],
+        "compare/demo/demo.lock": extras["demo"],
     }.items():
         entries = re.split(r"\n(?=\S)", (ROOT / file).read_text())
         assert all("--hash=sha256:" in entry for entry in entries)
@@ -163,3 +166,11 @@ def test_locks_pin_every_requirement_within_its_bounds_by_checksum() -> None:
             if requirement.name != "torch":  # its builds are of different checksums: the Makefile's
                 version = pinned[canonicalize_name(requirement.name)]
                 assert requirement.specifier.contains(version), requirement
+
+
+def test_the_lock_of_the_demo_only_adds_to_requirements_lock() -> None:
+    added, usual = (
+        dict(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / file).read_text(), re.MULTILINE))
+        for file in ("compare/demo/demo.lock", "requirements.lock")
+    )
+    assert not added.keys() & usual.keys()

@@ -1,7 +1,8 @@
 """Everything in `reports/`: rows, baselines, closer looks, claims, figures and pages.
 
 May use all rooms but `compare.publish`.
-Used by nobody: `compare.publish` reads the `report.json` that it writes.
+`compare.publish`, `compare.verify` and `compare.demo` read the `report.json` that it writes, and
+reuse some of its measurements.
 
     results.py            the types of all results; reads and writes report.json
     assemble.py           runs all measurements and builds the `Results`

@@ -1,13 +1,13 @@
 """Run directories in `runs/`: records, histories and models, and their copies on W&B.
 
 May import the modules directly in `compare`, `compare.corpus` and `compare.ruler`.
-The tracks write run directories; `compare.report`, `compare.publish` and `compare.generate` read
-them.
+The tracks write run directories; the other rooms, and `compare.generate`, read them.
 
     start.py     creates a run's directory, or finds it to resume
     record.py    the typed run record, run.json: reads, validates and writes it
     writer.py    writes the record, history and samples
     find.py      finds and reads complete runs
+    subjects.py  what a user names: a run, a model directory, or a repository on the Hub
     latest.py    runs/<track>/latest: a link, or a file on systems without links
     models.py    loads models, and decides whose code may run
     kept.py      scores and samples, computed once and kept in runs/.kept/

@@ -3,7 +3,6 @@
 May import everything else in `compare`.
 No other package imports it.
 
-    subjects.py      finds it: a run, a model directory, or a download from the Hub
     points.py        the types of the outcome: points with verdict, basis and evidence
     check.py         checks all points of one hand-in
     calls.py         calls a model of unknown code, and finds its context length

@@ -79,12 +79,12 @@ from tqdm.auto import tqdm
 from compare import corpus as corpora
 from compare.device import choose_device
 from compare.errors import Failure, Misuse
+from compare.runs.subjects import find_subject
 from compare.verify import terminal
 from compare.verify.check import Settings, verify
 from compare.verify.comparison import notes
 from compare.verify.points import Assignment, Outcome, Outcomes, Unavailable
 from compare.verify.range_coding import require_coder
-from compare.verify.subjects import find_subject
 
 
 def main(options: VerifyOptions) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from compare.publish.card import read_front_matter
+from compare.runs.subjects import Subject
 from compare.verify.points import Assignment, Point, failed, judged, not_checkable, passed
-from compare.verify.subjects import Subject
 
 CARD = ("card", "Model card")
 TAGS = ("tags", "Tags")

@@ -17,6 +17,7 @@ from compare.errors import Failure, Misuse
 from compare.kinds import Track
 from compare.ruler.scoring import start_token
 from compare.runs import models
+from compare.runs.subjects import Subject
 from compare.verify import calls, structure
 from compare.verify.behavior import CAUSAL, REPEATABLE, ROWS, Behavior
 from compare.verify.card import Card, check_card, read_card
@@ -37,7 +38,6 @@ from compare.verify.provenance import FROM_SCRATCH, check_provenance
 from compare.verify.range_coding import BYTES, check_bytes
 from compare.verify.scores import CLAIMS, RECORD, SCORE, Scores, Text
 from compare.verify.structure import OWN_CODE
-from compare.verify.subjects import Subject
 from compare.verify.training import check_training
 
 LOADS = ("loads", "Loads and runs from its files")

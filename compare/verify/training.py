@@ -9,10 +9,10 @@ from itertools import pairwise
 from compare import files
 from compare.course import MIN_EPOCHS
 from compare.runs.find import CompleteRun
+from compare.runs.subjects import Subject
 from compare.verify.card import Card
 from compare.verify.claims import losses_of_card
 from compare.verify.points import Assignment, Basis, Point, failed, judged, not_checkable, passed
-from compare.verify.subjects import Subject
 
 UNCHANGED = ("unchanged", "The weights are those that the run saved")
 OWN_LOOP = ("own-loop", "Own training loop, no Trainer")

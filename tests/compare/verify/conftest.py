@@ -20,10 +20,10 @@ from compare.kinds import Track
 from compare.ruler.scoring import score
 from compare.runs import models
 from compare.runs.record import CorpusRecord, Epoch, Parameters, RunRecord, write_record
+from compare.runs.subjects import find_subject
 from compare.verify import generation
 from compare.verify.check import Settings, verify
 from compare.verify.points import Point, Verification
-from compare.verify.subjects import find_subject
 from scratch_lm.model import ScratchConfig, ScratchLM
 from scratch_lm.tokenizer import train_tokenizer
 from tests.run_records import make_record

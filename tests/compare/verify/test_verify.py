@@ -14,9 +14,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from compare import reachability
 from compare.errors import Failure, Misuse
-from compare.runs import models
+from compare.runs import models, subjects
 from compare.runs.record import TrackingRecord
-from compare.verify import subjects
 from compare.verify.__main__ import VerifyOptions, main
 from compare.verify.points import Assignment
 from compare.verify.structure import check_decoder_only

@@ -1,4 +1,4 @@
-"""What is checked: a run, a model directory, or a repository on the Hub."""
+"""What a user names: a run, a model directory, or a repository on the Hub."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REPOSITORY = re.compile(
 
 @dataclass(frozen=True)
 class Subject:
-    """A hand-in whose files are on this machine."""
+    """A model whose files are on this machine."""
 
     what: str
     kind: str
@@ -48,7 +48,7 @@ class Subject:
 
 
 def find_subject(what: str) -> Subject:
-    """Return the hand-in that `what` names: a directory, or a repository on the Hub.
+    """Return the model that `what` names: a directory, or a repository on the Hub.
 
     A repository is named as OWNER/NAME, as OWNER/NAME@REVISION, or by its address.  It is
     downloaded into the cache of the Hub's client.

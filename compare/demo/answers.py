@@ -1,0 +1,79 @@
+"""What the page shows after a click: a message, and a card for each model, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from compare.demo import limits, markup
+from compare.demo.reading import Reading, read
+from compare.demo.sides import Side
+from compare.demo.writing import check_settings, write
+from compare.errors import Failure, Misuse
+
+Answer = tuple[str, ...]
+"""The message, then a card for each side."""
+
+
+def write_answers(
+    sides: Sequence[Side],
+    prompt: str,
+    temperature: float | None,
+    top_k: float | None,
+    characters: float | None,
+    seed: float | None,
+    samples: float | None,
+) -> Iterator[Answer]:
+    """Yield the continuations of `prompt` as they grow.
+
+    A request that cannot be fulfilled is answered by its reason.
+    """
+    cards = empty_cards(sides)
+    try:
+        settings, number = check_settings(temperature, top_k, characters, seed, samples)
+        yield markup.status("Writing…"), *cards
+        for state in write(sides, prompt, settings, number):
+            cards = [
+                markup.written(side, prompt, continuations)
+                for side, continuations in zip(sides, state, strict=True)
+            ]
+            yield markup.status("Writing…"), *cards
+        yield markup.status("Done."), *cards
+    except (Misuse, Failure, ValueError) as error:
+        yield markup.alert(str(error)), *cards
+
+
+def read_answers(sides: Sequence[Side], text: str) -> Iterator[Answer]:
+    """Yield the text in the colors of each side, one side after the other.
+
+    A text that cannot be scored is answered by the reason.
+    """
+    cards = empty_cards(sides)
+    readings: list[Reading] = []
+    try:
+        limits.check_text(text, "The text", limits.TEXT_CHARACTERS)
+        for number, side in enumerate(sides):
+            yield markup.status("Reading…"), *cards
+            readings.append(read(side, text))
+            cards[number] = markup.read(side, readings[number])
+        yield markup.status(_compare(sides, readings)), *cards
+    except (Misuse, Failure, ValueError) as error:
+        yield markup.alert(str(error)), *cards
+
+
+def empty_cards(sides: Sequence[Side]) -> list[str]:
+    """Return the cards before anything was asked."""
+    return [markup.card(side, "") for side in sides]
+
+
+def _compare(sides: Sequence[Side], readings: Sequence[Reading]) -> str:
+    """Say which side predicts the text best."""
+    if len(sides) == 1:
+        return "Done."
+    ranked = sorted(zip(readings, sides, strict=True), key=lambda pair: pair[0].bits_per_byte)
+    (best, best_side), (other, _) = ranked[:2]
+    if f"{best.bits_per_byte:.3f}" == f"{other.bits_per_byte:.3f}":
+        return "Done. Both predict this text equally well."
+    return (
+        f"Done. {best_side.name} predicts this text better: it needs {best.bits_per_byte:.3f} bits "
+        f"per byte instead of {other.bits_per_byte:.3f}."
+    )

@@ -1,0 +1,131 @@
+"""The page: a tab in which the models write, and one in which they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from compare.demo import limits, markup
+from compare.demo.answers import empty_cards, read_answers, write_answers
+from compare.demo.limits import Limit
+from compare.demo.sides import Side
+from compare.report import surprisal
+from compare.ruler import sampling
+from compare.ruler.sampling import Settings
+
+TITLE = "From scratch versus fine-tuned"
+DEFAULTS = Settings()
+# One request at a time, whichever tab it comes from: two would compete for the same processor.
+EVENT: dict[str, Any] = {
+    "concurrency_id": "models",
+    "concurrency_limit": 1,
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+
+
+def make_page(sides: Sequence[Side], answer: str | None) -> gr.Blocks:
+    """Return the page for the models of `sides`; `answer` is the report's, if there is one."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        gr.HTML(f"<h1>{TITLE}</h1>" + (markup.headline(answer) if answer else ""))
+        with gr.Tab("Write"):
+            _add_write_tab(sides)
+        with gr.Tab("Read"):
+            _add_read_tab(sides)
+    return page
+
+
+def _add_write_tab(sides: Sequence[Side]) -> None:
+    prompt = gr.Textbox(
+        sampling.prompts(sides[0].corpus)[0],
+        label="Prompt",
+        info="The models continue this text.",
+        lines=3,
+    )
+    with gr.Row():
+        temperature = _add_slider(
+            limits.TEMPERATURE, DEFAULTS.temperature, 0.1, "Higher is more varied."
+        )
+        top_k = _add_slider(limits.TOP_K, DEFAULTS.top_k, 1, "Draw from this many likely tokens.")
+        characters = _add_slider(
+            limits.CHARACTERS, DEFAULTS.characters, 20, "In characters, of each text."
+        )
+    with gr.Row():
+        seed = gr.Number(
+            DEFAULTS.seed,
+            label=limits.SEED.name,
+            info="The same seed gives the same text.",
+            precision=0,
+        )
+        samples = _add_slider(limits.SAMPLES, 1, 1, "Each further text has the next seed.")
+    with gr.Row():
+        start = gr.Button("Write", variant="primary")
+        stop = gr.Button("Stop")
+    gr.HTML(markup.copies_legend())
+    message = gr.HTML(markup.status(""))
+    cards = _add_cards(sides)
+    running = gr.on(
+        [start.click, prompt.submit],
+        partial(write_answers, sides),
+        inputs=[prompt, temperature, top_k, characters, seed, samples],
+        outputs=[message, *cards],
+        **EVENT,
+    )
+    _add_stop(stop, running, message)
+
+
+def _add_read_tab(sides: Sequence[Side]) -> None:
+    validation = sides[0].corpus.validation
+    start_at, end = surprisal.passage(validation)
+    text = gr.Textbox(
+        validation[start_at:end],
+        label="Your text",
+        info=(
+            f"Up to {limits.TEXT_CHARACTERS:,} characters; to begin with, a passage from the "
+            "validation split."
+        ),
+        lines=8,
+        max_lines=16,
+    )
+    with gr.Row():
+        start = gr.Button("Read", variant="primary")
+        stop = gr.Button("Stop")
+    gr.HTML(markup.surprisal_legend())
+    message = gr.HTML(markup.status(""))
+    cards = _add_cards(sides)
+    running = gr.on(
+        [start.click, text.submit],
+        partial(read_answers, sides),
+        inputs=[text],
+        outputs=[message, *cards],
+        **EVENT,
+    )
+    _add_stop(stop, running, message)
+
+
+def _add_slider(limit: Limit, value: float, step: float, info: str) -> gr.Slider:
+    return gr.Slider(limit.low, limit.high, value, step=step, label=limit.name, info=info)
+
+
+def _add_cards(sides: Sequence[Side]) -> list[gr.HTML]:
+    """Add a row with an empty card for each side."""
+    added = []
+    with gr.Row():
+        for card in empty_cards(sides):
+            with gr.Column(min_width=320):
+                added.append(gr.HTML(card))
+    return added
+
+
+def _add_stop(stop: gr.Button, running: Any, message: gr.HTML) -> None:
+    """Let the button `stop` cancel the event `running`, and say so."""
+    stop.click(
+        lambda: markup.status("Stopped."),
+        outputs=message,
+        cancels=[running],
+        queue=False,
+        api_visibility="private",
+    )

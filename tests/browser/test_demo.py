@@ -1,0 +1,96 @@
+"""The demo in a real browser: both models write and read, and nothing leaves this machine."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser.test_page import browser  # noqa: F401  (a fixture)
+from tests.conftest import Place
+
+pytestmark = pytest.mark.slow
+NAMES = ("Scratch (tuned)", "tiny-gpt2 fine-tuned")
+PROMPT = 'JULIET:\n<img src=x onerror="window.broken = 1"> {{value}} ${window.broken = 2}'
+MINUTE = 60_000  # ms
+
+
+@pytest.fixture(scope="module")
+def address(study: Place) -> Iterator[str]:
+    """Serve the newest models of the study, and return the address of the page."""
+    pytest.importorskip("gradio", reason="make test-all installs it")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "compare.demo", "--port", "0", "--no-browser"],
+        cwd=study.path,
+        env=study.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    served = re.fullmatch(r"serving (http://127\.0\.0\.1:\d+/)\n", process.stdout.readline())
+    assert served
+    yield served[1]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    process.stdout.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_both_models_write_and_read_and_nothing_is_loaded_from_elsewhere(
+    browser: Any,  # noqa: F811
+    address: str,
+    width: int,
+    scheme: str,
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context.set_default_timeout(2 * MINUTE)
+    page = context.new_page()
+    requests: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address)
+
+    page.get_by_label("Prompt").fill(PROMPT)
+    page.get_by_label("number input for Length").fill("2000")
+    page.get_by_role("button", name="Write", exact=True).click()
+    sides = page.locator("section.side:visible")
+    for name in NAMES:
+        sides.filter(has_text=name).filter(has_text=PROMPT.split("\n")[1]).wait_for()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    status = page.locator("[role=status]:visible")
+    status.filter(has_text="Stopped.").wait_for()
+
+    page.get_by_label("number input for Length").fill("20")
+    page.get_by_role("button", name="Write", exact=True).click()
+    status.filter(has_text="Done.").wait_for()
+    for name in NAMES:
+        written = sides.filter(has_text=name).locator("pre").inner_text()
+        assert len(written) >= len(PROMPT) + 20
+
+    page.get_by_role("tab", name="Read").click()
+    text = "né: wherefore art thou <b>Romeo</b>?"
+    page.get_by_label("Your text").fill(text)
+    page.get_by_role("button", name="Read", exact=True).click()
+    status.filter(has_text="Done.").wait_for()
+    for name in NAMES:
+        tokens = sides.filter(has_text=name).locator("pre .token")
+        assert "".join(tokens.all_text_contents()) == text
+        paint = "tokens => tokens.map(token => getComputedStyle(token).backgroundColor)"
+        assert len(set(tokens.evaluate_all(paint))) > 1
+
+    page.get_by_label("Your text").fill("")
+    page.get_by_role("button", name="Read", exact=True).click()
+    page.get_by_role("alert").filter(has_text="empty").wait_for()
+
+    assert page.evaluate("window.broken") is None
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert not complaints
+    assert not [url for url in requests if not url.startswith((address, "data:", "blob:"))]
+    context.close()
