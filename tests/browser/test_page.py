@@ -75,6 +75,18 @@ def test_the_committed_report(page: Any) -> None:
         assert len(image.get_attribute("alt")) > 20
 
 
+def test_axe_finds_no_barriers(page: Any) -> None:
+    """Contrast, headings, names of controls, tables and so on, with all details open."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="in tests/slow.lock")
+    look(page, COMMITTED / "report.html")
+    open_details(page)
+    violations = axe.Axe().run(page).response["violations"]
+    assert not [
+        (each["id"], each["help"], [node["html"][:200] for node in each["nodes"]])
+        for each in violations
+    ]
+
+
 def test_the_story_fits_in_few_screens_and_details_are_folded(page: Any) -> None:
     look(page, COMMITTED / "report.html")
     assert page.locator("details.fold[open]").count() == 1
