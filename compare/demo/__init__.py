@@ -13,6 +13,7 @@ Everything is served from this machine.  Gradio is optional: only `page.py`, `th
     reading.py  the surprisal of each token of a text
     markup.py   texts and results as HTML
     answers.py  what the page shows after a click
+    stops.py    who has pressed Stop
     offline.py  imports Gradio, and keeps it from using the network
     page.py     the page and its controls
     theme.py    fonts and colors

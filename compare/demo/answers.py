@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 from compare.demo import limits, markup
 from compare.demo.reading import Reading, read
@@ -12,6 +13,9 @@ from compare.errors import Failure, Misuse
 
 Answer = tuple[str, ...]
 """The message, then a card for each side."""
+IsStopped = Callable[[], bool]
+"""Returns whether the user wants no more of an answer."""
+SECONDS_BETWEEN_UPDATES = 0.05  # a browser that is sent every token may fall behind
 
 
 def write_answers(
@@ -22,28 +26,37 @@ def write_answers(
     characters: float | None,
     seed: float | None,
     samples: float | None,
+    is_stopped: IsStopped = lambda: False,
 ) -> Iterator[Answer]:
-    """Yield the continuations of `prompt` as they grow.
+    """Yield the continuations of `prompt` as they grow, until `is_stopped()`.
 
-    A request that cannot be fulfilled is answered by its reason.
+    A request that cannot be fulfilled is answered by the reason.
     """
     cards = empty_cards(sides)
     try:
         settings, number = check_settings(temperature, top_k, characters, seed, samples)
         yield markup.status("Writing…"), *cards
+        shown_at = 0.0
         for state in write(sides, prompt, settings, number):
             cards = [
                 markup.written(side, prompt, continuations)
                 for side, continuations in zip(sides, state, strict=True)
             ]
-            yield markup.status("Writing…"), *cards
+            if is_stopped():
+                yield markup.status("Stopped."), *cards
+                return
+            if time.monotonic() - shown_at >= SECONDS_BETWEEN_UPDATES:
+                yield markup.status("Writing…"), *cards
+                shown_at = time.monotonic()
         yield markup.status("Done."), *cards
     except (Misuse, Failure, ValueError) as error:
         yield markup.alert(str(error)), *cards
 
 
-def read_answers(sides: Sequence[Side], text: str) -> Iterator[Answer]:
-    """Yield the text in the colors of each side, one side after the other.
+def read_answers(
+    sides: Sequence[Side], text: str, is_stopped: IsStopped = lambda: False
+) -> Iterator[Answer]:
+    """Yield the text in the colors of each side, one side after the other, until `is_stopped()`.
 
     A text that cannot be scored is answered by the reason.
     """
@@ -52,6 +65,9 @@ def read_answers(sides: Sequence[Side], text: str) -> Iterator[Answer]:
     try:
         limits.check_text(text, "The text", limits.TEXT_CHARACTERS)
         for number, side in enumerate(sides):
+            if is_stopped():
+                yield markup.status("Stopped."), *cards
+                return
             yield markup.status("Reading…"), *cards
             readings.append(read(side, text))
             cards[number] = markup.read(side, readings[number])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from compare.demo import limits, markup
-from compare.demo.answers import empty_cards, read_answers, write_answers
+from compare.demo.answers import Answer, empty_cards, read_answers, write_answers
 from compare.demo.limits import Limit
 from compare.demo.sides import Side
+from compare.demo.stops import Stops
 from compare.report import surprisal
 from compare.ruler import sampling
 from compare.ruler.sampling import Settings
@@ -67,14 +68,13 @@ def _add_write_tab(sides: Sequence[Side]) -> None:
     gr.HTML(markup.copies_legend())
     message = gr.HTML(markup.status(""))
     cards = _add_cards(sides)
-    running = gr.on(
-        [start.click, prompt.submit],
+    _connect(
         partial(write_answers, sides),
+        starts=[start.click, prompt.submit],
+        stop=stop,
         inputs=[prompt, temperature, top_k, characters, seed, samples],
         outputs=[message, *cards],
-        **EVENT,
     )
-    _add_stop(stop, running, message)
 
 
 def _add_read_tab(sides: Sequence[Side]) -> None:
@@ -96,14 +96,13 @@ def _add_read_tab(sides: Sequence[Side]) -> None:
     gr.HTML(markup.surprisal_legend())
     message = gr.HTML(markup.status(""))
     cards = _add_cards(sides)
-    running = gr.on(
-        [start.click, text.submit],
+    _connect(
         partial(read_answers, sides),
+        starts=[start.click, text.submit],
+        stop=stop,
         inputs=[text],
         outputs=[message, *cards],
-        **EVENT,
     )
-    _add_stop(stop, running, message)
 
 
 def _add_slider(limit: Limit, value: float, step: float, info: str) -> gr.Slider:
@@ -120,12 +119,23 @@ def _add_cards(sides: Sequence[Side]) -> list[gr.HTML]:
     return added
 
 
-def _add_stop(stop: gr.Button, running: Any, message: gr.HTML) -> None:
-    """Let the button `stop` cancel the event `running`, and say so."""
-    stop.click(
-        lambda: markup.status("Stopped."),
-        outputs=message,
-        cancels=[running],
-        queue=False,
-        api_visibility="private",
-    )
+def _connect(
+    answers: Callable[..., Iterator[Answer]],
+    starts: list[Any],
+    stop: gr.Button,
+    inputs: list[Any],
+    outputs: list[gr.HTML],
+) -> None:
+    """Let the events `starts` show what `answers` yields, until the button `stop` is clicked."""
+    stops = Stops()
+
+    def answer(request: gr.Request, *values: Any) -> Iterator[Answer]:
+        visitor = str(request.session_hash)
+        stops.begin(visitor)
+        yield from answers(*values, is_stopped=partial(stops.is_stopped, visitor))
+
+    def stop_answer(request: gr.Request) -> None:
+        stops.stop(str(request.session_hash))
+
+    gr.on(starts, answer, inputs=inputs, outputs=outputs, **EVENT)
+    stop.click(stop_answer, queue=False, show_progress="hidden", api_visibility="private")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,19 +18,25 @@ from tests.browser.test_page import browser  # noqa: F401  (a fixture)
 from tests.conftest import Place
 
 pytestmark = pytest.mark.slow
-NAMES = ("Scratch (tuned)", "tiny-gpt2 fine-tuned")
+NAMES = ("left-model", "right-model")
 PROMPT = 'JULIET:\n<img src=x onerror="window.broken = 1"> {{value}} ${window.broken = 2}'
 MINUTE = 60_000  # ms
 
 
 @pytest.fixture(scope="module")
-def address(study: Place) -> Iterator[str]:
-    """Serve the newest models of the study, and return the address of the page."""
-    pytest.importorskip("gradio", reason="make test-all installs it")
+def address(
+    tmp_path_factory: pytest.TempPathFactory, caches: Path, tiny_base: Path
+) -> Iterator[str]:
+    """Serve two small random models, and return the address of the page."""
+    if not find_spec("gradio"):
+        pytest.skip("no gradio: make test-all installs it")
+    place = Place(tmp_path_factory.mktemp("demo"), caches)
+    for name in NAMES:
+        shutil.copytree(tiny_base, place.path / name)
     process = subprocess.Popen(
-        [sys.executable, "-m", "compare.demo", "--port", "0", "--no-browser"],
-        cwd=study.path,
-        env=study.environment,
+        [sys.executable, "-m", "compare.demo", "--port", "0", "--no-browser", "--run", *NAMES],
+        cwd=place.path,
+        env=place.environment,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -37,6 +46,7 @@ def address(study: Place) -> Iterator[str]:
     yield served[1]
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
+    assert sorted(path.name for path in place.path.iterdir()) == sorted(NAMES)  # left as it was
     process.stdout.close()
 
 
@@ -59,6 +69,7 @@ def test_both_models_write_and_read_and_nothing_is_loaded_from_elsewhere(
 
     page.get_by_label("Prompt").fill(PROMPT)
     page.get_by_label("number input for Length").fill("2000")
+    page.get_by_label("number input for Number of texts").fill("5")
     page.get_by_role("button", name="Write", exact=True).click()
     sides = page.locator("section.side:visible")
     for name in NAMES:
@@ -68,11 +79,13 @@ def test_both_models_write_and_read_and_nothing_is_loaded_from_elsewhere(
     status.filter(has_text="Stopped.").wait_for()
 
     page.get_by_label("number input for Length").fill("20")
+    page.get_by_label("number input for Number of texts").fill("1")
     page.get_by_role("button", name="Write", exact=True).click()
     status.filter(has_text="Done.").wait_for()
     for name in NAMES:
-        written = sides.filter(has_text=name).locator("pre").inner_text()
-        assert len(written) >= len(PROMPT) + 20
+        written = sides.filter(has_text=name).locator("pre").text_content()
+        # The models are random; browsers drop some of the control characters that they write.
+        assert written.startswith(PROMPT) and len(written) > len(PROMPT) + 10
 
     page.get_by_role("tab", name="Read").click()
     text = "né: wherefore art thou <b>Romeo</b>?"

@@ -57,6 +57,14 @@ def test_what_is_copied_from_the_training_text_is_marked(sides: list[Side]) -> N
     assert "1 passage copied from the training text, 6 words in all" in shown(card)
 
 
+def test_stop_ends_an_answer_with_what_there_is(sides: list[Side]) -> None:
+    numbers = (0.8, 50, 2000, 1, 5)
+    *_, (message, *cards) = write_answers(sides, "ROMEO:\n", *numbers, is_stopped=lambda: True)
+    assert shown(message) == "Stopped." and "<pre>" in cards[0]
+    *_, (message, *cards) = read_answers(sides, "Wherefore?", is_stopped=lambda: True)
+    assert shown(message) == "Stopped." and "<pre>" not in cards[0]
+
+
 @pytest.mark.parametrize(
     ("prompt", "numbers", "reason"),
     [

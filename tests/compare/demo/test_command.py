@@ -37,6 +37,14 @@ def test_a_port_in_use_is_passed_over() -> None:
         find_free_port("192.0.2.1", 7860)
 
 
+def test_by_default_the_newest_run_of_each_track_is_shown(
+    study: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(study.path)
+    names = [side.name for side in load_sides([])]
+    assert names == ["Scratch (course)", "tiny-gpt2 fine-tuned"]
+
+
 def test_code_beside_weights_does_not_run(tiny_base: Path, tmp_path: Path) -> None:
     model, traces = tmp_path / "model", tmp_path / "ran"
     shutil.copytree(tiny_base, model)
