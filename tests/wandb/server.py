@@ -115,9 +115,15 @@ class WandbServer:
         return faults[0] if faults and (began or not self.faults_begin_after) else None
 
     def stream(self, run: ServedRun, sent: Values) -> None:
-        """Keep the lines of a `file_stream` request: from line `offset` of each file."""
+        """Keep the lines of a `file_stream` request: from line `offset` of each file.
+
+        A file that is sent from its first line replaces the earlier one.  W&B's server does so too:
+        "one offline run replaces another one" (github.com/wandb/wandb/issues/3841, also 5865).
+        """
         for name, chunk in sent.get("files", {}).items():
             lines = run.streams.setdefault(name, {})
+            if chunk["offset"] == 0:
+                lines.clear()
             lines |= {chunk["offset"] + at: line for at, line in enumerate(chunk["content"])}
         if sent.get("complete"):
             run.exit_code = sent["exitcode"]
@@ -159,7 +165,7 @@ class WandbServer:
             "config": run.about["config"],
             "sweepName": None,
             "project": _project(run.about["project"]),
-            "historyLineCount": len(run.history),
+            "historyLineCount": None,  # a number tells the client to append
         }
         return {"upsertBucket": {"bucket": bucket, "inserted": is_new}}
 
