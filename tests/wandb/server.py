@@ -4,8 +4,8 @@ The client creates a run with the GraphQL mutation `UpsertBucket`, sends rows of
 `file_stream`, and asks for an address for every other file, to which it then uploads it.  What it
 sends is kept in memory.  Requests that the server does not know are listed in `unknown`.
 
-Each entry of `faults` is a part of a request's name, such as "UpsertBucket", "file_stream" or "" for
-all of them, and what happens to such requests instead: a status, CUT or HANG.
+Each entry of `faults` is a part of a request's name, such as "UpsertBucket" or "file_stream", or ""
+for all of them, and what happens to such requests instead: a status, CUT or HANG.
 """
 
 from __future__ import annotations
