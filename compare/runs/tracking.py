@@ -164,6 +164,7 @@ class Tracker:
             self._report(error)
         if self._failed and self.mode == "online":
             self.mode, self._failed = "offline", False
+            _Client.tear_down()
             self._start(history, samples)
             self._use_client(lambda client: client.send_model(model, upload_seconds))
             self._use_client(lambda client: client.finish())
@@ -255,6 +256,13 @@ class _Client:
     def finish(self) -> None:
         """End the run, once everything has been uploaded."""
         self._run.finish()
+
+    @staticmethod
+    def tear_down() -> None:
+        """End W&B's service: as long as it runs, the id of a run that did not start is taken."""
+        import wandb
+
+        wandb.teardown()
 
 
 class _Messages:

@@ -230,7 +230,7 @@ class WandbServer:
             "artifactType": {"name": artifact.type},
             "description": None,
             "metadata": None,
-            "ttlDurationSeconds": None,
+            "ttlDurationSeconds": -1,
             "ttlIsInherited": False,
             "tags": [],
             "historyStep": None,
