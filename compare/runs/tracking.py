@@ -1,7 +1,8 @@
 """Weights & Biases for both tracks: one project, one group, the same keys and axes.
 
-W&B receives a copy; `history.jsonl` is the source of truth.  Errors of W&B never stop training: the
-first one is printed on one line, and the run continues untracked.
+W&B receives a copy; `history.jsonl` is the source of truth.  Training neither waits for W&B nor
+fails because of it: a thread makes all calls.  If one of them fails, the error is printed on one
+line, and at the end of training everything is logged once more, offline, for `wandb sync`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import netrc
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -23,26 +25,40 @@ from compare.cli import StudyOptions
 from compare.runs.record import RunRecord, TrackingRecord
 
 Mode = Literal["online", "offline", "disabled"]
+Row = dict[str, Any]
 SAMPLE_COLUMNS = ["epoch", "prompt", "text", "seed"]
+
+# Limits in seconds, for a server that hangs.  W&B's client retries uploads for days.  In training
+# this delays nothing, but by default it does the same before it lets the process end.
+INIT_SECONDS = 20.0  # WANDB_INIT_TIMEOUT changes it
+FINISH_SECONDS = 30.0  # WANDB_FINISH_TIMEOUT changes it
+FLUSH_SECONDS = 10.0
+CALL_SECONDS = 300.0  # never reached, unless the client itself hangs: it limits each call
+UPLOAD_BYTES_PER_SECOND = 1e6  # a slow line; the model may take as long as it takes there
 
 
 class NoTracker:
     """A tracker that does nothing, for a run that this process does not track."""
 
-    def log(self, values: dict[str, Any]) -> None:
+    def log(self, values: Row) -> None:
         """Do nothing."""
 
-    def log_samples(self, samples: list[dict[str, Any]]) -> None:
+    def log_samples(self, samples: list[Row]) -> None:
         """Do nothing."""
 
-    def finish(self, model: Path) -> None:
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def finish(self, model: Path, history: list[Row], samples: list[Row]) -> None:
         """Do nothing."""
 
 
 class Tracker:
     """The W&B run of a run directory.
 
-    Its mode, id and address are stored in `record`, which `save` writes to disk.
+    Its mode, id and address are stored in `record`, which `save` writes to disk.  A run that is
+    resumed is logged from its beginning (`history`, `samples`) under the same id, which replaces
+    what W&B had: no row is missing or doubled, whatever the interruption cost.
     """
 
     def __init__(
@@ -51,110 +67,227 @@ class Tracker:
         record: RunRecord,
         save: Callable[[], None],
         options: StudyOptions,
+        history: list[Row],
+        samples: list[Row],
     ) -> None:
         self.mode: Mode = options.tracking if options.tracking != "auto" else _choose_mode()
-        self._path, self._record, self._save = path, record, save
-        self._wandb_run: Any = None
+        self._path, self._record = path, record
+        self._client: _Client | None = None
+        self._failed = False
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
         earlier_id = record.tracking.id if record.tracking else None
         self._tracking_record = TrackingRecord(project=options.project, mode=self.mode)
         record.tracking = self._tracking_record
         if self.mode != "disabled":
             self._tracking_record.id = earlier_id or secrets.token_hex(4)
-            # In a thread, because W&B's service takes a second to start: training does not wait.
-            self._future_run = ThreadPoolExecutor(1).submit(self._init, options)
+            earlier = list(history)
+            self._queue(lambda: self._start(earlier, samples))
+            threading.Thread(target=self._make_calls, name="W&B", daemon=True).start()
         save()
 
-    def _get_run(self) -> Any:
-        """Return the W&B run.  The first call waits for it, and records and prints its address."""
-        if self._wandb_run is None:
-            self._wandb_run = self._future_run.result()
-            offline = self.mode == "offline"
-            folder = os.path.relpath(str(Path(self._wandb_run.dir).parent))
-            where = folder if offline else self._wandb_run.url
-            self._tracking_record.where = where
-            self._save()
-            how = f"offline; to upload: wandb sync {where}" if offline else f"online at {where}"
-            tqdm.write(f"W&B: {how}")
-        return self._wandb_run
+    def log(self, values: Row) -> None:
+        """Log a row of values."""
+        self._queue(lambda: self._use_client(lambda client: client.log(values)))
 
-    def _init(self, options: StudyOptions) -> Any:
-        """Start the W&B run, or continue that of an interrupted run, and return it."""
+    def log_samples(self, samples: list[Row]) -> None:
+        """Log a table of samples."""
+        self._queue(lambda: self._use_client(lambda client: client.log_samples(samples)))
+
+    def flush(self) -> None:
+        """Wait until W&B's client has what was logged so far, but only for a short time."""
+        self._wait(FLUSH_SECONDS)
+
+    def finish(self, model: Path, history: list[Row], samples: list[Row]) -> None:
+        """Log the summary, and the directory `model` as an artifact; then end the W&B run.
+
+        If W&B has not received everything, `history`, `samples` and `model` are logged offline.
+        """
+        size = sum(file.stat().st_size for file in model.iterdir())
+        finish_seconds = _limit("finish_timeout", FINISH_SECONDS)
+        upload_seconds = finish_seconds + size / UPLOAD_BYTES_PER_SECOND
+        self._queue(lambda: self._finish(model, history, samples, upload_seconds))
+        limit = CALL_SECONDS + upload_seconds + finish_seconds
+        if not self._wait(limit):
+            self.mode, self._failed = "disabled", False
+            self._report(TimeoutError(f"its client is busy after {limit:.0f} seconds"))
+        if self._failed:
+            self._tracking_record.mode, self._tracking_record.where = "disabled", None
+
+    def _queue(self, call: Callable[[], None]) -> None:
+        """Let the thread make a call, after those before it, unless tracking is disabled."""
+        if self.mode != "disabled":
+            self._calls.put(call)
+
+    def _wait(self, seconds: float) -> bool:
+        """Return whether all calls so far have been made within `seconds`."""
+        made = threading.Event()
+        self._queue(made.set)
+        return self.mode == "disabled" or made.wait(seconds)
+
+    # The thread runs what follows.
+
+    def _make_calls(self) -> None:
+        while True:
+            call = self._calls.get()
+            try:
+                call()
+            except Exception as error:  # of any type: W&B only has a copy, so training must go on
+                self._report(error)
+
+    def _use_client(self, call: Callable[[_Client], None]) -> None:
+        """Make a call, unless an earlier one failed: the rest would be incomplete anyway."""
+        if self._client and not self._failed:
+            call(self._client)
+
+    def _start(self, history: list[Row], samples: list[Row]) -> None:
+        """Start the W&B run in the current mode, log what there is, and print its address."""
+        self._client = _Client(self.mode, self._path, self._record, self._report)
+        self._tracking_record.mode, self._tracking_record.where = self.mode, self._client.where
+        what = "offline; to upload: wandb sync" if self.mode == "offline" else "online at"
+        tqdm.write(f"W&B: {what} {self._client.where}")
+        for values in history:
+            self._client.log(values)
+        if samples:
+            self._client.log_samples(samples)
+
+    def _finish(
+        self, model: Path, history: list[Row], samples: list[Row], upload_seconds: float
+    ) -> None:
+        try:
+            self._use_client(lambda client: client.send_model(model, upload_seconds))
+        except Exception as error:
+            self._report(error)
+        try:
+            if self._client:
+                self._client.finish()
+        except Exception as error:
+            self._report(error)
+        if self._failed and self.mode == "online":
+            self.mode, self._failed = "offline", False
+            _Client.tear_down()
+            self._start(history, samples)
+            self._use_client(lambda client: client.send_model(model, upload_seconds))
+            self._use_client(lambda client: client.finish())
+
+    def _report(self, error: Exception) -> None:
+        """Print the first error, and note that W&B's copy is incomplete."""
+        if self._failed:
+            return
+        self._failed = True
+        reason = " ".join(str(error).split())[:200]
+        rest = "the run continues untracked, and history.jsonl has all values"
+        if self.mode == "online":
+            rest = "the run continues, and at its end everything is logged offline"
+        print(f"WARNING: W&B failed ({type(error).__name__}: {reason}); {rest}", file=sys.stderr)
+
+
+class _Client:
+    """W&B's client, for one run.  Each call may take as long as W&B's limits, and raise anything.
+
+    What the client reports later about an upload that failed is passed to `report`.
+    """
+
+    def __init__(
+        self, mode: Mode, path: Path, record: RunRecord, report: Callable[[Exception], None]
+    ) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
-        record = self._record
-        wandb_run = wandb.init(
-            project=options.project,
-            mode=self.mode,
-            dir=self._path,
+        assert record.tracking, "set by the tracker"
+        silent = wandb.Settings(silent=True)
+        wandb.setup(silent)
+        wandb.termsetup(silent, _Messages(report))
+        self._is_online, self._record = mode == "online", record
+        self._run = wandb.init(
+            project=record.tracking.project,
+            mode=mode,
+            dir=path,
             group=record.corpus.name,
             job_type=str(record.track),
-            name=f"{record.track}/{self._path.name}",
+            name=f"{record.track}/{path.name}",
             config=record.config | {"corpus_sha256": record.corpus.sha256},
-            id=self._tracking_record.id,
-            resume="allow",
+            id=record.tracking.id,  # without `resume`, which would append to what W&B has
             settings=wandb.Settings(
                 silent=True,
                 console="off",
-                init_timeout=20,
+                init_timeout=_limit("init_timeout", INIT_SECONDS),
+                finish_timeout=_limit("finish_timeout", FINISH_SECONDS),
+                finish_timeout_raises=True,
                 x_transaction_log_flush_interval=0.5,  # seconds that a kill loses; default: 15
             ),
         )
         # The x-axis is the amount of text read, so that the curves of both tracks are comparable.
-        wandb_run.define_metric("epoch")
-        wandb_run.define_metric("characters_seen")
+        self._run.define_metric("epoch")
+        self._run.define_metric("characters_seen")
         for keys in ("train/*", "eval/*", "throughput/*"):
-            wandb_run.define_metric(keys, step_metric="characters_seen")
-        return wandb_run
+            self._run.define_metric(keys, step_metric="characters_seen")
 
-    def log(self, values: dict[str, Any]) -> None:
+    @property
+    def where(self) -> str:
+        """The URL of the run, or the directory to upload."""
+        if self._is_online and self._run.url:
+            return self._run.url
+        return os.path.relpath(Path(self._run.dir).parent)
+
+    def log(self, values: Row) -> None:
         """Log a row of values."""
-        self._try(lambda: self._get_run().log(values))
+        self._run.log(values)
 
-    def log_samples(self, samples: list[dict[str, Any]]) -> None:
+    def log_samples(self, samples: list[Row]) -> None:
         """Log a table of samples."""
+        import wandb
 
-        def send() -> None:
-            import wandb
+        rows = [[sample[column] for column in SAMPLE_COLUMNS] for sample in samples]
+        self._run.log({"samples": wandb.Table(columns=[*SAMPLE_COLUMNS], data=rows)})
 
-            rows = [[sample[column] for column in SAMPLE_COLUMNS] for sample in samples]
-            self._get_run().log({"samples": wandb.Table(columns=[*SAMPLE_COLUMNS], data=rows)})
+    def send_model(self, model: Path, seconds: float) -> None:
+        """Log the summary, and the directory `model` as an artifact; wait until it is uploaded."""
+        import wandb
 
-        self._try(send)
+        scores = [epoch.eval.bits_per_byte for epoch in self._record.epochs]
+        self._run.summary["best/bits_per_byte"] = min(scores)
+        self._run.summary["final/bits_per_byte"] = scores[-1]
+        artifact = wandb.Artifact(f"{self._record.track}-model", type="model")
+        artifact.add_dir(str(model))
+        logged = self._run.log_artifact(artifact)
+        if self._is_online:
+            logged.wait(timeout=int(seconds))
 
-    def finish(self, model: Path) -> None:
-        """Log the summary, and the directory `model` as an artifact; then end the W&B run."""
+    def finish(self) -> None:
+        """End the run, once everything has been uploaded."""
+        self._run.finish()
 
-        def send() -> None:
-            import wandb
+    @staticmethod
+    def tear_down() -> None:
+        """End W&B's service: as long as it runs, the id of a run that did not start is taken."""
+        import wandb
 
-            scores = [epoch.eval.bits_per_byte for epoch in self._record.epochs]
-            wandb_run = self._get_run()
-            wandb_run.summary["best/bits_per_byte"] = min(scores)
-            wandb_run.summary["final/bits_per_byte"] = scores[-1]
-            artifact = wandb.Artifact(f"{self._record.track}-model", type="model")
-            artifact.add_dir(str(model))
-            wandb_run.log_artifact(artifact)
-            wandb_run.finish()
+        wandb.teardown()
 
-        self._try(send)
 
-    def _try(self, action: Callable[[], None]) -> None:
-        """Call `action` unless tracking is disabled; if it fails, disable tracking and say so."""
-        if self.mode == "disabled":
-            return
-        try:
-            action()
-        except Exception as error:  # of any type: W&B only has a copy, so training must go on
-            self.mode = "disabled"
-            if self._wandb_run is None:
-                self._tracking_record.mode = self.mode
-            reason = " ".join(str(error).split())[:200]
-            print(
-                f"WARNING: W&B failed ({type(error).__name__}: {reason}); the run continues "
-                "untracked, and history.jsonl has all values",
-                file=sys.stderr,
-            )
+class _Messages:
+    """What W&B's client would print.  Only the news that an upload failed matters here."""
+
+    def __init__(self, report: Callable[[Exception], None]) -> None:
+        self._report = report
+
+    def info(self, message: str) -> None:
+        """Ignore progress, and each of the client's retries."""
+
+    def warning(self, message: str) -> None:
+        """Report a message that advises to upload the rest with `wandb sync`."""
+        if "wandb sync" in message:
+            self._report(ConnectionError(message.split("WARNING ")[-1]))
+
+    error = warning
+
+
+def _limit(setting: str, default: float) -> float:
+    """Return a time limit: what the user chose with W&B's own variable, else `default` seconds."""
+    try:
+        return float(os.environ[f"WANDB_{setting.upper()}"])
+    except (KeyError, ValueError):
+        return default
 
 
 def _choose_mode() -> Mode:

@@ -102,7 +102,10 @@ class Run:
     def start_tracking(self, options: StudyOptions) -> None:
         """Log to W&B from now on, in the mode `options.tracking`."""
         if self.is_writer:
-            self.tracker = Tracker(self.path, self.record, self.save, options)
+            samples = self._read("samples")
+            self.tracker = Tracker(
+                self.path, self.record, self.save, options, self.history, samples
+            )
 
     def log(self, values: dict[str, Any], bar: tqdm | None = None) -> None:
         """Add a line to `history.jsonl`, and log the same values to W&B.
@@ -196,6 +199,7 @@ class Run:
         reason = f"{what} is {value}"
         self.record.status, self.record.failure = RunStatus.FAILED, reason
         self.save()
+        self.tracker.flush()
         has_checkpoint = any(self.checkpoint_folder.glob("*"))
         message = f"{reason}: try a lower --learning-rate"
         if has_checkpoint:
@@ -204,6 +208,7 @@ class Run:
 
     def interrupted(self, signal_number: int) -> Interrupted:
         """Return the exception that ends this run for now and names the command to resume it."""
+        self.tracker.flush()
         return Interrupted(signal_number, resume_command(self.record.command))
 
     def finish(self) -> None:
@@ -214,7 +219,7 @@ class Run:
         characters = self.record.epochs[-1].characters_seen
         self.record.characters_per_second = round(characters / training_seconds)
         self.record.trainer_loaded = "transformers.trainer" in sys.modules
-        self.tracker.finish(self.path / "model")
+        self.tracker.finish(self.path / "model", self.history, self._read("samples"))
         if not self.record.is_partial:  # `latest` is the run to compare and hand in
             point_latest_at(self.path)
         # Set after everything else, so that a run that is killed earlier can be resumed.

@@ -1,0 +1,50 @@
+"""Errors of W&B's server cost neither a weight nor, in the end, a value."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Place
+from tests.wandb.arrival import check_all_arrived, sync, tracking, weights
+from tests.wandb.server import CUT, HANG, KEY, WandbServer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("track", "faults", "begin_after"),
+    [
+        ("scratch_lm", {"": 401}, "HEAD"),  # from the start: the key is not valid
+        ("scratch_lm", {"CommitArtifact": 403}, "file_stream"),  # only the model is refused
+        ("scratch_lm", {"file_stream": 429}, "file_stream"),  # in the middle of the run
+        ("scratch_lm", {"file_stream": 500}, "file_stream"),
+        ("scratch_lm", {"file_stream": CUT}, "file_stream"),
+        ("scratch_lm", {"": HANG}, "file_stream"),
+        ("gpt2_finetune", {"file_stream": 403}, "file_stream"),
+        ("gpt2_finetune", {"file_stream": HANG}, "file_stream"),
+    ],
+)
+def test_an_error_of_the_server_costs_no_weight_and_no_value(
+    server: WandbServer,
+    place: Place,
+    study: Place,
+    commands: dict[str, list[object]],
+    track: str,
+    faults: dict[str, int],
+    begin_after: str,
+) -> None:
+    """The run trains on, says so in one line, and writes a copy for `wandb sync`."""
+    server.faults, server.faults_begin_after = faults, begin_after
+    place.environment |= {"WANDB_FINISH_TIMEOUT": "10"}
+    done = place.run(*commands[track], timeout=240)
+    assert weights(place, track) == weights(study, track)
+    (line,) = [line for line in done.stderr.splitlines() if "W&B" in line or "wandb" in line]
+    assert line.startswith("WARNING: W&B failed (") and "logged offline" in line
+    assert tracking(place, track)["mode"] == "offline"
+    where = tracking(place, track)["where"]
+    assert f"wandb sync {where}" in done.stdout
+    assert KEY not in done.stdout + done.stderr
+
+    server.faults = {}
+    sync(place, where)
+    check_all_arrived(server, place, track)
