@@ -88,7 +88,7 @@ class GPTLayer(nn.Module):
 class PlainGPT(nn.Module):
     """A GPT of nanoGPT's shape: learned positions, pre-norm layers and tied embeddings.
 
-    Like nanoGPT, it uses PyTorch's fused attention, which has no room for a learned bias.
+    Like nanoGPT, it uses PyTorch's fused attention, which is slower on a CPU if a bias is learned.
     """
 
     def __init__(self, options: ScratchOptions) -> None:
