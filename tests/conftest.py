@@ -57,7 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def default_environment(caches: Path) -> dict[str, str]:
     """Return an environment without network, accounts or a warm cache."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "HF_"))}
+    dropped = ("WANDB_", "HF_", "PYTEST_")  # pytest's variables differ from test to test
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return inherited | {
         "HF_HOME": str(caches / "huggingface"),
         "HF_ENDPOINT": NOWHERE,
