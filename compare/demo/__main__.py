@@ -21,7 +21,7 @@ class DemoOptions:
     The page is served from this machine, and loads nothing from elsewhere.  Ctrl-C ends it.
     """
 
-    run: list[str] = field(default_factory=list, nargs="+", metavar="WHAT")  # noqa: RUF009
+    run: list[str] = field(default_factory=list, nargs="*", metavar="WHAT")  # noqa: RUF009
     """One or two models: directories of runs or models, or repositories on the Hub (OWNER/NAME, or
     their address); by default, the latest run of each track."""
     host: str = "127.0.0.1"

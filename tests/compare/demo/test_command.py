@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from compare import cli
 from compare.demo.__main__ import DemoOptions, main, read_answer
 from compare.demo.ports import find_free_port
 from compare.demo.sides import load_sides
@@ -22,6 +23,11 @@ def test_without_gradio_the_command_says_how_to_install_it(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(Misuse, match=r"gradio: pip install .* compare/demo/demo\.lock"):
         main(DemoOptions())
+
+
+def test_every_option_may_be_left_out() -> None:
+    assert cli.parse(DemoOptions, argv=[]) == DemoOptions()
+    assert cli.parse(DemoOptions, argv=["--run", "a", "b", "--no-browser"]).run == ["a", "b"]
 
 
 def test_the_page_has_room_for_two(place: Place) -> None:
