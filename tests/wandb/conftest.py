@@ -24,7 +24,7 @@ def place(place: Place, server: WandbServer) -> Place:
     return place
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def commands(mini_text: Path, tiny_base: Path) -> dict[str, list[object]]:
     """Return the training command of each track, as the study runs it."""
     finetune = [*FINETUNE, "--base", tiny_base, "--learning-rate", "0.003"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.conftest import Place
@@ -9,6 +11,17 @@ from tests.wandb.arrival import check_all_arrived, sync, tracking, weights
 from tests.wandb.server import CUT, HANG, KEY, WandbServer
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def untracked(
+    tmp_path_factory: pytest.TempPathFactory, caches: Path, commands: dict[str, list[object]]
+) -> Place:
+    """Return a place with a run of each track without W&B."""
+    place = Place(tmp_path_factory.mktemp("untracked"), caches)
+    for command in commands.values():
+        place.run(*command, "--tracking", "disabled")
+    return place
 
 
 @pytest.mark.parametrize(
@@ -27,7 +40,7 @@ pytestmark = pytest.mark.slow
 def test_an_error_of_the_server_costs_no_weight_and_no_value(
     server: WandbServer,
     place: Place,
-    study: Place,
+    untracked: Place,
     commands: dict[str, list[object]],
     track: str,
     faults: dict[str, int],
@@ -36,8 +49,8 @@ def test_an_error_of_the_server_costs_no_weight_and_no_value(
     """The run trains on, says so in one line, and writes a copy for `wandb sync`."""
     server.faults, server.faults_begin_after = faults, begin_after
     place.environment |= {"WANDB_FINISH_TIMEOUT": "10"}
-    done = place.run(*commands[track], timeout=240)
-    assert weights(place, track) == weights(study, track)
+    done = place.run(*commands[track])
+    assert weights(place, track) == weights(untracked, track)
     (line,) = [line for line in done.stderr.splitlines() if "W&B" in line or "wandb" in line]
     assert line.startswith("WARNING: W&B failed (") and "logged offline" in line
     assert tracking(place, track)["mode"] == "offline"
