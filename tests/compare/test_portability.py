@@ -31,7 +31,11 @@ def refuse(name, globals=None, locals=None, fromlist=(), level=0):
 
 builtins.__import__ = refuse
 for module in sys.argv[1:]:
-    importlib.import_module(module)
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":  # an optional package
+            raise
 """
 
 

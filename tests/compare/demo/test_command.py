@@ -48,7 +48,7 @@ def test_by_default_the_newest_run_of_each_track_is_shown(
 ) -> None:
     monkeypatch.chdir(study.path)
     names = [side.name for side in load_sides([])]
-    assert names == ["Scratch (course)", "tiny-gpt2 fine-tuned"]
+    assert names == ["Scratch (tuned)", "tiny-gpt2 fine-tuned"]
 
 
 def test_code_beside_weights_does_not_run(tiny_base: Path, tmp_path: Path) -> None:

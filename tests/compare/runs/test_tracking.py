@@ -89,7 +89,8 @@ def test_a_run_that_goes_on_is_the_same_wandb_run(place: Place, mini_text: Path)
     place.run(*command, "--resume")
     kept = [path.name.split("-")[-1] for path in run.glob("wandb/offline-run-*")]  # date-time-id
     tracking = json.loads((run / "run.json").read_text())["tracking"]
-    assert kept == [tracking["id"]] * 2
+    # The killed process may not have come to write its file.
+    assert set(kept) == {tracking["id"]}
     # W&B's server keeps the later one, so that one must have all rows.
     (last,) = (place.path / tracking["where"]).glob("*.wandb")
     rows = [row for row in logged(last) if "samples.nrows" not in row]
