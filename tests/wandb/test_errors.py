@@ -48,7 +48,7 @@ def test_an_error_of_the_server_costs_no_weight_and_no_value(
 ) -> None:
     """The run trains on, says so in one line, and writes a copy for `wandb sync`."""
     server.faults, server.faults_begin_after = faults, begin_after
-    place.environment |= {"WANDB_FINISH_TIMEOUT": "10"}
+    place.environment |= {"WANDB_FINISH_TIMEOUT": "5"}
     done = place.run(*commands[track])
     assert weights(place, track) == weights(untracked, track)
     (line,) = [line for line in done.stderr.splitlines() if "W&B" in line or "wandb" in line]
