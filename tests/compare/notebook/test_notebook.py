@@ -97,7 +97,7 @@ def test_it_runs_from_beginning_to_end(place: Place, mini_text: Path, tiny_base:
     )
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     shown = "".join(output.get("text", "") for output in outputs)
-    assert shown.count("W&B: offline") == 3  # course, tuned and GPT-2
+    assert shown.count("W&B: offline; to upload") == 3  # course, tuned and GPT-2
     assert "checked as: scratch" in shown and "checked as: fine-tuned" in shown
     assert any("<iframe" in output.get("data", {}).get("text/html", "") for output in outputs)
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 3  # of losses
