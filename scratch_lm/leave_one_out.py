@@ -59,7 +59,7 @@ def leave_one_out(options: LeaveOneOutOptions) -> None:
     Raises Misuse if the training split has no play with one of the titles, if an interrupted run
     was started with other options, or under torchrun with several processes.
     """
-    if parallel.WORLD_SIZE > 1:  # each call of `train` would join the process group anew
+    if parallel.WORLD_SIZE > 1:  # each call of `train` would join the process group again
         raise Misuse(
             f"{parallel.WORLD_SIZE} processes cannot share this command, which trains one model "
             "after another: start it without torchrun"

@@ -45,6 +45,17 @@ SCRATCH = [
     "--batch-size",
     "8",
 ]
+# A still smaller one, for trainings within the process of the tests; the text is `text.txt`.
+TINY = {
+    "corpus": "text.txt",
+    "vocabulary": 300,
+    "context_length": 16,
+    "layers": 1,
+    "width": 16,
+    "heads": 2,
+    "feed_forward": 16,
+    "batch_size": 64,
+}
 FINETUNE = ["gpt2_finetune.train", "--epochs", "3", "--batch-tokens", "256"]
 
 
@@ -150,6 +161,15 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def place(tmp_path: Path, caches: Path) -> Place:
     return Place(tmp_path, caches)
+
+
+@pytest.fixture
+def restored_signals() -> Iterator[None]:
+    """Restore the signal handlers that a training replaces in the process of the tests."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from compare.errors import Failure, Misuse
 Answer = tuple[str, ...]
 """The message, then a card for each side."""
 IsStopped = Callable[[], bool]
-"""Returns whether the user wants no more of an answer."""
+"""Returns whether the user has pressed Stop."""
 SECONDS_BETWEEN_UPDATES = 0.05  # a browser that is sent every token may fall behind
 
 

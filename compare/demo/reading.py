@@ -45,7 +45,7 @@ def read(side: Side, text: str) -> Reading:
 
 
 def _join_split_characters(tokens: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Add the bits of tokens without text of their own to the token before them.
+    """Add the bits of tokens that have no text to the token before them.
 
     A character that is split over several tokens belongs to the first of them.  If the first token
     of the text has none, the next one takes its bits.

@@ -1,14 +1,14 @@
 """Which visitors of the page have pressed Stop.
 
 Gradio could cancel the answer itself.  But an update that is on its way would then replace the
-message that it was stopped.  The answer therefore looks here, and says itself that it ends.
+message that it was stopped.  The answer therefore checks this, and ends with that message.
 """
 
 from __future__ import annotations
 
 
 class Stops:
-    """The visitors who want no more of the answer that they are being given."""
+    """The visitors who have pressed Stop since their current answer began."""
 
     def __init__(self) -> None:
         self._visitors: set[str] = set()

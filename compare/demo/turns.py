@@ -36,7 +36,7 @@ def write_in_turns(
 
 
 class _Stopped(Exception):
-    """Ends a thread whose text nobody waits for any more."""
+    """Ends a thread whose text is no longer needed."""
 
 
 class _Writer:

@@ -32,4 +32,4 @@ def describe(base: BaseIdentity) -> str:
             "web pages, code and mathematics, and then trained to follow instructions "
             f"({SMOLLM2}, Ben Allal et al. 2025, license Apache-2.0).{weights}"
         ).removesuffix(".")
-    return f"a causal language model ({base.source}); this project knows nothing of its pretraining"
+    return f"a causal language model ({base.source}) whose pretraining data is unknown here"

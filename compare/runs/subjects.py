@@ -36,7 +36,7 @@ class Subject:
     what: str
     kind: str
     folder: Path
-    """The model directory; a card lies in it, too."""
+    """The model directory, which may also contain a card."""
     run: CompleteRun | None = None
     on_hub: str | None = None
     """Address of the repository, if it was downloaded from the Hub."""

@@ -175,7 +175,7 @@ class Run:
         try:
             model.save_pretrained(new, state_dict=weights)
             tokenizer.save_pretrained(new)
-        except Exception as error:  # the libraries raise types of their own, even for a full disk
+        except Exception as error:  # libraries define their own types, even for a full disk
             raise Failure(f"the model cannot be written to {new}: {error}") from None
         shutil.rmtree(self.path / "model", ignore_errors=True)
         new.replace(self.path / "model")

@@ -7,7 +7,6 @@ import gc
 import json
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,20 +26,12 @@ from compare.report.results import Results
 from compare.runs import find
 from gpt2_finetune.config import FinetuneOptions
 from scratch_lm.config import ScratchOptions
-from tests.conftest import Place
+from tests.conftest import TINY, Place
 
 pytestmark = pytest.mark.slow
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 BOTH = {"corpus": "text.txt", "tracking": "disabled", "epochs": 1, "checkpoint_steps": 3}
-SCRATCH = BOTH | {
-    "vocabulary": 300,
-    "context_length": 16,
-    "layers": 1,
-    "width": 16,
-    "heads": 2,
-    "feed_forward": 16,
-    "batch_size": 64,
-}
+SCRATCH = TINY | BOTH
 FINETUNE = BOTH | {"batch_tokens": 512, "precision": "fp32"}
 
 
@@ -83,13 +74,10 @@ def fault() -> Fault:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(tmp_path: Path, restored_signals: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.parent / "cache"))
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield tmp_path
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    return tmp_path
 
 
 def files(folder: Path) -> dict[str, bytes]:

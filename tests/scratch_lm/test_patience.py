@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from compare.runs.writer import Run
 from scratch_lm import train as training
 from scratch_lm.config import ScratchOptions
 from scratch_lm.model import ScratchLM
+from tests.conftest import TINY
 from tests.run_records import make_metrics
 
 # Bits per byte decrease until epoch 2; epoch 4 is as good as epoch 2, but no better.
@@ -24,8 +23,11 @@ NATS = (200.0, 190.0, 195.0, 190.0, 180.0)
 
 @pytest.fixture
 def evaluated(
-    tmp_path: Path, tiny_shakespeare: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[list[dict[str, torch.Tensor]]]:
+    tmp_path: Path,
+    tiny_shakespeare: str,
+    restored_signals: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> list[dict[str, torch.Tensor]]:
     """Give the epochs the scores NATS; return a list that receives each epoch's weights."""
     weights: list[dict[str, torch.Tensor]] = []
 
@@ -37,20 +39,11 @@ def evaluated(
     monkeypatch.setattr(training.sampling, "samples", lambda *_: [])
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text(tiny_shakespeare[:4000])
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield weights
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    return weights
 
 
 def options(**differing: object) -> ScratchOptions:
-    miniature = {"vocabulary": 300, "context_length": 16, "layers": 1, "width": 16, "heads": 2}
-    return ScratchOptions(
-        **miniature
-        | {"feed_forward": 16, "batch_size": 64, "corpus": "text.txt", "tracking": "disabled"}
-        | {"epochs": 5}
-        | differing
-    )
+    return ScratchOptions(**TINY | {"epochs": 5, "tracking": "disabled"} | differing)
 
 
 def assert_weights_of_epoch_2(run: Run, evaluated: list[dict[str, torch.Tensor]]) -> None:

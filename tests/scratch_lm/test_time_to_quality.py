@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,32 +16,24 @@ from scratch_lm import train as training
 from scratch_lm.config import ScratchOptions
 from scratch_lm.model import ScratchLM
 from scratch_lm.time_to_quality import Reading, TimeToQualityOptions
+from tests.conftest import TINY
 from tests.run_records import make_metrics
 
-MINIATURE = {
-    "vocabulary": 300,
-    "context_length": 16,
-    "layers": 1,
-    "width": 16,
-    "heads": 2,
-    "feed_forward": 16,
-    "batch_size": 64,
-    "dropout": 0.1,
-    "epochs": 2,
-    "corpus": "text.txt",
-}
+MINIATURE = TINY | {"dropout": 0.1, "epochs": 2}
 
 
 @pytest.fixture
-def here(tmp_path: Path, tiny_shakespeare: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(
+    tmp_path: Path,
+    tiny_shakespeare: str,
+    restored_signals: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
     monkeypatch.setattr(training, "evaluate", lambda *_: make_metrics())
     monkeypatch.setattr(training.sampling, "samples", lambda *_: [])
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text(tiny_shakespeare[:4000])
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield tmp_path
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    return tmp_path
 
 
 def test_observing_changes_neither_the_weights_nor_the_time(

@@ -18,7 +18,7 @@ TEXT = "ROMEO:\nWhat light through yonder window breaks?\n" * 20
 
 @pytest.fixture
 def folder(tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a model directory of its own, in an empty working directory."""
+    """Return a new model directory, in an otherwise empty working directory."""
     monkeypatch.chdir(tmp_path)
     return shutil.copytree(tiny_base, tmp_path / "model")
 

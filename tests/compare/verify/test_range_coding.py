@@ -35,7 +35,7 @@ def test_the_file_is_as_small_as_the_score_and_decodes_byte_for_byte(
     scored = float(score(*loaded, text).nats.sum()) / math.log(2) / 8
     assert abs(len(data) - scored) <= 0.001 * scored + CONSTANT
     assert len(data) < len(text) / 1.5
-    # A decoder of its own, with nothing but the file and the model.
+    # Another decoder, which only has the file and the model.
     other = RangeCoder(*models.load(Path(loaded[0].name_or_path)), CONTEXT_LENGTH)
     assert other.decode(data) == text
 

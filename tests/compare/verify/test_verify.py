@@ -28,7 +28,7 @@ tags: [from-scratch, causal-lm]
 ---
 # A small model
 
-It was trained from scratch on the text of the course, with a loop of its own, for three epochs.
+It was trained from scratch on the text of the course, with a hand-written loop, for three epochs.
 Its losses are at https://wandb.ai/student/course/runs/abc123.
 
 | Training Loss | Epoch | Step | Validation Loss |
