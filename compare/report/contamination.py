@@ -75,7 +75,7 @@ def measure_contamination(compared: Sequence[Candidate], corpus: Corpus) -> Cont
         continuation_tokens=CONTINUATION_TOKENS,
         models=measured,
         paragraph=describe(first, compared_with, is_tiny_shakespeare),
-        other_bases=[describe_base(base, is_tiny_shakespeare) for base in others],
+        other_bases=[describe_other(base, compared_with, is_tiny_shakespeare) for base in others],
     )
 
 
@@ -122,7 +122,7 @@ def describe(base: VerbatimRates, scratch: VerbatimRates | None, is_tiny_shakesp
 
     `scratch` is the scratch model that the base is compared with, if it was measured.
     """
-    sentences = [describe_base(base, is_tiny_shakespeare)]
+    sentences = [_describe_rate(base, is_tiny_shakespeare)]
     if scratch:
         sentences.append(
             f"{scratch.name}, which has read only the training split, does so "
@@ -143,7 +143,17 @@ def describe(base: VerbatimRates, scratch: VerbatimRates | None, is_tiny_shakesp
     return " ".join(sentences)
 
 
-def describe_base(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
+def describe_other(
+    base: VerbatimRates, scratch: VerbatimRates | None, is_tiny_shakespeare: bool
+) -> str:
+    """Return what was found about a base that the report's answer is not about."""
+    found = _describe_rate(base, is_tiny_shakespeare)
+    if base.base_kind is STAND_IN and is_tiny_shakespeare:
+        return found
+    return f"{found} {_judge(base, scratch)}"
+
+
+def _describe_rate(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
     """Say what is known about the base's pretraining data, and how often it repeats the test."""
     match base.base_kind, is_tiny_shakespeare:
         case BaseKind.STAND_IN, True:

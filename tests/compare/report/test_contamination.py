@@ -18,7 +18,7 @@ from transformers.modeling_outputs import CausalLMOutput
 
 from compare.corpus.encoding import encode, token_ids
 from compare.kinds import BaseKind
-from compare.report.contamination import describe, rate, shuffle_lines
+from compare.report.contamination import describe, describe_other, rate, shuffle_lines
 from compare.report.results import ContaminationText, VerbatimRates
 from compare.ruler import verbatim
 from compare.ruler.scoring import start_token
@@ -235,3 +235,13 @@ def test_the_paragraph_says_that_the_stand_in_cannot_have_read_tiny_shakespeare(
     assert "shows neither that" not in text
     elsewhere = describe(base, SCRATCH, is_tiny_shakespeare=False)
     assert "other plays" not in elsewhere and "shows neither that stand-in has read" in elsewhere
+
+
+def test_other_bases_are_judged_too() -> None:
+    web = rates("web zero-shot", BaseKind.GPT2, 30, 4, 0)
+    text = describe_other(web, SCRATCH, is_tiny_shakespeare=True)
+    assert "web may have" in text and "web knew parts" in text and "30 of 250" in text
+    stand_in = rates("stand-in zero-shot", BaseKind.STAND_IN, 0, 0, 0)
+    text = describe_other(stand_in, SCRATCH, is_tiny_shakespeare=True)
+    assert "stand-in has not" in text and "shows neither" not in text
+    assert "shows neither" in describe_other(stand_in, SCRATCH, is_tiny_shakespeare=False)
