@@ -9,7 +9,7 @@ import torch
 
 from compare.runs.record import Parameters
 
-GPT2_PARAMETERS, GPT2_LEARNING_RATE = 124e6, 5e-5
+GPT2_PARAMETERS, GPT2_LEARNING_RATE = 124e6, 1e-4
 LORA_FACTOR = 10
 
 
@@ -31,9 +31,10 @@ def precision(device: torch.device) -> Literal["fp32", "bf16"]:
 def learning_rate(parameters: Parameters, random_weights: bool, lora: bool = False) -> float:
     """Return the default peak learning rate for a model with these parameter counts.
 
-    Fine-tuning uses 5e-5 for GPT-2 and more for a smaller base, and LoRA ten times as much.  From
-    random weights, the rate is that of Kaplan et al. 2020, "Scaling Laws for Neural Language
-    Models", equation D.1, a function of the number of non-embedding parameters.
+    Fine-tuning uses 1e-4 for GPT-2's size and more for a smaller base, and LoRA ten times as much;
+    gpt2_finetune/EXPERIMENTS.md compares other rates at two sizes.  From random weights, the rate
+    is that of Kaplan et al. 2020, "Scaling Laws for Neural Language Models", equation D.1, a
+    function of the number of non-embedding parameters.
     """
     if random_weights:
         return 0.003239 - 0.0001395 * math.log(parameters.non_embedding)
