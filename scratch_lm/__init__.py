@@ -10,6 +10,7 @@ It may import `compare` up to `compare.runs`; no other package imports it.
     model.py           nn.TransformerDecoder without cross-attention; saved next to the weights
     copy_exercises.py  copying exercises: repeating rows, speakers with invented names
     optimizer.py       AdamW, or Muon with AdamW; linear warm-up and cosine decay
+    averaging.py       an exponential moving average of the weights
     muon.py            Muon for all matrices of a shape at once, in fp32
     checkpoint.py      the state that --resume needs, in one safetensors file
     dropout.py         a separate dropout seed for every step

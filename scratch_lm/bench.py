@@ -54,8 +54,15 @@ NEW_TOKENS = 256
 PLAINER: dict[str, dict[str, Any]] = {
     "tuned with AdamW": {"optimizer": "adamw"},
     "  without distance bias": {"optimizer": "adamw", "distance_bias": False},
-    "  without smeared keys": {"optimizer": "adamw", "smeared_keys": False},
-    "  without both": {"optimizer": "adamw", "distance_bias": False, "smeared_keys": False},
+    "  without convolutions": {"optimizer": "adamw", "convolutions": False},
+    "  without any feature": {
+        "optimizer": "adamw",
+        "distance_bias": False,
+        "smeared_keys": False,
+        "convolutions": False,
+        "query_key_norm": False,
+        "embedding_skips": False,
+    },
 }
 BATCH_SIZES = (1, 32)  # for generation; with one text, most of the time is call overhead
 

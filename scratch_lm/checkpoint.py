@@ -36,13 +36,16 @@ def save_checkpoint(
     model: nn.Module,
     optimizers: list[torch.optim.Optimizer],
     progress: Progress,
+    average: nn.Module | None = None,
 ) -> None:
-    """Write weights, optimizer states and `progress` to `path`, atomically.
+    """Write weights, their `average`, optimizer states and `progress` to `path`, atomically.
 
     No random state is needed: `scratch_lm.dropout` derives the dropout masks from the step.  Pass
     no optimizers to save the weights alone.
     """
     tensors = {f"model/{name}": p.detach() for name, p in model.named_parameters()}
+    if average is not None:
+        tensors |= {f"average/{name}": p.detach() for name, p in average.named_parameters()}
     for number, optimizer in enumerate(optimizers):
         for parameter, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
@@ -54,9 +57,12 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer]
+    path: Path,
+    model: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    average: nn.Module | None = None,
 ) -> Progress:
-    """Restore the weights and optimizer states from `path`, and return the saved `Progress`.
+    """Restore what `save_checkpoint` wrote to `path`, and return the saved `Progress`.
 
     Pass no optimizers to restore the weights alone.  Raises Failure if the file is missing or
     damaged.
@@ -72,11 +78,12 @@ def load_checkpoint(
     if not intact:
         raise Failure(f"{path} is damaged: move its run directory away and train again")
     states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
-    parameters = dict(model.named_parameters())
+    weights = {"model": model} | ({} if average is None else {"average": average})
+    parameters = {kind: dict(module.named_parameters()) for kind, module in weights.items()}
     for name, tensor in tensors.items():
         kind, *rest = name.split("/")
-        if kind == "model":
-            parameters[rest[0]].data.copy_(tensor)
+        if kind in parameters:
+            parameters[kind][rest[0]].data.copy_(tensor)
         elif optimizers:
             number, parameter, key = rest
             states[int(number)].setdefault(int(parameter), {})[key] = tensor

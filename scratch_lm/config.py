@@ -18,6 +18,10 @@ TUNED: dict[str, Any] = {
     "feed_forward": 512,
     "distance_bias": True,
     "smeared_keys": True,
+    "convolutions": True,
+    "query_key_norm": True,
+    "embedding_skips": True,
+    "averaging": 0.998,
     "drills": True,
     "rename": 0.2,
     "context_length": 256,
@@ -61,6 +65,13 @@ class ScratchOptions(StudyOptions):
     smeared_keys: bool = False
     """Mix each token's attention key with that of the previous token, in a proportion that is
     learned for every layer and head."""
+    convolutions: bool = False
+    """Add short causal convolutions, over four tokens and for each channel alone, after the
+    embeddings and before every attention and feed-forward layer."""
+    query_key_norm: bool = False
+    """Compare queries and keys of unit length, with a factor that every head learns."""
+    embedding_skips: bool = False
+    """Mix the embeddings into the input of every layer, in a proportion that is learned."""
     dropout: float = 0.0
     """Dropout rate of the embeddings and of each layer's residual updates."""
     init_std: float = 0.02
@@ -83,6 +94,9 @@ class ScratchOptions(StudyOptions):
     """Peak learning rate of AdamW."""
     muon_learning_rate: float = 0.02
     """Peak learning rate of Muon."""
+    averaging: float = 0.0
+    """Evaluate and save an exponential moving average of the weights, of which each step keeps this
+    fraction; 0 takes the weights themselves."""
     warmup_steps: int = 100
     """Steps of linear warm-up, followed by cosine decay to 0.05 of the peak.  The steps that
     --drills adds before the text follow the beginning of this schedule; it then restarts for the
@@ -110,6 +124,7 @@ class ScratchOptions(StudyOptions):
         check(self, "checkpoint_steps", 1, 1_000_000)
         check(self, "warmup_steps", 0, 1_000_000)
         check(self, "dropout", 0, 0.9)
+        check(self, "averaging", 0, 0.99999)
         check(self, "rename", 0, 1)
         check(self, "init_std", 1e-6, 1)
         check(self, "learning_rate", 1e-8, 1)
@@ -146,9 +161,20 @@ class ScratchOptions(StudyOptions):
         attention = 4 * width * (width + 1)
         feed_forward = 2 * width * inside + inside + width
         distances = self.heads * self.context_length if self.distance_bias else 0
+        convolution = 4 * width if self.convolutions else 0
         smear = self.heads if self.smeared_keys else 0
-        layer = attention + feed_forward + 2 * norm + distances + smear
-        return self.embedding_parameters + self.layers * layer + norm
+        sharpness = self.heads if self.query_key_norm else 0
+        skip = 2 if self.embedding_skips else 0
+        layer = (
+            attention
+            + feed_forward
+            + 2 * (norm + convolution)
+            + distances
+            + smear
+            + sharpness
+            + skip
+        )
+        return self.embedding_parameters + convolution + self.layers * layer + norm
 
 
 def expand_teachers(teachers: Sequence[str], seed: int) -> list[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from compare.ruler.metrics import Metrics
@@ -17,7 +19,8 @@ from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.model import ScratchLM
 
 Observer = Callable[[ScratchLM, float, float], None]
-"""Called after each log line with the model, the seconds of training and the epochs, a fraction."""
+"""Called after each log line with the model to evaluate, the seconds of training, and the epochs, a
+fraction."""
 
 
 class Journal:
@@ -32,6 +35,7 @@ class Journal:
         self,
         run: Run,
         model: ScratchLM,
+        average: AveragedModel | None,
         optimizers: list[Optimizer],
         train_characters: int,
         train_tokens: int,
@@ -39,7 +43,7 @@ class Journal:
         observe: Observer | None = None,
     ) -> None:
         self.run, self.observe = run, observe
-        self.model, self.optimizers = model, optimizers
+        self.model, self.average, self.optimizers = model, average, optimizers
         self.train_characters, self.train_tokens = train_characters, train_tokens
         self.steps_per_epoch = steps_per_epoch
         self.progress = Progress()
@@ -49,14 +53,23 @@ class Journal:
         self._gradient_norm = 0.0
 
     def restore(self) -> Progress:
-        """Restore model and optimizers from the run's checkpoint, if it has one.
+        """Restore model, average and optimizers from the run's checkpoint, if it has one.
 
         Returns the run's progress, which the loop reads and the journal updates.  Raises Failure if
         the checkpoint is damaged.
         """
         if self._checkpoint.exists():
-            self.progress = load_checkpoint(self._checkpoint, self.model, self.optimizers)
+            self.progress = load_checkpoint(
+                self._checkpoint, self.model, self.optimizers, self.average
+            )
+            if self.average is not None:
+                self.average.n_averaged.fill_(self.progress.step)
         return self.progress
+
+    @property
+    def evaluated_model(self) -> ScratchLM:
+        """The model to evaluate: the average if there is one, otherwise the model in training."""
+        return self.model if self.average is None else cast(ScratchLM, self.average.module)
 
     def restart_timer(self) -> None:
         """Restart the timer, so that the time since the last step does not count as training."""
@@ -96,13 +109,15 @@ class Journal:
         }
         self.run.log(values, bar)
         if self.observe:
-            self.observe(self.model, self.training_seconds, epoch)
+            self.observe(self.evaluated_model, self.training_seconds, epoch)
             self.restart_timer()
 
     def save_checkpoint(self) -> None:
         """Write the checkpoint that --resume needs."""
         if self.run.is_writer:
-            save_checkpoint(self._checkpoint, self.model, self.optimizers, self.progress)
+            save_checkpoint(
+                self._checkpoint, self.model, self.optimizers, self.progress, self.average
+            )
 
     def finish_epoch(self, validation: Metrics) -> None:
         """Add the epoch that has just ended to the run, and keep its weights if it is the best."""
@@ -118,7 +133,7 @@ class Journal:
         progress.nats, progress.tokens, progress.seconds = 0.0, 0, 0.0
         self.run.add_epoch(epoch)
         if self.run.is_writer and self.run.record.best_epoch == epoch.epoch:
-            save_checkpoint(self._best_weights, self.model, [], progress)
+            save_checkpoint(self._best_weights, self.evaluated_model, [], progress)
         self.save_checkpoint()
 
     def should_stop_early(self, patience: int | None) -> bool:

@@ -7,6 +7,7 @@ transformers.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +23,7 @@ from transformers import (
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 EMBEDDING_STD = 0.02
+CONVOLUTION_LENGTH = 4  # positions that a short convolution reads: its own, and the three before it
 
 
 class ScratchConfig(PreTrainedConfig):
@@ -40,6 +42,9 @@ class ScratchConfig(PreTrainedConfig):
         dropout: float = 0.0,
         distance_bias: bool = False,
         smeared_keys: bool = False,
+        convolutions: bool = False,
+        query_key_norm: bool = False,
+        embedding_skips: bool = False,
         initializer_range: float = 0.02,
         **kwargs: Any,
     ) -> None:
@@ -52,8 +57,49 @@ class ScratchConfig(PreTrainedConfig):
         self.dropout = dropout
         self.distance_bias = distance_bias
         self.smeared_keys = smeared_keys
+        self.convolutions = convolutions
+        self.query_key_norm = query_key_norm
+        self.embedding_skips = embedding_skips
         self.initializer_range = initializer_range
+        if convolutions:  # what the cache has to keep for each layer, besides keys and values
+            kwargs |= {"layer_types": ["hybrid"] * num_hidden_layers, "number_of_conv_states": 3}
         super().__init__(**{"tie_word_embeddings": True} | kwargs)
+
+
+@dataclass
+class Shared:
+    """What all layers receive in addition to their own input."""
+
+    embeddings: Tensor  # (batch, time, width): the first layer's input
+    cache: Cache | None = None  # keys and values of earlier positions, and inputs of convolutions
+
+
+class ShortConvolution(nn.Module):
+    """Add to each position a weighted sum of its own input and of those of the three before it.
+
+    Every channel has its own weights, which are initialized to zero.  `state` says which of the
+    layer's convolutions in the cache this is.
+    """
+
+    def __init__(self, width: int, state: int) -> None:
+        super().__init__()
+        self.taps = nn.Parameter(torch.zeros(CONVOLUTION_LENGTH, width))  # the last is its own
+        self.state = state
+
+    def forward(self, x: Tensor, cache: Cache | None, layer: int) -> Tensor:
+        """Transform `x`, (batch, time, width), to the same shape."""
+        time, earlier = x.shape[1], CONVOLUTION_LENGTH - 1
+        inputs = x
+        if cache is not None:
+            states = cache.update_conv_state(
+                x.transpose(1, 2), layer, self.state, conv_kernel_size=earlier
+            )
+            inputs = states.transpose(1, 2)
+        # Zeros stand for the positions before the text.
+        inputs = F.pad(inputs, (0, 0, earlier, 0))[:, -(time + earlier) :]
+        for offset, weights in enumerate(self.taps):
+            x = torch.addcmul(x, weights, inputs[:, offset : offset + time])
+        return x
 
 
 class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
@@ -81,20 +127,40 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
         self.smear: nn.Parameter | None = None
         if config.smeared_keys:
             self.smear = nn.Parameter(torch.zeros(config.num_attention_heads, 1, 1))
+        self.convolutions: nn.ModuleList | None = None  # of the attention, of the feed-forward
+        if config.convolutions:
+            self.convolutions = nn.ModuleList(
+                ShortConvolution(config.hidden_size, state) for state in range(2)
+            )
+        self.sharpness: nn.Parameter | None = None
+        if config.query_key_norm:
+            self.sharpness = nn.Parameter(torch.ones(config.num_attention_heads, 1, 1))
+        self.skip: nn.Parameter | None = None
+        if config.embedding_skips:
+            self.skip = nn.Parameter(torch.tensor([1.0, 0.0]))
 
-    def forward(  # type: ignore[override]  # memory is a cache
-        self, tgt: Tensor, memory: Cache | None, tgt_mask: Tensor, **_: Any
+    def forward(  # type: ignore[override]  # memory is not the output of an encoder
+        self, tgt: Tensor, memory: Shared, tgt_mask: Tensor, **_: Any
     ) -> Tensor:
         """Transform `tgt`, (batch, time, width), to the same shape.
 
         `nn.TransformerDecoder` passes `memory` to every layer.  Elsewhere, this is the output of an
-        encoder; here, it is the key-value cache of the earlier positions, if there is one.
+        encoder.
         """
         mask = tgt_mask
         if self.distance_bias is not None:
             mask = self._biased_mask(self.distance_bias, *tgt_mask.shape)
-        tgt = tgt + self.dropout1(self._attend(self.norm1(tgt), mask, memory))
-        return tgt + self._ff_block(self.norm3(tgt))
+        if self.skip is not None:
+            own, embedded = self.skip
+            tgt = own * tgt + embedded * memory.embeddings
+        x = self._convolve(0, self.norm1(tgt), memory.cache)
+        tgt = tgt + self.dropout1(self._attend(x, mask, memory.cache))
+        return tgt + self._ff_block(self._convolve(1, self.norm3(tgt), memory.cache))
+
+    def _convolve(self, which: int, x: Tensor, cache: Cache | None) -> Tensor:
+        if self.convolutions is None:
+            return x
+        return self.convolutions[which](x, cache, self.index)
 
     def _biased_mask(self, bias: Tensor, rows: int, time: int) -> Tensor:
         """Return the causal mask with a learned bias added for every head and distance.
@@ -125,7 +191,11 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
         if self.smear is not None:
             previous_keys = F.pad(keys[..., :-1, :], (0, 0, 1, 0))
             keys = torch.lerp(keys, previous_keys, self.smear.sigmoid())
-        scores = queries * queries.shape[-1] ** -0.5 @ keys.transpose(-1, -2) + mask
+        scale: float | Tensor = queries.shape[-1] ** -0.5
+        if self.sharpness is not None:
+            queries, keys = F.normalize(queries, dim=-1), F.normalize(keys, dim=-1)
+            scale = self.sharpness * queries.shape[-1] ** 0.5
+        scores = queries * scale @ keys.transpose(-1, -2) + mask
         attended = scores.softmax(-1) @ values
         return attention.out_proj(attended.transpose(1, 2).flatten(2))
 
@@ -139,6 +209,15 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
     With `smeared_keys`, every head mixes each token's key with that of the previous token (Olsson
     et al. 2022).  A single layer can then perform induction: find an earlier occurrence of the
     current token, and attend to the token that followed it.
+
+    With `convolutions`, a `ShortConvolution` follows the token embeddings and precedes every
+    attention and every feed-forward layer, like the "canon layers" of Allen-Zhu 2025.
+
+    With `query_key_norm`, queries and keys have unit length, and every head learns a factor for
+    their products (Henry et al. 2020).
+
+    With `embedding_skips`, the input of every layer is a learned mixture of the previous layer's
+    output and of the embeddings.
     """
 
     config_class = ScratchConfig
@@ -150,6 +229,9 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
         width = config.hidden_size
         self.tokens = nn.Embedding(config.vocab_size, width)
         self.positions = nn.Embedding(config.max_position_embeddings, width)
+        self.convolution: ShortConvolution | None = None
+        if config.convolutions:
+            self.convolution = ShortConvolution(width, state=2)  # in the cache of the first layer
         self.dropout = nn.Dropout(config.dropout)
         self.decoder = nn.TransformerDecoder(
             SelfAttentionDecoderLayer(config), config.num_hidden_layers, norm=nn.LayerNorm(width)
@@ -211,10 +293,13 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
                 f"{self.config.max_position_embeddings}"
             )
         positions = torch.arange(cached, time, device=input_ids.device)
-        x = self.dropout(self.tokens(input_ids) + self.positions(positions))
+        x = self.tokens(input_ids)
+        if self.convolution is not None:
+            x = self.convolution(x, past_key_values, layer=0)
+        x = self.dropout(x + self.positions(positions))
         # Not a buffer: from_pretrained would leave a buffer that is not saved uninitialized.
         mask = nn.Transformer.generate_square_subsequent_mask(time, x.device, x.dtype)[cached:]
-        x = self.decoder(x, memory=past_key_values, tgt_mask=mask)
+        x = self.decoder(x, memory=Shared(x, past_key_values), tgt_mask=mask)
         logits = self.lm_head(x)
         loss = None
         if labels is not None:

@@ -41,6 +41,7 @@ from compare.runs.record import Parameters
 from compare.runs.writer import Run
 from compare.signals import Interruption
 from scratch_lm import distillation, parallel, token_cache
+from scratch_lm.averaging import make_average
 from scratch_lm.batches import count_steps_per_epoch, epoch_batches
 from scratch_lm.copy_exercises import FIRST_DRILL_STEPS, Speakers, first_drills
 from scratch_lm.distillation import Teacher
@@ -80,7 +81,10 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
         return run
     steps_per_epoch = count_steps_per_epoch(len(ids), options)
     total_steps = options.epochs * steps_per_epoch
-    journal = Journal(run, model, optimizers, len(corpus.train), len(ids), steps_per_epoch, observe)
+    average = make_average(model, options.averaging)
+    journal = Journal(
+        run, model, average, optimizers, len(corpus.train), len(ids), steps_per_epoch, observe
+    )
     progress = journal.restore()
     run.rewind(progress.characters_seen, progress.epochs)
     run.start_tracking(options)
@@ -126,6 +130,8 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
                 batch_soft_targets,
             )
             journal.count_step(nats, tokens, gradient_norm)
+            if average is not None:
+                average.update_parameters(model)
 
             is_epoch_end = progress.step == epoch * steps_per_epoch
             stop_signal = interruption.signal_of_any_process()
@@ -137,8 +143,9 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
             if stop_signal and not is_epoch_end:
                 raise run.interrupted(stop_signal)
 
-        metrics = evaluate(model, tokenizer, corpus)
-        run.add_samples(sampling.samples(model, tokenizer, corpus, epoch, options.seed))
+        evaluated = journal.evaluated_model
+        metrics = evaluate(evaluated, tokenizer, corpus)
+        run.add_samples(sampling.samples(evaluated, tokenizer, corpus, epoch, options.seed))
         journal.finish_epoch(metrics)
         if stop_signal and epoch < options.epochs:
             raise run.interrupted(stop_signal)
@@ -279,6 +286,9 @@ def build_model(options: ScratchOptions, end_of_text_id: int) -> ScratchLM:
             dropout=options.dropout,
             distance_bias=options.distance_bias,
             smeared_keys=options.smeared_keys,
+            convolutions=options.convolutions,
+            query_key_norm=options.query_key_norm,
+            embedding_skips=options.embedding_skips,
             initializer_range=options.init_std,
             bos_token_id=end_of_text_id,
             eos_token_id=end_of_text_id,

@@ -65,6 +65,9 @@ def stage(
         "activation_function",
         "distance_bias",
         "smeared_keys",
+        "convolutions",
+        "query_key_norm",
+        "embedding_skips",
         "dropout",
     )
     card = render(

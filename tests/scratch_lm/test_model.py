@@ -12,7 +12,7 @@ import torch
 from transformers import DynamicCache, set_seed
 
 from scratch_lm.config import PRESETS, ScratchOptions
-from scratch_lm.model import ScratchConfig, ScratchLM
+from scratch_lm.model import ScratchConfig, ScratchLM, Shared
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "tuned"])
@@ -28,12 +28,14 @@ def model(request: pytest.FixtureRequest) -> ScratchLM:
         initializer_range=0.5,
         distance_bias=request.param,
         smeared_keys=request.param,
+        convolutions=request.param,
+        query_key_norm=request.param,
+        embedding_skips=request.param,
     )
     model = ScratchLM(config).eval()
-    for layer in model.decoder.layers:
-        if layer.distance_bias is not None:
-            torch.nn.init.normal_(layer.distance_bias)  # initialized to zero
-            torch.nn.init.normal_(layer.smear)
+    for name, parameter in model.named_parameters():  # initialized to zero or one
+        if name.endswith(("distance_bias", "smear", "taps", "sharpness", "skip")):
+            torch.nn.init.normal_(parameter)
     return model
 
 
@@ -118,7 +120,7 @@ def test_dropout_acts_on_the_updates_of_attention_and_feed_forward() -> None:
         layer = ScratchLM(config).train().decoder.layers[0]
         torch.nn.init.zeros_(layer.get_submodule(silent).weight)  # only the other one contributes
         x = torch.randn(4, 8, 64)
-        added = layer(x, None, torch.zeros(8, 8)) - x
+        added = layer(x, Shared(x), torch.zeros(8, 8)) - x
         assert 0.4 < (added == 0).float().mean() < 0.6
 
 
@@ -142,6 +144,9 @@ def test_parameters_are_counted_before_the_model_is_built(preset: str) -> None:
         intermediate_size=options.feed_forward,
         distance_bias=options.distance_bias,
         smeared_keys=options.smeared_keys,
+        convolutions=options.convolutions,
+        query_key_norm=options.query_key_norm,
+        embedding_skips=options.embedding_skips,
     )
     assert options.parameters == ScratchLM(config).num_parameters() < 1_000_000
 
