@@ -16,6 +16,7 @@ It may import `compare` up to `compare.runs`; no other package imports it.
     callbacks.py           checkpoints and run records
     train.py               the counterpart of scratch_lm/train.py
     bench.py               speed compared with a plain Trainer, as ratios
+    cost.py                memory, time and money for a larger GPT-2 on several GPUs
     fsdp.yaml              sharded weights, for accelerate launch
     EXPERIMENTS.md         the experiments behind the defaults
     build_offline_base.py  pretrains the stand-in

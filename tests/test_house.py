@@ -23,6 +23,7 @@ COMMANDS = (
     "scratch_lm.time_to_quality",
     "gpt2_finetune.train",
     "gpt2_finetune.bench",
+    "gpt2_finetune.cost",
     "gpt2_finetune.build_offline_base",
     "compare.corpus",
     "compare.generate",
