@@ -1,6 +1,6 @@
 """Estimate what fine-tuning a larger GPT-2 on several GPUs takes: memory, time and money.
 
-    python -m gpt2_finetune.cost                            # gpt2-xl on 8 GPUs of the H100's size
+    python -m gpt2_finetune.cost                            # gpt2-xl on 8 H100s
     python -m gpt2_finetune.cost --base gpt2-large --gpus 2 --memory 24 --peak 71 --price 0.5
 
 Sizes are computed from the model's shape, and its activations are counted in a forward pass through
@@ -26,8 +26,8 @@ class CostOptions:
     """Number of GPUs; each gets one row of 1,024 tokens per step."""
     epochs: int = 3
     """Passes over the training split of Tiny Shakespeare."""
-    memory: float = 80.0
-    """Memory of one GPU in GiB."""
+    memory: float = 79.0
+    """Memory of one GPU in GiB; an H100 of 80 GB reports 79."""
     peak: float = 989.0
     """Peak speed of one GPU in TFLOP/s, in bf16 without sparsity; 989 is an H100's."""
     utilization: float = 0.3
@@ -71,6 +71,7 @@ SHAPES = {
 }
 # Bytes for each weight.  Training keeps fp32 weights, and uses bf16 copies of them in products.
 WEIGHT, GRADIENT, ADAM, BF16_COPY = 4, 4, 8, 2
+ROOM = 0.9  # of the memory; CUDA itself, communication and fragmentation need the rest
 COPIED_GRADIENT = 4  # DistributedDataParallel copies gradients to the buffers that it sends
 
 
@@ -102,13 +103,15 @@ class Size:
         """Return the bytes on each GPU if they share the model.
 
         The embeddings are gathered for the whole step, and layers one at a time, while the next one
-        is already on its way.
+        is already on its way.  The bf16 copies of a layer's weights are kept for the backward pass,
+        unless it is recomputed.
         """
         embeddings = self.parameters - self.layers * self.layer_parameters
         gathered = embeddings + 2 * self.layer_parameters
         return (
             (WEIGHT + GRADIENT + ADAM) * self.parameters / gpus
-            + (WEIGHT + GRADIENT + BF16_COPY) * gathered
+            + (WEIGHT + GRADIENT) * gathered
+            + BF16_COPY * (gathered if checkpointing else self.parameters)
             + self.kept_bytes(checkpointing)
         )
 
@@ -143,7 +146,7 @@ def count_activation_bytes(heads: int = 2) -> float:
 
     They are counted in forward passes of a narrow model, with one and with two layers, and with two
     lengths: their differences leave out what does not depend on both, such as the loss and the
-    copies of weights.  All GPT-2 have heads of 64 channels.
+    copies of weights.  All GPT-2 models have heads of 64 channels.
     """
     width = 64 * heads
     short, long = 64, 128
@@ -196,7 +199,9 @@ def estimate(options: CostOptions) -> None:
     for label, needed in layouts.items():
         for checkpointing in (False, True):
             gib = needed(checkpointing, gpus) / GIB
-            verdict = "fits" if gib < options.memory else f"more than {options.memory:g}"
+            verdict = f"more than {options.memory:g}"
+            if gib < options.memory:
+                verdict = "fits" if gib < ROOM * options.memory else "fits barely or not"
             print(f"{label:46}{gib:9.1f}   {verdict}")
             label = "  with --gradient-checkpointing"
 
@@ -212,7 +217,11 @@ def estimate(options: CostOptions) -> None:
         f"{options.epochs} epochs: {60 * hours:.1f} minutes, "
         f"{hours * gpus * options.price:.2f} at {options.price:g} per GPU and hour"
     )
-    print("not counted: starting up, evaluation, samples, and idle time between them")
+    print(
+        "not counted: communication between GPUs, AdamW's update, recomputation (a third more with "
+        "--gradient-checkpointing), starting up, evaluation and samples; with one row per GPU, the "
+        "first two can take longer than the products"
+    )
 
 
 if __name__ == "__main__":

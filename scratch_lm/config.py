@@ -45,9 +45,9 @@ class ScratchOptions(StudyOptions):
     """Train a decoder-only language model from scratch."""
 
     preset: Literal["course", "tuned", "tuned-no-drills", "record"] = "course"
-    """Default values: the course's specification, or the best recipe found for 5 (tuned) or 45
-    minutes (record) of training on 2 cores.  tuned-no-drills is tuned without the copying exercises
-    (--drills, --rename)."""
+    """Default values: the course's specification, or the best recipe found for 10 minutes (tuned)
+    or half an hour (record, without its teachers) of training on 2 cores.  tuned-no-drills is tuned
+    without the copying exercises (--drills, --rename)."""
     vocabulary: int = 4096
     """Vocabulary size of the byte-level BPE tokenizer, trained on the training split."""
     context_length: int = 128
@@ -69,7 +69,8 @@ class ScratchOptions(StudyOptions):
     """Add short causal convolutions, over four tokens and for each channel alone, after the
     embeddings and before every attention and feed-forward layer."""
     query_key_norm: bool = False
-    """Compare queries and keys of unit length, with a factor that every head learns."""
+    """Normalize queries and keys to unit length, and scale their products by a factor that is
+    learned for every layer and head."""
     embedding_skips: bool = False
     """Mix the embeddings into the input of every layer, in a proportion that is learned."""
     dropout: float = 0.0
@@ -95,8 +96,8 @@ class ScratchOptions(StudyOptions):
     muon_learning_rate: float = 0.02
     """Peak learning rate of Muon."""
     averaging: float = 0.0
-    """Evaluate and save an exponential moving average of the weights, of which each step keeps this
-    fraction; 0 takes the weights themselves."""
+    """Evaluate and save an exponential moving average of the weights instead of the weights
+    themselves.  Each step keeps at most this fraction of the average; 0 turns averaging off."""
     warmup_steps: int = 100
     """Steps of linear warm-up, followed by cosine decay to 0.05 of the peak.  The steps that
     --drills adds before the text follow the beginning of this schedule; it then restarts for the

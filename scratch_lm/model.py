@@ -61,7 +61,9 @@ class ScratchConfig(PreTrainedConfig):
         self.query_key_norm = query_key_norm
         self.embedding_skips = embedding_skips
         self.initializer_range = initializer_range
-        if convolutions:  # what the cache has to keep for each layer, besides keys and values
+        if convolutions:
+            # "hybrid": the cache of a layer holds keys and values, and the last inputs of up to
+            # three convolutions: of attention, of the feed-forward and, in layer 0, of embeddings.
             kwargs |= {"layer_types": ["hybrid"] * num_hidden_layers, "number_of_conv_states": 3}
         super().__init__(**{"tie_word_embeddings": True} | kwargs)
 
@@ -77,8 +79,8 @@ class Shared:
 class ShortConvolution(nn.Module):
     """Add to each position a weighted sum of its own input and of those of the three before it.
 
-    Every channel has its own weights, which are initialized to zero.  `state` says which of the
-    layer's convolutions in the cache this is.
+    Every channel has its own weights, which are initialized to zero.  `state` is the index of this
+    convolution in the cache of its layer.
     """
 
     def __init__(self, width: int, state: int) -> None:
@@ -190,7 +192,7 @@ class SelfAttentionDecoderLayer(nn.TransformerDecoderLayer):
             keys, values = cache.update(keys, values, self.index)
         if self.smear is not None:
             previous_keys = F.pad(keys[..., :-1, :], (0, 0, 1, 0))
-            keys = torch.lerp(keys, previous_keys, self.smear.sigmoid())
+            keys = torch.lerp(keys, previous_keys, self.smear.sigmoid().to(keys.dtype))
         scale: float | Tensor = queries.shape[-1] ** -0.5
         if self.sharpness is not None:
             queries, keys = F.normalize(queries, dim=-1), F.normalize(keys, dim=-1)
@@ -239,6 +241,8 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
         for index, layer in enumerate(self.decoder.layers):
             layer.index = index
         self.lm_head = nn.Linear(width, config.vocab_size, bias=False)
+        # A cache of convolutions cannot be rolled back, as assisted generation would need.
+        self._is_stateful = config.convolutions
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -280,8 +284,8 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
         is returned too.  With `past_key_values`, `input_ids` continue the tokens in that cache, and
         are added to it.
 
-        Raises ValueError if the input exceeds the context length, or if `attention_mask` marks
-        padding.
+        Raises ValueError if the input exceeds the context length, if `attention_mask` marks
+        padding, or if a model with convolutions gets a cache that was made without its config.
         """
         if attention_mask is not None and not attention_mask.all():
             raise ValueError("padding is not supported: give rows of the same length")
@@ -292,6 +296,8 @@ class ScratchLM(PreTrainedModel, GenerationMixin):
                 f"{time} tokens are more than the context length "
                 f"{self.config.max_position_embeddings}"
             )
+        if self.config.convolutions and past_key_values is not None and not past_key_values.layers:
+            raise ValueError("make the cache for this model: DynamicCache(config=model.config)")
         positions = torch.arange(cached, time, device=input_ids.device)
         x = self.tokens(input_ids)
         if self.convolution is not None:

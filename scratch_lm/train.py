@@ -1,7 +1,7 @@
 """Train a small decoder-only language model from scratch, with a hand-written loop.
 
     python -m scratch_lm.train                          # the course's reference model, 5 epochs
-    python -m scratch_lm.train --preset tuned           # the best recipe that trains in 5 minutes
+    python -m scratch_lm.train --preset tuned           # the best recipe for 10 minutes
     python -m scratch_lm.train --corpus my-novel.txt    # your own text
     python -m scratch_lm.train --resume                 # continue after an interruption
     torchrun --nproc-per-node 2 -m scratch_lm.train     # several processes share each batch

@@ -6,5 +6,6 @@ No other package imports it.
     card.py      a model card's front matter, and ownership of a repository
     licenses.py  the license that a card may state
     staging.py   one staged directory per repository
+    spaces.py    Spaces with the demo and with the report
     hub.py       uploads to the Hub, and reads back
 """

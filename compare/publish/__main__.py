@@ -2,6 +2,7 @@
 
 python -m compare.publish           # runs/publish/<prefix>-scratch and <prefix>-gpt2
 python -m compare.publish --push    # also upload them, verify the upload, and write a receipt
+python -m compare.publish --push --space    # and two Spaces: the demo of both models, the report
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ class PublishOptions:
     """User or organization on the Hub; by default, the logged-in user."""
     push: bool = False
     """Upload the models instead of only staging them."""
+    space: bool = False
+    """Also stage, and with --push upload, two Spaces: <prefix>-demo, which runs compare.demo with
+    both models, and <prefix>-report, which shows the report."""
     private: bool = False
     """Make new repositories private."""
     license: str | None = None
@@ -36,6 +40,8 @@ class PublishOptions:
             raise ValueError(
                 f"--namespace {self.namespace!r} is not a valid name of a user or organization"
             )
+        if self.space and not (self.push or self.namespace):
+            raise ValueError("--space needs the models' full names: add --namespace, or --push")
         if not re.fullmatch(NAME, self.prefix):
             raise ValueError(f"--prefix {self.prefix!r}: use letters, digits, '-', '_' and '.'")
         if self.license is not None and not re.fullmatch(card.LICENSE, self.license):
@@ -50,7 +56,8 @@ if __name__ == "__main__":
 from pathlib import Path
 
 from compare.files import hold_lock
-from compare.publish import hub
+from compare.publish import hub, spaces
+from compare.publish.spaces import Space
 from compare.publish.staging import STAGED, require_report_of, result_of, stage
 from compare.report import results as report
 from compare.report.results import Results
@@ -59,7 +66,7 @@ from compare.runs.find import CompleteRun
 
 
 def publish(options: PublishOptions) -> None:
-    """Stage the best run of each track, and upload both with --push.
+    """Stage the best run of each track, and with --space the Spaces; upload them with --push.
 
     Raises Misuse if the report does not cover the newest runs or a repository is not this study's,
     and Failure if a model has changed, the upload fails, or its verification fails.
@@ -73,15 +80,25 @@ def publish(options: PublishOptions) -> None:
         user = hub.logged_in_user()
         namespace = namespace or user
     names = [f"{options.prefix}-{suffix}" for suffix in ("scratch", "gpt2")]
-    if options.push:  # check both repositories before uploading to either
-        for name in names:
-            hub.head_of_own(f"{namespace}/{name}")
-    for name, run in zip(names, (study.best_scratch, study.best_gpt2), strict=True):
-        repo = f"{namespace}/{name}" if namespace else name
+    repos = [f"{namespace}/{name}" if namespace else name for name in names]
+    space_names = [f"{options.prefix}-{suffix}" for suffix in ("demo", "report")]
+    if options.push:  # check all repositories before uploading to any
+        for repo in repos:
+            hub.head_of_own(repo)
+        for name in space_names if options.space else []:
+            hub.head_of_own(f"{namespace}/{name}", "space")
+    for name, repo, run in zip(names, repos, (study.best_scratch, study.best_gpt2), strict=True):
         folder = stage(STAGED / name, repo, run, results, options.license)
         print(f"staged {folder}")
         if options.push:
             _upload(run, repo, folder, options.private, results)
+    if options.space:
+        staging = (spaces.stage_demo, spaces.stage_report)
+        for name, stage_space in zip(space_names, staging, strict=True):
+            space = stage_space(STAGED / name, f"{namespace}/{name}", repos)
+            print(f"staged {space.folder}")
+            if options.push:
+                _upload_space(space, options.private)
     lock.release()
     if options.push:
         print("next: python -m compare.report, to include the links")
@@ -97,6 +114,13 @@ def _upload(run: CompleteRun, repo: str, folder: Path, private: bool, results: R
     bits = hub.read_back(repo, pushed["commit"], folder, text, expected.bits_per_byte)
     receipt.note(run, repo, pushed["url"], pushed["commit"], bits)
     print(f"published {pushed['url']} (commit {pushed['commit'][:9]}), read back and scored")
+
+
+def _upload_space(space: Space, private: bool) -> None:
+    """Push a Space, and verify that its files have arrived.  The Hub then builds it."""
+    pushed = hub.push(space.folder, space.repo, private, space.sdk)
+    hub.require_arrived(space.repo, pushed["commit"], space.folder)
+    print(f"published {pushed['url']} (commit {pushed['commit'][:9]})")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Upload a staged model to the Hugging Face Hub, then download and verify it."""
+"""Upload a staged model or Space to the Hugging Face Hub, then download and verify it."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from huggingface_hub import HfApi, get_token, hf_hub_download, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
@@ -15,6 +15,7 @@ from compare.publish import card
 from compare.ruler.scoring import score
 from compare.runs import models
 
+RepoType = Literal["model", "space"]
 TOLERANCE = 1e-4  # bits per byte; machines differ in the order of floating-point sums
 
 
@@ -35,7 +36,7 @@ def logged_in_user() -> str:
         _fail("the Hub", error)
 
 
-def head_of_own(repo: str) -> str | None:
+def head_of_own(repo: str, repo_type: RepoType = "model") -> str | None:
     """Return the latest commit of repository `repo`, or None if it does not exist.
 
     Raises Misuse if the repository has files but its card does not carry the tag of this study,
@@ -43,10 +44,11 @@ def head_of_own(repo: str) -> str | None:
     is accepted.  Raises Failure if the Hub cannot be queried.
     """
     try:
-        info = HfApi().model_info(repo)
+        api = HfApi()
+        info = api.space_info(repo) if repo_type == "space" else api.model_info(repo)
         if {file.rfilename for file in info.siblings or []} <= {".gitattributes"}:
             return info.sha
-        is_own = _card_is_of_the_study(repo, info.sha)
+        is_own = _card_is_of_the_study(repo, repo_type, info.sha)
     except RepositoryNotFoundError:
         return None
     except Exception as error:
@@ -59,35 +61,42 @@ def head_of_own(repo: str) -> str | None:
     return info.sha
 
 
-def _card_is_of_the_study(repo: str, commit: str | None) -> bool:
+def _card_is_of_the_study(repo: str, repo_type: RepoType, commit: str | None) -> bool:
     """Return whether `repo` has a card with the tag of this study."""
     with tempfile.TemporaryDirectory() as cache:
         try:
-            path = hf_hub_download(repo, card.NAME, revision=commit, cache_dir=cache)
+            path = hf_hub_download(
+                repo, card.NAME, repo_type=repo_type, revision=commit, cache_dir=cache
+            )
         except EntryNotFoundError:
             return False
         return card.is_of_the_study(Path(path))
 
 
-def push(folder: Path, repo: str, private: bool) -> dict[str, str]:
+def push(folder: Path, repo: str, private: bool, space_sdk: str | None = None) -> dict[str, str]:
     """Make the files of repository `repo` equal to those of `folder`, in a single commit.
 
-    Nothing is committed if nothing has changed.  Returns the repository's url and commit.  Raises
+    The repository is a Space if `space_sdk` is given, which is what it is built with.  Nothing is
+    committed if nothing has changed.  Returns the repository's url and commit.  Raises
     Misuse if the repository does not belong to this study, and Failure if the upload fails.  A
     second push then completes the upload: weights that have arrived are not sent again, and no
     commit contains a partial model.
     """
     api = HfApi()
+    repo_type: RepoType = "space" if space_sdk else "model"
     try:
-        url = api.create_repo(repo, private=private, exist_ok=True)
+        url = api.create_repo(
+            repo, private=private, exist_ok=True, repo_type=repo_type, space_sdk=space_sdk
+        )
     except Exception as error:
         _fail(repo, error)
-    head = head_of_own(repo)
+    head = head_of_own(repo, repo_type)
     try:
         commit = api.upload_folder(
             repo_id=repo,
+            repo_type=repo_type,
             folder_path=folder,
-            commit_message="Model, tokenizer, card and samples of the study",
+            commit_message="What compare.publish has staged",
             delete_patterns="*",  # delete whatever is not in `folder`
             parent_commit=head,  # the Hub rejects the commit if the repository has changed since
         )
@@ -103,14 +112,7 @@ def read_back(repo: str, commit: str, folder: Path, text: str, expected: float) 
     score differs from `expected` by more than TOLERANCE.
     """
     with tempfile.TemporaryDirectory() as cache:
-        try:
-            downloaded = Path(snapshot_download(repo, revision=commit, cache_dir=cache))
-        except Exception as error:
-            _fail(repo, error)
-        for path in folder.iterdir():
-            copy = downloaded / path.name
-            if not copy.exists() or copy.read_bytes() != path.read_bytes():
-                raise Failure(f"{repo} does not hold the {path.name} that was sent: push again")
+        downloaded = _download(repo, commit, folder, "model", cache)
         model, tokenizer = models.load(downloaded)
         bits = score(model, tokenizer, text).metrics.bits_per_byte
     if abs(bits - expected) > TOLERANCE:
@@ -119,6 +121,29 @@ def read_back(repo: str, commit: str, folder: Path, text: str, expected: float) 
             "run python -m compare.report, then push again"
         )
     return bits
+
+
+def require_arrived(repo: str, commit: str, folder: Path) -> None:
+    """Raise Failure unless `commit` of the Space `repo` has the files in `folder`."""
+    with tempfile.TemporaryDirectory() as cache:
+        _download(repo, commit, folder, "space", cache)
+
+
+def _download(repo: str, commit: str, folder: Path, repo_type: RepoType, cache: str) -> Path:
+    """Download `commit` to `cache`, and return the directory with its files.
+
+    Raises Failure if the download fails, or if the files differ from those in `folder`.
+    """
+    try:
+        snapshot = snapshot_download(repo, repo_type=repo_type, revision=commit, cache_dir=cache)
+    except Exception as error:
+        _fail(repo, error)
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder)
+        copy = Path(snapshot) / name
+        if path.is_file() and not (copy.is_file() and copy.read_bytes() == path.read_bytes()):
+            raise Failure(f"{repo} does not hold the {name} that was sent: push again")
+    return Path(snapshot)
 
 
 def _fail(repo: str, error: Exception) -> NoReturn:

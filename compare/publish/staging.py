@@ -95,6 +95,14 @@ def stage(
     shutil.copy(run.path / "samples.jsonl", new / "samples.jsonl")
     shutil.copy(pages.REPORTS / "figures" / "loss_curves.svg", new / "loss_curves.svg")
     shutil.copy(pages.REPORTS / REPORT, new / REPORT)
+    return replace_folder(new, target)
+
+
+def replace_folder(new: Path, target: Path) -> Path:
+    """Move the directory `new` to `target`, in place of what was there; return `target`.
+
+    If `new` cannot be moved, the old directory is put back.
+    """
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():

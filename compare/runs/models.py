@@ -48,6 +48,7 @@ EARLIER_CODE = {
     "19d1ba0677ac308946d36f00226620cd80e89b56d9897e25c42ec2ae21e27bd1": "555211f",
     "9886174079f5a72d12282174cc5d0b72a4f968fa881a26403096b39fc99ee767": "88cee77",
     "8177de19a1208d1feb4b3a0ac5f108533addd6149c0b30b62356e1eeeab35781": "e7bb5e3",
+    "00048ba6321cdbd031c4d157211801c8dca3c99ccda424dbb893b87a9d134125": "04ca8ec",
 }
 # `auto_map` in the config.json of a model with that code.
 AUTO_MAP = {"AutoConfig": "model.ScratchConfig", "AutoModelForCausalLM": "model.ScratchLM"}

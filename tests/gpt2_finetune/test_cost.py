@@ -29,7 +29,7 @@ def test_sharing_and_checkpointing_save_memory() -> None:
     xl = size_of("gpt2-xl")
     copied, recomputed = (xl.replicated_bytes(checkpointing, 8) for checkpointing in (False, True))
     assert 22 * xl.parameters < recomputed < copied < 25 * xl.parameters
-    assert xl.sharded_bytes(False, 8) < copied / 4
+    assert xl.sharded_bytes(False, 8) < copied / 3
     assert xl.sharded_bytes(True, 16) < xl.sharded_bytes(True, 8) < 8 * GIB
 
 

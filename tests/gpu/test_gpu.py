@@ -21,6 +21,8 @@ from compare.corpus import load as load_corpus
 from compare.plan import PlanOptions, plan
 from compare.ruler import scoring
 from compare.runs import models
+from gpt2_finetune import defaults
+from gpt2_finetune.callbacks import CHECKSUMS
 from gpt2_finetune.fast_forward import use_fast_kernels
 from tests.conftest import FINETUNE, SCRATCH, Place, default_environment
 
@@ -120,43 +122,68 @@ def test_generation_continues_a_prompt(gpu_study: Place) -> None:
     assert first == second and first.count("JULIET:") >= 2
 
 
-@pytest.mark.parametrize("track", ["scratch_lm", "gpt2_finetune"])
+CHECKPOINTS = {
+    "scratch_lm": "checkpoint/state.safetensors",
+    "gpt2_finetune": f"checkpoint/checkpoint-5/{CHECKSUMS}",
+}
+
+
+@pytest.mark.parametrize("track", CHECKPOINTS)
 def test_a_killed_run_resumes(
     place: Place, mini_text: Path, tiny_base: Path, device: str, track: str
 ) -> None:
-    command: list[object] = (
-        [*SCRATCH] if track == "scratch_lm" else [*FINETUNE, "--base", tiny_base]
-    )
-    command += ["--corpus", mini_text, "--device", device, "--checkpoint-steps", 5, *UNTRACKED]
+    commands = {"scratch_lm": SCRATCH, "gpt2_finetune": [*FINETUNE, "--base", tiny_base]}
+    command = [*commands[track], "--corpus", mini_text, "--device", device, *UNTRACKED]
+    command += ["--checkpoint-steps", 5]
     place.run(*command, timeout=TIMEOUT)
     (whole,) = place.path.glob(f"runs/{track}/*-seed1")
 
     other = Place(place.path / "killed", place.path / "killed-caches")
     other.path.mkdir()
-    checkpoints = {"scratch_lm": "checkpoint/state.safetensors", "gpt2_finetune": "checkpoint/*-5"}
-    other.kill_when(lambda: any(other.path.glob(f"runs/{track}/*/{checkpoints[track]}")), *command)
-    other.run(*command, "--resume", timeout=TIMEOUT)
+    other.kill_when(lambda: any(other.path.glob(f"runs/{track}/*/{CHECKPOINTS[track]}")), *command)
+    shown = other.run(*command, "--resume", timeout=TIMEOUT).stdout
+    assert "resumed" in shown
     resumed = other.path / whole.relative_to(place.path)
     scores = [
         [epoch["eval"]["bits_per_byte"] for epoch in read(run / "run.json")["epochs"]]
         for run in (whole, resumed)
     ]
-    # Some of the GPU's sums are added in an order that differs from run to run.
+    # A GPU may add some sums in a different order each time.
     assert scores[1] == pytest.approx(scores[0], rel=2e-3)
 
 
-def test_options_for_gpus(place: Place, mini_text: Path, tiny_base: Path, device: str) -> None:
-    options = ["--corpus", mini_text, "--device", device, "--epochs", 1, *UNTRACKED]
-    place.run(*SCRATCH, *options, "--precision", "bf16", timeout=TIMEOUT)
-    if device == "cuda":
-        place.run(*SCRATCH, *options, "--seed", 2, "--compile", timeout=TIMEOUT)
-    finetune = [*FINETUNE, "--base", tiny_base, *options]
-    place.run(*finetune, "--gradient-checkpointing", "--accumulation", 2, timeout=TIMEOUT)
-    pytest.importorskip("peft")
-    place.run(*finetune, "--lora", timeout=TIMEOUT)
-    record = read(place.path / "runs" / "gpt2_finetune" / "tiny-gpt2-lora-seed1" / "run.json")
-    expected = "bf16" if device == "cuda" else record["config"]["precision"]
-    assert record["config"]["precision"] == expected
+@pytest.mark.parametrize("preset", ["course", "tuned"])
+@pytest.mark.parametrize("option", [["--precision", "bf16"], ["--compile"]], ids=str)
+def test_options_of_the_scratch_track(
+    place: Place, mini_text: Path, device: str, preset: str, option: list[str]
+) -> None:
+    if device == "cpu" and option == ["--compile"]:
+        pytest.skip("needs a C++ compiler on a CPU")
+    command = [*SCRATCH, "--preset", preset, "--corpus", mini_text, "--device", device, *UNTRACKED]
+    place.run(*command, *option, timeout=TIMEOUT)
+    record = read(place.path / "runs" / "scratch_lm" / f"{preset}-seed1" / "run.json")
+    scores = [epoch["eval"]["bits_per_byte"] for epoch in record["epochs"]]
+    assert scores[-1] < scores[0]
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_options_of_fine_tuning(
+    place: Place, mini_text: Path, tiny_base: Path, device: str, lora: bool
+) -> None:
+    if lora:
+        pytest.importorskip("peft")
+    command = [*FINETUNE, "--base", tiny_base, "--corpus", mini_text, "--device", device]
+    command += [*UNTRACKED, *(["--lora"] if lora else [])]
+    place.run(*command, timeout=TIMEOUT)
+    saving = ["--gradient-checkpointing", "--accumulation", 2]
+    place.run(*command, *saving, "--precision", "fp32", timeout=TIMEOUT)
+    records = [
+        read(path) for path in sorted(place.path.glob("runs/gpt2_finetune/tiny-gpt2*/run.json"))
+    ]
+    assert len(records) == 2
+    assert records[0]["config"]["precision"] == defaults.precision(torch.device(device))
+    losses = [record["epochs"][-1]["eval"]["loss"] for record in records]
+    assert losses[0] == pytest.approx(losses[1], rel=5e-3)
 
 
 SHAPES: dict[str, PreTrainedConfig] = {

@@ -1,8 +1,9 @@
 """A Hugging Face Hub on loopback, with enough of its HTTP API for the real client's defaults.
 
-Repositories, commits and large files are kept in memory.  Large files are received over Xet, the
-client's default (xorbs contain chunks, and shards list the chunks of each file), or over Git LFS if
-HF_HUB_DISABLE_XET is set.  See huggingface.co/docs/xet and git-lfs's batch API.
+Repositories, commits and large files are kept in memory; the names of Spaces begin with "spaces/".
+Large files are received over Xet, the client's default (xorbs contain chunks, and shards list the
+chunks of each file), or over Git LFS if HF_HUB_DISABLE_XET is set.  See huggingface.co/docs/xet and
+git-lfs's batch API.
 
 Each entry of `faults` is a part of a path and a status.  The next request whose path contains it is
 answered with that status.
@@ -164,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
         if namespace not in self.hub.namespaces:
             return self._answer(403, {"error": f"You don't have the rights under {namespace}"})
         repo = f"{namespace}/{asked['name']}"
+        if asked.get("type") == "space":
+            repo = f"spaces/{repo}"
         url = {"url": f"{self.hub.url}/{repo}"}
         if repo in self.hub.repositories:
             return self._answer(409, url | {"error": "You already created this model repo"})
@@ -218,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         if repository := self._repository(repo):
             lines = [json.loads(line) for line in body.splitlines()]
             parent = lines[0]["value"].get("parentCommit")
-            if repo.split("/")[0] not in self.hub.namespaces:
+            if repo.removeprefix("spaces/").split("/")[0] not in self.hub.namespaces:
                 return self._answer(403, {"error": "You don't have the rights"})
             if parent and parent != repository.head:
                 return self._answer(412, {"error": "A commit has happened since. Please refresh"})
@@ -272,21 +275,23 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200)
 
 
+REPO = r"(?P<repo>(spaces/)?[^/]+/[^/]+)"
+API = rf"/api/(models/)?{REPO}"  # of a model, /api/models/OWNER/NAME; of a Space, /api/spaces/...
 ROUTES = (
     ("GET", r"/api/whoami-v2", _Handler.whoami),
     ("POST", r"/api/repos/create", _Handler.create),
     ("POST", r"/api/validate-yaml", lambda handler, body: handler._answer(200, {})),
-    ("POST", r"/api/models/(?P<repo>[^/]+/[^/]+)/preupload/main", _Handler.preupload),
-    ("POST", r"/api/models/(?P<repo>[^/]+/[^/]+)/commit/main", _Handler.commit),
-    ("GET", r"/api/models/(?P<repo>[^/]+/[^/]+)/xet-write-token/main", _Handler.xet_token),
-    ("GET", r"/api/models/(?P<repo>[^/]+/[^/]+)/tree/(?P<revision>[^/]+)", _Handler.tree),
-    ("GET", r"/api/models/(?P<repo>[^/]+/[^/]+)(/revision/(?P<revision>[^/]+))?", _Handler.info),
+    ("POST", rf"{API}/preupload/main", _Handler.preupload),
+    ("POST", rf"{API}/commit/main", _Handler.commit),
+    ("GET", rf"{API}/xet-write-token/main", _Handler.xet_token),
+    ("GET", rf"{API}/tree/(?P<revision>[^/]+)", _Handler.tree),
+    ("GET", rf"{API}(/revision/(?P<revision>[^/]+))?", _Handler.info),
     (
         "GET HEAD",
-        r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)",
+        rf"/{REPO}/resolve/(?P<revision>[^/]+)/(?P<path>.+)",
         _Handler.resolve,
     ),
-    ("POST", r"/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch", _Handler.lfs_batch),
+    ("POST", rf"/{REPO}\.git/info/lfs/objects/batch", _Handler.lfs_batch),
     ("PUT", r"/lfs/(?P<oid>[0-9a-f]{64})", _Handler.lfs_upload),
     ("POST", r"/v1/xorbs/default/(?P<name>[0-9a-f]{64})", _Handler.xorb),
     ("POST", r"/v1/shards", _Handler.shard),

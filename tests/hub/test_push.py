@@ -76,6 +76,32 @@ def test_push_reads_back_what_it_sent_and_again_makes_no_commit(
     assert TOKEN not in shown + json.dumps(receipt(place))
 
 
+def test_spaces_are_pushed_beside_the_models_and_again_make_no_commit(
+    place: Place, hub: Hub
+) -> None:
+    assert place.run(*PUSH, "--space").stdout.count("published") == 4
+    repos = {f"spaces/student/tiny-shakespeare-{name}" for name in ("demo", "report")}
+    assert set(hub.repositories) == {*REPOS, *repos}
+    for repo in repos:
+        staged = place.path / "runs/publish" / repo.split("/")[2]
+        files = [path for path in staged.rglob("*") if path.is_file()]
+        sent = {path.relative_to(staged).as_posix(): path.read_bytes() for path in files}
+        assert hub.repositories[repo].files == sent | {".gitattributes": b""}
+    app = hub.repositories["spaces/student/tiny-shakespeare-demo"].files["app.py"].decode()
+    assert all(repo in app for repo in REPOS)
+    heads = {repo: repository.head for repo, repository in hub.repositories.items()}
+    place.run(*PUSH, "--space")
+    assert {repo: repository.head for repo, repository in hub.repositories.items()} == heads
+
+
+def test_a_space_of_somebody_elses_is_not_touched(place: Place, hub: Hub) -> None:
+    theirs = Repository(private=False, files={"README.md": b"---\ntitle: mine\n---\n"})
+    theirs.commits.append("a" * 40)
+    hub.repositories["spaces/student/tiny-shakespeare-demo"] = theirs
+    assert "--prefix" in place.refused(*PUSH, "--space")
+    assert set(hub.repositories) == {"spaces/student/tiny-shakespeare-demo"}
+
+
 def test_the_report_shows_the_links_of_what_was_published(place: Place, hub: Hub) -> None:
     place.run(*PUSH)
     place.run("compare.report")

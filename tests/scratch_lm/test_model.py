@@ -86,6 +86,46 @@ def test_the_cache_changes_no_token_even_past_the_context(model: ScratchLM, samp
 
 
 @torch.inference_mode()
+def test_beams_keep_their_own_caches(model: ScratchLM) -> None:
+    prompt = torch.randint(50, (2, 3))
+    generated = [
+        model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            num_beams=3,
+            do_sample=False,
+            min_new_tokens=9,
+            max_new_tokens=9,
+            use_cache=use_cache,
+            pad_token_id=0,
+        )
+        for use_cache in (False, True)
+    ]
+    assert torch.equal(generated[0], generated[1])
+
+
+@torch.inference_mode()
+def test_a_cache_without_room_for_convolutions_is_refused(model: ScratchLM) -> None:
+    ids = torch.randint(50, (1, 4))
+    if model.config.convolutions:
+        with pytest.raises(ValueError, match="make the cache for this model"):
+            model(ids, past_key_values=DynamicCache())
+        with pytest.raises(ValueError, match="assisted generation is not supported"):
+            model.generate(ids, prompt_lookup_num_tokens=2, max_new_tokens=4)
+    else:
+        assert model(ids, past_key_values=DynamicCache()).logits.shape == (1, 4, 50)
+
+
+@torch.inference_mode()
+def test_the_model_runs_in_bf16(model: ScratchLM) -> None:
+    ids = torch.randint(50, (2, 12))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model(ids).logits.float()
+    exact = model(ids).logits
+    assert (rounded - exact).norm() < 0.05 * exact.norm()
+
+
+@torch.inference_mode()
 def test_the_cache_avoids_recomputing_the_past(model: ScratchLM) -> None:
     widths = []
     hook = model.decoder.register_forward_pre_hook(lambda _, args: widths.append(args[0].shape[1]))

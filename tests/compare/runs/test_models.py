@@ -15,6 +15,7 @@ from compare import files, generate
 from compare.errors import Failure
 from compare.publish import hub, staging
 from compare.runs import find, models
+from scratch_lm.model import ScratchConfig, ScratchLM
 from tests.conftest import FINETUNE, SCRATCH, Place
 
 ROOT = Path(__file__).parents[3]
@@ -185,9 +186,17 @@ def test_listed_versions_are_of_this_projects_history_and_still_load(
     if shown.returncode:
         pytest.skip("the history is not here")
     assert hashlib.sha256(shown.stdout).hexdigest() == digest
-    for folder in (copied.path / name for name in OWN):
-        has_convolutions = json.loads((folder / "config.json").read_text())["convolutions"]
-        if has_convolutions and b"convolutions" not in shown.stdout:
+    # `tuned` as it was before the convolutions
+    earlier = shutil.copytree(copied.path / OWN[0], copied.path / "earlier")
+    config = ScratchConfig.from_pretrained(earlier)
+    config.distance_bias = config.smeared_keys = True
+    ScratchLM(config).save_pretrained(earlier)
+    for folder in (earlier, *(copied.path / name for name in OWN)):
+        settings = json.loads((folder / "config.json").read_text())
+        if any(
+            settings[name] and name.encode() not in shown.stdout
+            for name in ("smeared_keys", "convolutions")
+        ):
             continue  # such models came later
         (folder / "model.py").write_bytes(shown.stdout)
         model, tokenizer = models.load(folder)

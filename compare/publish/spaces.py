@@ -1,0 +1,117 @@
+"""Stage Spaces of the Hub: the demo with both models, and the report as a static page."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from importlib.metadata import requires, version
+from pathlib import Path
+from typing import NamedTuple
+
+from huggingface_hub import SpaceCard, SpaceCardData
+
+import compare
+from compare.publish.card import MARK, NAME
+from compare.publish.staging import replace_folder
+from compare.report import pages
+from compare.report import results as report
+from compare.runs import models
+
+PACKAGE = Path(compare.__file__).parent
+DISTRIBUTION = "tiny-shakespeare-study"
+PYTHON = "3.12"
+APP = """\
+\"\"\"Serve the demo of both models.  Its code is in compare/demo.\"\"\"
+
+import runpy
+import sys
+
+MODELS = {models}
+
+sys.argv = ["compare.demo", "--run", *MODELS, "--host", "0.0.0.0", "--no-browser"]
+runpy.run_module("compare.demo", run_name="__main__", alter_sys=True)
+"""
+
+
+class Space(NamedTuple):
+    """A staged Space."""
+
+    repo: str
+    folder: Path
+    sdk: str
+
+
+def stage_demo(target: Path, repo: str, model_repos: Sequence[str]) -> Space:
+    """Create or replace the directory `target`, with a Space that runs `compare.demo`.
+
+    It downloads the models of the repositories `model_repos`, and shows the answer of the report.
+    """
+    new = _new_folder(target)
+    shutil.copytree(PACKAGE, new / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    # The models' own code, with which the code next to their weights is compared.
+    (new / "scratch_lm").mkdir()
+    shutil.copy(models.OWN_CODE, new / "scratch_lm" / models.OWN_CODE.name)
+    (new / report.PATH.parent).mkdir()
+    shutil.copy(report.PATH, new / report.PATH)
+    (new / "app.py").write_text(APP.format(models=list(model_repos)), "utf-8")
+    (new / "requirements.txt").write_text("\n".join(pinned_requirements()) + "\n", "utf-8")
+    lock = (PACKAGE / "demo" / "demo.lock").read_text("utf-8")
+    (gradio,) = re.findall(r"^gradio==(\S+)", lock, re.MULTILINE)
+    _write_card(
+        new,
+        SpaceCardData(
+            title="From scratch versus fine-tuned: try both",
+            sdk="gradio",
+            sdk_version=gradio,
+            python_version=PYTHON,
+            app_file="app.py",
+            license="mit",
+            models=list(model_repos),
+            tags=[MARK],
+        ),
+        "Two language models continue a prompt side by side, and color a text by what surprises "
+        f"them: {' and '.join(model_repos)}. `python -m compare.demo` shows the same page.",
+    )
+    return Space(repo, replace_folder(new, target), "gradio")
+
+
+def stage_report(target: Path, repo: str, model_repos: Sequence[str]) -> Space:
+    """Create or replace the directory `target`, with a static Space that shows the report."""
+    new = _new_folder(target)
+    shutil.copy(pages.REPORTS / "report.html", new / "index.html")
+    _write_card(
+        new,
+        SpaceCardData(
+            title="From scratch versus fine-tuned: the report",
+            sdk="static",
+            app_file="index.html",
+            license="mit",
+            models=list(model_repos),
+            tags=[MARK],
+        ),
+        f"What was measured on {' and '.join(model_repos)}. The page needs nothing from elsewhere.",
+    )
+    return Space(repo, replace_folder(new, target), "static")
+
+
+def pinned_requirements() -> list[str]:
+    """Return this project's dependencies, without extras, in the versions that are installed."""
+    names = [
+        re.match(r"[\w.-]+", line).group()  # type: ignore[union-attr]  # a name comes first
+        for line in requires(DISTRIBUTION) or []
+        if "extra ==" not in line
+    ]
+    # Without the local part, as in 2.13.0+cpu: the package index has no such version.
+    return [f"{name}=={version(name).partition('+')[0]}" for name in names]
+
+
+def _new_folder(target: Path) -> Path:
+    new = target.with_name(f".{target.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    return new
+
+
+def _write_card(folder: Path, data: SpaceCardData, text: str) -> None:
+    SpaceCard(f"---\n{data.to_yaml()}\n---\n\n# {data.title}\n\n{text}\n").save(folder / NAME)

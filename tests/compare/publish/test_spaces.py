@@ -1,0 +1,98 @@
+"""The Spaces that --space stages: a demo that runs on its own, and the report as a page."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from huggingface_hub import SpaceCard
+
+from compare.publish import card, spaces
+from tests.conftest import Place, default_environment
+
+MODELS = ["student/tiny-scratch", "student/tiny-gpt2"]
+
+
+@pytest.fixture
+def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a directory with a report, as the current directory."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "report.json").write_text("{}")
+    (tmp_path / "reports" / "report.html").write_text("<p>the report</p>")
+    return tmp_path
+
+
+def test_the_demo_brings_its_code_and_names_models_and_versions(reported: Path) -> None:
+    staged = spaces.stage_demo(reported / "demo", "student/tiny-demo", MODELS)
+    assert (staged.repo, staged.sdk) == ("student/tiny-demo", "gradio")
+    data = SpaceCard.load(staged.folder / card.NAME).data
+    assert data.sdk == "gradio" and data.models == MODELS and data.app_file == "app.py"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", data.sdk_version)
+    assert card.is_of_the_study(staged.folder / card.NAME)  # so that a push may replace it
+    assert all(
+        name in ast.dump(ast.parse((staged.folder / "app.py").read_text())) for name in MODELS
+    )
+    wanted = (staged.folder / "requirements.txt").read_text().splitlines()
+    assert f"torch=={version('torch').partition('+')[0]}" in wanted
+    assert f"transformers=={version('transformers')}" in wanted
+    assert not any(line.startswith(("pytest", "ruff", "gradio")) for line in wanted)
+    assert not list(staged.folder.rglob("__pycache__"))
+    done = subprocess.run(  # it imports its own copy, and finds what it needs there
+        [
+            sys.executable,
+            "-c",
+            "from compare.runs import models; print(models.OWN_CODE.read_text())",
+        ],
+        cwd=staged.folder,
+        capture_output=True,
+        text=True,
+    )
+    assert "class ScratchLM" in done.stdout, done.stderr
+
+
+def test_staging_again_replaces_what_was_there(reported: Path) -> None:
+    for _ in range(2):
+        staged = spaces.stage_report(reported / "report", "student/tiny-report", MODELS)
+        assert {path.name for path in staged.folder.iterdir()} == {"index.html", card.NAME}
+        assert (staged.folder / "index.html").read_text() == "<p>the report</p>"
+        (staged.folder / "stale.txt").touch()
+    assert SpaceCard.load(staged.folder / card.NAME).data.sdk == "static"
+    assert not [path for path in reported.iterdir() if path.name.startswith(".")]
+
+
+def test_spaces_need_the_names_of_the_models_owner(place: Place) -> None:
+    assert "--namespace" in place.refused("compare.publish", "--space")
+
+
+@pytest.mark.slow
+def test_the_demo_serves_both_models(reported: Path, caches: Path, tiny_base: Path) -> None:
+    if not find_spec("gradio"):
+        pytest.skip("no gradio: make test-all installs it")
+    folder = spaces.stage_demo(reported / "demo", "student/tiny-demo", ["left", "right"]).folder
+    for name in ("left", "right"):
+        shutil.copytree(tiny_base, folder / name)
+    process = subprocess.Popen(
+        [sys.executable, "app.py"],
+        cwd=folder,
+        env=default_environment(caches),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    served = re.fullmatch(r"serving http://0\.0\.0\.0:(\d+)/\n", process.stdout.readline())
+    assert served
+    with urlopen(f"http://127.0.0.1:{served[1]}/") as answer:
+        assert b"gradio" in answer.read()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    process.stdout.close()
