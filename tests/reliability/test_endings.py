@@ -162,7 +162,7 @@ def test_a_nan_gradient_stops_the_scratch_track_before_its_weights_change(
     assert math.isfinite(nats) and math.isnan(norm)
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
     run = Run(tmp_path / "run", make_record(status=RunStatus.RUNNING))
-    journal = Journal(run, model, optimizers, 100, 100, 10)
+    journal = Journal(run, model, None, optimizers, 100, 100, 10)
     with pytest.raises(Failure, match="the gradient of step 1 is nan"):
         journal.count_step(nats, tokens, norm)
 
