@@ -89,7 +89,7 @@ def test_the_demo_serves_both_models(reported: Path, caches: Path, tiny_base: Pa
         text=True,
     )
     assert process.stdout
-    served = re.fullmatch(r"serving http://0\.0\.0\.0:(\d+)/\n", process.stdout.readline())
+    served = re.fullmatch(r"serving http://[\w.]+:(\d+)/\n", process.stdout.readline())
     assert served
     with urlopen(f"http://127.0.0.1:{served[1]}/") as answer:
         assert b"gradio" in answer.read()
