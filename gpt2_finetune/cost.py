@@ -61,7 +61,7 @@ from gpt2_finetune.fast_forward import CHUNK_TOKENS, use_fast_kernels
 
 GIB = 2**30
 ROW = 1024  # tokens: GPT-2's context length
-EPOCH_TOKENS = 301_966  # Tiny Shakespeare's training split, in GPT-2's tokens
+EPOCH_TOKENS = 301_966  # of Tiny Shakespeare's first 90%, as nanoGPT's prepare.py counts them
 # (layers, heads, width) of the published models.
 SHAPES = {
     "gpt2": (12, 12, 768),

@@ -24,7 +24,7 @@ from compare.runs import models
 from gpt2_finetune import defaults
 from gpt2_finetune.callbacks import CHECKSUMS
 from gpt2_finetune.fast_forward import use_fast_kernels
-from tests.conftest import FINETUNE, SCRATCH, Place, default_environment
+from tests.conftest import FINETUNE, SCRATCH, Place
 
 pytestmark = [pytest.mark.gpu, pytest.mark.xdist_group("gpu")]
 
@@ -55,7 +55,6 @@ def gpu_study(
     """Return a place in which the commands of `make study BASE=smollm2` have run."""
     caches = tmp_path_factory.mktemp("gpu-caches")
     place = Place(tmp_path_factory.mktemp("gpu-study"), caches)
-    place.environment = default_environment(caches)
     for step in plan(PlanOptions(base=[base])):
         arguments = list(step.arguments)
         if arguments[0].endswith(".train"):

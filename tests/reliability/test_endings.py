@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -167,16 +166,7 @@ def test_a_nan_gradient_stops_the_scratch_track_before_its_weights_change(
         journal.count_step(nats, tokens, norm)
 
 
-@pytest.fixture
-def own_signal_handlers() -> Iterator[None]:
-    """Restore the signal handlers, which a training run in this process replaces."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("own_signal_handlers")
+@pytest.mark.usefixtures("restored_signals")
 def test_a_nan_gradient_stops_the_trainer_before_its_weights_change(
     tmp_path: Path, tiny_base: Path, mini_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
