@@ -26,5 +26,6 @@ reuse some of its measurements.
     course_checklist.py   the course's requirements, with evidence
     story.py              the answer in plain words, and three figures
     figures.py            the figures
+    drawing.py            how figures look: colors, labels beside lines, numbers under the pointer
     pages.py              writes reports/ from the results
 """

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import Any
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from compare.kinds import RowKind, Track
+from compare.kinds import RowKind
+from compare.report.drawing import (
+    FIGURE_STYLE,
+    GRAY,
+    LABEL_COLOR,
+    TRACK_COLORS,
+    WIDTH,
+    Style,
+    Styles,
+    explain,
+    label_points,
+    to_svg,
+)
 from compare.report.results import (
-    BASELINE,
     CloserLook,
     Curve,
     CurvePoint,
@@ -30,34 +35,11 @@ from compare.report.results import (
     WordClassResult,
     Worth,
 )
+from compare.ruler.metrics import Interval
 
-# The palette of Okabe and Ito, which color-blind readers can distinguish.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-WIDTH = 6.2  # inches; narrow enough for labels to be legible on a phone
-MARKERS = "osD^vPX*"  # one more than the colors, so that 56 combinations are distinct
-TRACK_COLORS = {Track.SCRATCH: COLORS[0], Track.GPT2: COLORS[1], BASELINE: "#777777"}
-Style = dict[str, Any]
-"""Keyword arguments of `Axes.plot`: color and marker."""
-Styles = dict[str, Style]
-"""By row name, the same in all figures."""
 TRAIN_STROKE: Style = {"alpha": 0.45, "lw": 1, "marker": ""}
 # Kinds of rows drawn as reference lines, because gradient descent did not train them here.
 REFERENCE_KINDS = (RowKind.ZERO_SHOT, RowKind.N_GRAM)
-FIGURE_STYLE: Any = {  # a dict of matplotlib's parameters, whose names its types list one by one
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "svg.hashsalt": "study",  # makes the file reproducible
-    "figure.facecolor": "white",
-}
-
-
-def assign_styles(names: Iterable[str]) -> Styles:
-    """Assign a color and a marker to each name."""
-    pairs = zip(names, cycle(COLORS), cycle(MARKERS), strict=False)
-    return {name: {"color": color, "marker": marker} for name, color, marker in pairs}
 
 
 def loss_curves(curves: Mapping[str, Curve], styles: Styles, epoch_characters: int) -> bytes:
@@ -68,8 +50,12 @@ def loss_curves(curves: Mapping[str, Curve], styles: Styles, epoch_characters: i
     with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         for name, curve in curves.items():
-            _plot_curve(axes, curve.train, f"{name}, train", styles[name] | TRAIN_STROKE)
-            _plot_curve(axes, curve.validation, f"{name}, validation", styles[name])
+            _plot_curve(axes, curve.train, styles[name] | TRAIN_STROKE)
+            _plot_curve(axes, curve.validation, styles[name] | {"lw": 1.5, "ms": 5})
+            for point in curve.validation:
+                x, y = point.characters_seen / 1e6, point.bits_per_byte
+                epoch = point.characters_seen / epoch_characters
+                explain(axes, x, y, f"{name}, epoch {epoch:.2g}: validation {y:.3f} bits per byte")
         best = min(point.bits_per_byte for curve in curves.values() for point in curve.validation)
         axes.set_ylim(best - 0.3, best + 2.2)  # cuts off the first steps, which are far above
         axes.set_xlabel("characters read (million)")
@@ -82,15 +68,18 @@ def loss_curves(curves: Mapping[str, Curve], styles: Styles, epoch_characters: i
             ),
         )
         upper.set_xlabel("epochs")
-        figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
-        return _svg(figure)
+        ends = {
+            name: (curve.validation[-1].characters_seen / 1e6, curve.validation[-1].bits_per_byte)
+            for name, curve in curves.items()
+        }
+        label_points(axes, ends, styles)
+        return to_svg(figure, "loss_curves")
 
 
-def _plot_curve(axes: Axes, points: Sequence[CurvePoint], label: str, style: Style) -> None:
+def _plot_curve(axes: Axes, points: Sequence[CurvePoint], style: Style) -> None:
     axes.plot(
         [point.characters_seen / 1e6 for point in points],
         [point.bits_per_byte for point in points],
-        label=label,
         **style,
     )
 
@@ -106,6 +95,7 @@ def row_plot(rows: Sequence[ResultRow]) -> bytes:
             if row.ci95:
                 axes.plot(row.ci95, [place, place], color=color, lw=2)
             axes.plot(row.bits_per_byte, place, "o", color=color)
+            explain(axes, row.bits_per_byte, place, _score(row.name, row.bits_per_byte, row.ci95))
             axes.annotate(
                 f"{row.bits_per_byte:.3f}",
                 (row.bits_per_byte, place),
@@ -119,7 +109,7 @@ def row_plot(rows: Sequence[ResultRow]) -> bytes:
         axes.set_ylim(-0.6, len(shown) - 0.3)
         has_intervals = any(row.ci95 for row in shown)
         axes.set_xlabel("bits per byte" + (", with 95% interval" if has_intervals else ""))
-        return _svg(figure)
+        return to_svg(figure, "rows")
 
 
 def claim_plot(differences: Sequence[Difference]) -> bytes:
@@ -133,16 +123,18 @@ def claim_plot(differences: Sequence[Difference]) -> bytes:
         figure, axes = plt.subplots(
             figsize=(WIDTH, 0.42 * len(entries) + 1.1), layout="constrained"
         )
-        for place, (_, entry, is_whole) in enumerate(entries):
-            color = COLORS[0] if is_whole else "#777777"
+        for place, (label, entry, is_whole) in enumerate(entries):
+            color = "black" if is_whole else GRAY
             if entry.ci95:
                 axes.plot(entry.ci95, [place, place], color=color, lw=3 if is_whole else 1.5)
-            axes.plot(entry.delta_bits_per_byte, place, "o", color=color, ms=7 if is_whole else 5)
+            delta = entry.delta_bits_per_byte
+            axes.plot(delta, place, "o", color=color, ms=7 if is_whole else 5)
+            explain(axes, delta, place, _score(label.replace("\n", " "), delta, entry.ci95, "+"))
         axes.axvline(0, color="black", lw=1)
         axes.set_yticks(range(len(entries)), [label for label, _, _ in entries], fontsize=9)
         axes.invert_yaxis()
         axes.set_xlabel("bits per byte (negative: the first is better)")
-        return _svg(figure)
+        return to_svg(figure, "claims")
 
 
 def pair_plot(pairs: Sequence[PairDifference]) -> bytes:
@@ -168,7 +160,7 @@ def pair_plot(pairs: Sequence[PairDifference]) -> bytes:
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.set_title("row minus column, bits per byte", fontsize=10)
-        return _svg(figure)
+        return to_svg(figure, "pairs")
 
 
 def other_plays_plot(other_plays: OtherPlays, styles: Styles) -> bytes:
@@ -180,11 +172,13 @@ def other_plays_plot(other_plays: OtherPlays, styles: Styles) -> bytes:
             label = row.name + (" (may have read them)" if row.may_have_read else "")
             bits = [row.by_play[title] for title in titles]
             axes.plot(bits, range(len(titles)), ls="", label=label, alpha=0.85, **styles[row.name])
+            for place, title in enumerate(titles):
+                explain(axes, bits[place], place, _score(f"{label}, {title}", bits[place]))
         axes.set_yticks(range(len(titles)), titles, fontsize=9)
         axes.invert_yaxis()
         axes.set_xlabel("bits per byte (lower is better)")
         figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
-        return _svg(figure)
+        return to_svg(figure, "other_plays")
 
 
 def worth_plot(worth: Worth, styles: Styles) -> bytes:
@@ -197,20 +191,27 @@ def worth_plot(worth: Worth, styles: Styles) -> bytes:
             points = [point for point in curve.points if point.share]
             characters = [point.characters for point in points]
             bits = [point.bits_per_byte for point in points]
-            axes.plot(characters, bits, label=curve.name, **styles[curve.name])
+            axes.plot(characters, bits, **styles[curve.name])
             for point in points:
+                text = f"{curve.name}, {point.characters:,} characters"
+                explain(
+                    axes,
+                    point.characters,
+                    point.bits_per_byte,
+                    _score(text, point.bits_per_byte, point.ci95),
+                )
                 if point.ci95:
                     color = styles[curve.name]["color"]
                     axes.plot([point.characters] * 2, point.ci95, color=color, alpha=0.6, lw=3)
         for base, bits_per_byte in worth.zero_shot.items():
-            axes.axhline(bits_per_byte, color="#777777", ls="--", lw=1)
+            axes.axhline(bits_per_byte, color=GRAY, ls="--", lw=1)
             axes.annotate(
                 f"{base} before fine-tuning (none of the text)",
                 (0, bits_per_byte),
                 xycoords=("axes fraction", "data"),
                 xytext=(3, 3),
                 textcoords="offset points",
-                color="#555555",
+                color=LABEL_COLOR,
                 fontsize=8,
             )
         axes.set_xscale("log", base=2)
@@ -221,8 +222,12 @@ def worth_plot(worth: Worth, styles: Styles) -> bytes:
         axes.set_xlabel("characters of training text (share of the training split)")
         has_intervals = any(point.ci95 for point in trained)
         axes.set_ylabel("bits per byte" + (", with 95% interval" if has_intervals else ""))
-        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
-        return _svg(figure)
+        ends = {
+            curve.name: (curve.points[-1].characters, curve.points[-1].bits_per_byte)
+            for curve in worth.curves
+        }
+        label_points(axes, ends, styles)
+        return to_svg(figure, "worth")
 
 
 def word_class_plot(word_classes: Sequence[WordClassResult], styles: Styles) -> bytes:
@@ -236,12 +241,15 @@ def word_class_plot(word_classes: Sequence[WordClassResult], styles: Styles) -> 
         for name in word_classes[0].bits_per_word:
             bits = [each.bits_per_word[name] for each in word_classes]
             axes.plot(bits, places, ls="", label=name, alpha=0.85, **styles[name])
+            for place, each in enumerate(word_classes):
+                text = f"{name}, {each.word_class}: {bits[place]:.2f} bits per word"
+                explain(axes, bits[place], place, text)
         labels = [f"{each.word_class}\n{each.words / words:.0%} of words" for each in word_classes]
         axes.set_yticks(places, labels)
         axes.invert_yaxis()
         axes.set_xlabel("bits per word (lower is better)")
         figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
-        return _svg(figure)
+        return to_svg(figure, "word_classes")
 
 
 def context_plot(closer_looks: Sequence[CloserLook], styles: Styles) -> bytes:
@@ -252,35 +260,40 @@ def context_plot(closer_looks: Sequence[CloserLook], styles: Styles) -> bytes:
             axes.plot(
                 [point.characters for point in look.context],
                 [point.bits_per_byte for point in look.context],
-                label=look.name,
                 **styles[look.name],
             )
+            for point in look.context:
+                text = f"{look.name}, {point.tokens:,} tokens"
+                explain(
+                    axes, point.characters, point.bits_per_byte, _score(text, point.bits_per_byte)
+                )
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.xaxis.set_minor_formatter("")
         axes.set_xlabel("context length (characters that as many tokens cover on average)")
         axes.set_ylabel("bits per byte (lower is better)")
-        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
-        return _svg(figure)
+        longest = {
+            look.name: (look.context[0].characters, look.context[0].bits_per_byte)
+            for look in closer_looks
+        }
+        label_points(axes, longest, styles)
+        return to_svg(figure, "contexts")
 
 
 def compute_plot(rows: Sequence[ResultRow], styles: Styles) -> bytes:
     """Plot bits per byte against training compute; rows not trained here are horizontal lines."""
     with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
+        trained: dict[str, tuple[float, float]] = {}
         for row in rows:
             if row.training_flops:
-                axes.plot(
-                    row.training_flops,
-                    row.bits_per_byte,
-                    ls="",
-                    label=row.name,
-                    **styles[row.name],
-                )
+                trained[row.name] = x, y = row.training_flops, row.bits_per_byte
+                axes.plot(x, y, ls="", **styles[row.name])
+                explain(axes, x, y, f"{_score(row.name, y)}, {x:.2g} floating-point operations")
         untrained = [row for row in rows if row.kind in REFERENCE_KINDS or row.name == "PPMd"]
         # Labels stand on the left and on the right in turn, since neighbors may be close.
         for row, side in zip(untrained, cycle((0, 1)), strict=False):
-            axes.axhline(row.bits_per_byte, color="#777777", ls="--", lw=1)
+            axes.axhline(row.bits_per_byte, color=GRAY, ls="--", lw=1)
             axes.annotate(
                 row.name,
                 (side, row.bits_per_byte),
@@ -288,21 +301,20 @@ def compute_plot(rows: Sequence[ResultRow], styles: Styles) -> bytes:
                 xytext=(-3 if side else 3, 3),
                 textcoords="offset points",
                 ha="right" if side else "left",
-                color="#555555",
+                color=LABEL_COLOR,
                 fontsize=8,
             )
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axes.xaxis.set_minor_formatter("")
         axes.margins(x=0.25, y=0.12)
-        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
         axes.set_xlabel("floating-point operations of the study's own training")
         axes.set_ylabel("bits per byte (lower is better)")
-        return _svg(figure)
+        label_points(axes, trained, styles)
+        return to_svg(figure, "compute")
 
 
-def _svg(figure: Figure) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
-    plt.close(figure)
-    return file.getvalue()
+def _score(name: str, bits_per_byte: float, ci95: Interval | None = None, sign: str = "") -> str:
+    """Return a sentence for `explain`; `sign` is "+" to show the sign of positive numbers."""
+    text = f"{name}: {bits_per_byte:{sign}.3f} bits per byte"
+    return text + (f" ({ci95[0]:{sign}.3f} to {ci95[1]:{sign}.3f})" if ci95 else "")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
 import pandas as pd
 
 from compare.files import write_atomically
 from compare.rendering import render
-from compare.report import figures, results, story
+from compare.report import drawing, figures, results, story
 from compare.report.results import Results
 
 REPORTS = results.PATH.parent
@@ -33,15 +32,14 @@ def write(study_results: Results) -> None:
 
 def render_page(page: str, study_results: Results, images: dict[str, bytes]) -> str:
     """Render one of PAGES.  `images` are the figures by name, which report.html embeds."""
-    embedded = {name: base64.b64encode(image).decode() for name, image in images.items()}
+    embedded = {name: image.decode() for name, image in images.items()}
     told = {"answer": story.answer(study_results), "cards": story.cards(study_results)}
     return render(TEMPLATES / f"{page}.jinja", results=study_results, images=embedded, story=told)
 
 
 def draw(study_results: Results) -> dict[str, bytes]:
     """Draw the figures, and return them as SVG by name."""
-    models = [look.name for look in study_results.closer_looks]
-    styles = figures.assign_styles(dict.fromkeys([*models, *study_results.model_names]))
+    styles = drawing.assign_styles(study_results.rows)
     characters = study_results.corpus.splits["train"].chars
     images = {
         "rows": figures.row_plot(study_results.rows),

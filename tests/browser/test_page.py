@@ -66,13 +66,28 @@ def test_the_committed_report(page: Any) -> None:
     look(page, COMMITTED / "report.html")
     open_details(page)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    images = page.locator("figure img")
+    images = page.locator("figure > [role='img']")
     assert images.count() == len(list((COMMITTED / "figures").glob("*.svg")))
     for image in images.all():
-        box = image.bounding_box()
+        box = image.locator("svg").bounding_box()
         assert box["width"] > 300 and box["height"] > 150
-        assert image.evaluate("image => image.complete && image.naturalWidth > 0")
-        assert len(image.get_attribute("alt")) > 20
+        assert len(image.get_attribute("aria-label")) > 20
+    assert page.evaluate(
+        "new Set(Array.from(document.querySelectorAll('[id]'), e => e.id)).size"
+    ) == (page.locator("[id]").count())
+
+
+def test_a_point_tells_its_numbers_to_the_pointer(page: Any) -> None:
+    look(page, COMMITTED / "report.html")
+    row = json.loads((COMMITTED / "report.json").read_text())["rows"][0]
+    point = page.locator("figure").first.locator("g", has=page.locator("title")).last
+    box = point.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    title = page.evaluate(
+        "([x, y]) => document.elementFromPoint(x, y).closest('g:has(> title)').textContent",
+        [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2],
+    )
+    assert title.strip().startswith(f"{row['name']}: {row['bits_per_byte']:.3f} bits per byte")
 
 
 def test_axe_finds_no_barriers(page: Any) -> None:
