@@ -14,6 +14,8 @@ from compare.report.results import Results
 REPORTS = results.PATH.parent
 TEMPLATES = Path(__file__).parent / "templates"
 PAIR_COLUMNS = ["a", "b", "delta_bits_per_byte", "ci95"]
+# Figures and tables that only some studies have.
+OPTIONAL = ("worth", "other_plays", "contamination")
 PAGES = ("report.md", "report.html", "samples.md", "handin.de.md")
 
 
@@ -22,9 +24,15 @@ def write(study_results: Results) -> None:
     images = draw(study_results)
     for name, image in images.items():
         write_atomically(REPORTS / "figures" / f"{name}.svg", image)
-    for name, frame in tables(study_results).items():
+    frames = tables(study_results)
+    for name, frame in frames.items():
         data = frame.to_csv(index=False).encode()
         write_atomically(REPORTS / "tables" / f"{name}.csv", data)
+    for name in OPTIONAL:  # what an earlier report had and this one has not
+        if name not in images:
+            (REPORTS / "figures" / f"{name}.svg").unlink(missing_ok=True)
+        if name not in frames:
+            (REPORTS / "tables" / f"{name}.csv").unlink(missing_ok=True)
     for page in PAGES:
         write_atomically(REPORTS / page, render_page(page, study_results, images).encode())
     results.write(study_results)

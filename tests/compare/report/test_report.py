@@ -356,6 +356,20 @@ def test_without_runs_on_a_share_nothing_is_said_of_them(study: Place, short_stu
     assert not (short_study.path / "reports/tables/worth.csv").exists()
 
 
+def test_a_report_removes_the_files_of_an_earlier_one_and_no_others(
+    study: Place, report: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = results.read(study.path / results.PATH)
+    monkeypatch.chdir(tmp_path)
+    pages.write(typed)
+    figure, table = Path("reports/figures/worth.svg"), Path("reports/tables/worth.csv")
+    own = Path("reports/figures/own.svg")
+    own.touch()
+    assert figure.exists() and table.exists()
+    pages.write(typed.model_copy(update={"worth": None}))
+    assert not figure.exists() and not table.exists() and own.exists()
+
+
 def test_a_test_split_too_short_for_intervals_has_curves_and_no_claim(
     study: Place, report: dict
 ) -> None:
