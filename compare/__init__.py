@@ -2,7 +2,8 @@
 
 The modules directly in this package import none of its subpackages; `compare.generate`, a command,
 is the exception.  The tracks may import them and the subpackages `corpus`, `ruler` and `runs`.
-This package imports neither track: it only reads what they leave in `runs/`.
+This package imports neither track: it reads what they leave in `runs/`, and as files, to compare
+models with them, `scratch_lm/model.py` and the weights of the stand-in.
 
     cli.py           command lines from dataclasses, one-line errors
     errors.py        exceptions and their exit codes
@@ -21,7 +22,7 @@ This package imports neither track: it only reads what they leave in `runs/`.
     runs/            the run directories in runs/
     report/          what compare.report measures and writes
     publish/         what compare.publish stages and pushes
-    verify/          checks a hand-in of anybody, trusting no record
+    verify/          checks anybody's hand-in from its weights, whatever its record says
     notebook/        writes the notebook reports/study.ipynb
     demo/            both models in the browser
 """

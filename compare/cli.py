@@ -73,7 +73,7 @@ def check(options: Any, name: str, low: float, high: float) -> None:
 
 class _HelpFormatter(simple_parsing.SimpleHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        # What is named without an option is never left to a default.
+        # Positional arguments have no default to show.
         if not action.option_strings:
             return action.help
         return super()._get_help_string(action)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Misuse(Exception):
-    """An invalid request, such as an option out of range or a missing run: exit code 2."""
+    """An invalid request, such as one for a missing run: exit code 2."""
 
 
 class Failure(Exception):
@@ -14,7 +14,7 @@ class Failure(Exception):
 class Interrupted(Exception):
     """A training run that a signal has stopped and that can be resumed: exit code 128 + signal.
 
-    `continuation` is the command that continues it.
+    `continuation` says how to continue it: usually a command.
     """
 
     def __init__(self, signal_number: int, continuation: str) -> None:

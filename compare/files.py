@@ -11,6 +11,8 @@ from filelock import FileLock, Timeout
 
 from compare.errors import Misuse
 
+CHECKSUMS = "sha256.json"  # in a directory: the checksums of its other files
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that readers see either the old content or all of `data`.
@@ -34,13 +36,15 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
+def sha256(file: Path) -> str:
+    """Return the SHA-256 (hex digest) of a file, read in chunks."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def checksums(folder: Path) -> dict[str, str]:
     """Return the SHA-256 (hex digest) of each file directly in `folder`, by name."""
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-    }
+    return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def damaged_files(folder: Path, expected: dict[str, str]) -> list[str]:

@@ -75,8 +75,9 @@ def generate(options: GenerateOptions) -> None:
             options.temperature, options.top_k, options.top_p, options.characters, seed
         )
         if options.run:
+            (model_and_tokenizer,) = loaded.values()
             print(options.prompt, end="", flush=True)
-            sample(*loaded[name], options.prompt, settings, _StreamPrinter())
+            sample(*model_and_tokenizer, options.prompt, settings, _StreamPrinter())
             print()
         else:
             _print_side_by_side(

@@ -1,4 +1,4 @@
-"""Print the commands of `make study` or `make study-full`, with what each of them needs.
+"""Print the commands of `make study` or `make study-full`, in an order in which they can run.
 
 python -m compare.plan                                     # one command per line
 python -m compare.plan --full --base auto smollm2          # what make study-full runs
@@ -22,13 +22,14 @@ from typing import Literal
 
 from compare import cli
 
-# The report draws what both tracks need after these shares of the training split, and all of it.
+# Shares of the training split; the report plots the scores of both tracks against them.
 SHARES = (0.125, 0.25, 0.5)
 # How often the scratch track reads a share; validation prefers this to the preset's 5 passes on 1/8
 # of the text (scratch_lm/EXPERIMENTS.md).
 SHARE_EPOCHS = 10
 # Seed s of `record` is distilled from the runs of `tuned` with the seeds 3s - 2, 3s - 1 and 3s, so
-# that no two runs share a teacher.
+# that no two runs share a teacher.  It must match `scratch_lm.config.expand_teachers`, which
+# `compare` may not import.
 TEACHERS = 3
 
 
@@ -54,9 +55,17 @@ class PlanOptions:
         cli.check(self, "jobs", 1, 1024)
         if not self.base or not all(self.base):
             raise ValueError("--base is empty: name at least one checkpoint, or leave it out")
+        if self.jobs > 1 and self.format not in ("make", "parallel"):
+            raise ValueError(f"--jobs has no effect on --format {self.format}: leave it out")
+        # Seed s of `record` needs teachers with seeds up to 3s, and from 1 on.
+        low, high = (1, (2**32 - 1) // TEACHERS) if self.full else (0, 2**32 - 1)
         for seed in self.seeds:
-            if not 0 <= seed < 2**32:
-                raise ValueError(f"--seeds has {seed}: a seed must be between 0 and {2**32 - 1}")
+            if not low <= seed <= high:
+                raise ValueError(f"--seeds has {seed}: a seed must be between {low} and {high}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("--seeds has a seed twice")
+        if len({_safe(base) for base in self.base}) < len(self.base):
+            raise ValueError("--base has two checkpoints whose names are too similar")
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,8 @@ def plan(options: PlanOptions) -> list[Step]:
     for seed in seeds:
         trainings += [_scratch("course", seed), _scratch("tuned", seed)]
         for base in options.base:
+            # Plain fine-tuning last: `latest`, which compare.generate uses, is the run that
+            # finishes last.
             kinds = ("random-weights", "lora", "") if options.full else ("",)
             trainings += [_finetune(base, seed, kind) for kind in kinds]
     if options.full:
@@ -109,9 +120,7 @@ def _scratch(preset: str, seed: int, share: float = 1) -> Step:
 def _finetune(base: str, seed: int, kind: str, share: float = 1) -> Step:
     """Return the step for a `kind`: "random-weights", "lora", or "" for plain fine-tuning."""
     arguments = ["gpt2_finetune.train", "--resume", "--seed", str(seed), "--base", base]
-    # A base may be a path, but targets of make contain neither slashes nor spaces.
-    safe = "".join(each if each.isalnum() or each in ".-_" else "-" for each in base)
-    name = f"fine-tune-{safe}-{seed}"
+    name = f"fine-tune-{_safe(base)}-{seed}"
     if kind:
         name += f"-{kind}"
         arguments.append(f"--{kind}")
@@ -119,6 +128,12 @@ def _finetune(base: str, seed: int, kind: str, share: float = 1) -> Step:
         name += f"-share{share:g}"
         arguments += ["--train-share", f"{share:g}"]
     return Step(name, tuple(arguments), ("corpus",))
+
+
+def _safe(base: str) -> str:
+    """Return a name for a step: a base may be a path, but targets of make have neither slashes nor
+    spaces."""
+    return "".join(each if each.isalnum() or each in ".-_" else "-" for each in base)
 
 
 def stages(steps: Sequence[Step]) -> list[list[Step]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 
@@ -44,3 +46,14 @@ class Interruption:
             "\nstopping after the current step; send the signal again to stop immediately",
             file=sys.stderr,
         )
+
+
+@contextmanager
+def restored_signal_handlers() -> Iterator[None]:
+    """Restore the signal handlers on exit, for a process that goes on after a training run."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

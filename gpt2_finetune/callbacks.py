@@ -13,14 +13,12 @@ from transformers import TrainerCallback, TrainerState
 
 from compare import files
 from compare.corpus import Corpus
-from compare.files import write_atomically
+from compare.files import CHECKSUMS, write_atomically
 from compare.ruler.metrics import Metrics
 from compare.runs.record import Epoch
 from compare.runs.writer import Run
 from compare.signals import Interruption
 from gpt2_finetune.config import FinetuneOptions
-
-CHECKSUMS = "sha256.json"
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -30,37 +28,45 @@ def newest_checkpoint(folder: Path) -> Path | None:
         return int(path.parent.name.removeprefix("checkpoint-"))
 
     for path in sorted(folder.glob(f"checkpoint-*/{CHECKSUMS}"), key=step, reverse=True):
-        try:
-            damaged = files.damaged_files(path.parent, json.loads(path.read_text("utf-8")))
-        except ValueError:
-            damaged = [CHECKSUMS]
+        damaged = damaged_files(path.parent)
         if not damaged:
             return path.parent
         print(f"{path.parent} is damaged ({', '.join(damaged)}): skipping it", file=sys.stderr)
     return None
 
 
+def damaged_files(checkpoint: Path) -> list[str]:
+    """Return the files of a checkpoint that are missing or differ from their checksums."""
+    try:
+        expected = json.loads((checkpoint / CHECKSUMS).read_text("utf-8"))
+    except (OSError, ValueError):
+        return [CHECKSUMS]
+    return files.damaged_files(checkpoint, expected)
+
+
 def should_stop_early(
-    state: TrainerState, options: FinetuneOptions, untouched: Metrics | None
+    state: TrainerState, options: FinetuneOptions, before_training: Metrics | None
 ) -> bool:
     """Return whether `options.patience` epochs have passed since the best one.
 
-    The `untouched` base counts as epoch 0; its score is None if it is not known.
+    The model `before_training` counts as epoch 0; its score is None if it is not known.
 
     transformers' EarlyStoppingCallback counts evaluations in memory.  This function needs only the
     saved state, so a resumed run can tell that its training has already ended.
     """
-    best_step = 0 if base_is_best(untouched, state) else state.best_global_step or state.global_step
+    best_step = state.best_global_step or state.global_step
+    if start_is_best(before_training, state):
+        best_step = 0
     steps_since_best = state.global_step - best_step
     patience_steps = options.patience * state.max_steps // options.epochs
     return steps_since_best > 0 and steps_since_best >= patience_steps
 
 
-def base_is_best(untouched: Metrics | None, state: TrainerState) -> bool:
-    """Return whether no epoch so far has a better validation score than the `untouched` base."""
-    if untouched is None or state.best_metric is None:
+def start_is_best(before_training: Metrics | None, state: TrainerState) -> bool:
+    """Return whether no epoch so far is better on validation than the model `before_training`."""
+    if before_training is None or state.best_metric is None:
         return False
-    return untouched.bits_per_byte <= state.best_metric
+    return before_training.bits_per_byte <= state.best_metric
 
 
 class CheckpointCallback(TrainerCallback):

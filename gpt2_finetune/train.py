@@ -50,9 +50,9 @@ from gpt2_finetune.base import load_base
 from gpt2_finetune.callbacks import (
     CheckpointCallback,
     RecordCallback,
-    base_is_best,
     newest_checkpoint,
     should_stop_early,
+    start_is_best,
 )
 from gpt2_finetune.dataset import TrainingData, make_dataset
 from gpt2_finetune.fast_forward import use_fast_kernels
@@ -69,8 +69,7 @@ def train(options: FinetuneOptions) -> None:
     processes = join_processes(options, device)
     corpus = corpora.load(options.corpus)
     corpus = training_subset(corpus, options.train_share, options.leave_out)
-    model, tokenizer, base = load_base(options.base, options.dropout)
-    model.to(device)  # type: ignore[arg-type]  # transformers hides the signature of nn.Module.to
+    model, tokenizer, base = load_base(options.base, options.dropout, device)
     model, parameters = build_model(model, options)
     options = with_defaults(options, parameters, device)
     data = prepare_data(corpus, tokenizer, model, options, processes)
@@ -107,19 +106,20 @@ def train(options: FinetuneOptions) -> None:
         score = scoring.score(model, tokenizer, corpus.validation, label="before training")
         run.log_zero_shot(score.metrics)
     # All processes must stop after the same epoch, and only one has scored the base.
-    (untouched,) = broadcast_object_list([run.record.zero_shot])
-    run.record.zero_shot = untouched
+    (before_training,) = broadcast_object_list([run.record.zero_shot])
+    run.record.zero_shot = before_training
 
-    if should_stop_early(resumed_state, options, untouched):
+    if should_stop_early(resumed_state, options, before_training):
         # Training had ended, but the process was stopped before the model was saved.
         trainer.restore_best(resumed_state)
     else:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     processes.print(f"best on validation: {trainer.state.best_metric:.4f} bits/byte")
-    if base_is_best(untouched, trainer.state):
+    if start_is_best(before_training, trainer.state):
         processes.print(
-            f"no epoch was better than the untouched base ({untouched.bits_per_byte:.4f}): "
-            "what is saved is the best epoch, not the base; try a lower --learning-rate"
+            f"no epoch was better than the model before training "
+            f"({before_training.bits_per_byte:.4f}): what is saved is the best epoch; try a lower "
+            "--learning-rate"
         )
     if options.lora:
         model = lora.merge_adapters(model)
@@ -131,7 +131,7 @@ def train(options: FinetuneOptions) -> None:
 def join_processes(options: FinetuneOptions, device: torch.device) -> PartialState:
     """Return the state of this process, alone or among those of torchrun or accelerate launch.
 
-    Raises Misuse if the number of processes does not fit the GPUs or the options.
+    Raises Misuse for one process on several GPUs, and for --lora with FSDP.
     """
     processes = PartialState(cpu=device.type == "cpu")
     if device.type == "cuda" and torch.cuda.device_count() > 1 and processes.num_processes == 1:
@@ -233,7 +233,7 @@ def start_run(
         )
     print(
         f"{run.path}: {run.start_mode}; base {base.resolved} ({base.source}), "
-        f"{parameters.total:,} parameters, from {corpus.source}, {options.precision}"
+        f"{parameters.total:,} parameters, {options.precision}; text from {corpus.source}"
     )
     return run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from compare.corpus import Corpus
 from compare.errors import Failure
 from compare.ruler import sampling, scoring
 from compare.runs.writer import Run
+from gpt2_finetune.callbacks import damaged_files
 
 
 class ScoringTrainer(Trainer):
@@ -59,9 +61,21 @@ class ScoringTrainer(Trainer):
         return metrics
 
     def restore_best(self, state: TrainerState) -> None:
-        """Load the best epoch's weights into the model of a run whose training ended at `state`."""
+        """Load the best epoch's weights into the model of a run whose training ended at `state`.
+
+        Raises Failure if they are missing or damaged.
+        """
         self.state = state
         self._load_best_model()
+
+    def _load_best_model(self) -> None:
+        best = Path(self.state.best_model_checkpoint or "")
+        if damaged := damaged_files(best):
+            raise Failure(
+                f"the checkpoint of the best epoch, {best}, is damaged ({', '.join(damaged)}): "
+                "train again"
+            )
+        super()._load_best_model()
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         try:

@@ -78,6 +78,7 @@ def _rename_speakers(
     """Replace the speakers of one row with invented names, in place."""
     begin = max(0, positions[0] - 1)  # the text's first token has no predecessor
     tokens = speakers.with_invented_names(begin, positions[-1] + 1, rng)
+    # A row at the start of the text keeps its first input, the end-of-text token.
     inputs[len(inputs) + 1 - len(tokens) :] = tokens[:-1]
     new_targets = tokens[positions - begin]
     changed = (new_targets != speakers.ids[positions]) & (targets != IGNORED)

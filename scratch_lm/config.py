@@ -78,10 +78,10 @@ class ScratchOptions(StudyOptions):
     init_std: float = 0.02
     """Standard deviation of the layers' initial weights; 0.02 in GPT-2."""
     epochs: int = 5
-    """Passes over the training split; with --patience, at most as many."""
+    """Passes over the training split; an upper limit if --patience is given."""
     patience: int | None = None
     """Stop after this many epochs without a better validation score; by default, never.  The
-    learning rate decays over all --epochs, also in a run that stops before."""
+    learning rate decays over all --epochs, even if the run stops earlier."""
     batch_size: int = 4
     """Blocks of context-length tokens per step."""
     drills: bool = False

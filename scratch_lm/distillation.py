@@ -22,12 +22,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from compare.cli import as_record, command_line
 from compare.corpus import Corpus
 from compare.corpus.blocks import IGNORED
+from compare.device import choose_device
 from compare.errors import Misuse
 from compare.kinds import Track
 from compare.ruler.scoring import windows
 from compare.runs import find, models
 from compare.runs.find import CompleteRun
-from compare.runs.start import identity, list_differences, recipe_identity
+from compare.runs.start import identity, list_differences, numbered_runs, recipe_identity
 from compare.runs.writer import ROOT
 from scratch_lm.config import PRESETS, ScratchOptions, expand_teachers
 
@@ -60,7 +61,7 @@ def load_teachers(
     for name in options.teacher_names:
         run = _find_run(name, options, corpus)
         models.require_unchanged(run)
-        model, teacher_tokenizer = models.load(run.model)
+        model, teacher_tokenizer = models.load(run.model, device=choose_device(options.device))
         if teacher_tokenizer.get_vocab() != tokenizer.get_vocab():
             raise Misuse(
                 f"--teachers {name}: {run.path} has a different tokenizer; train a run with the "
@@ -78,16 +79,16 @@ def _find_run(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun
     have been trained with the current recipe of their own preset.
     """
     complete, reasons = [], []
-    for path in [Path(name)] if len(Path(name).parts) > 1 else _newest_first(name):
+    for path in _folders(name):
         try:
             complete.append(find.load(path))
         except Misuse as error:
             reasons.append(str(error))
     if not complete:
-        raise Misuse(
-            f"--teachers {name}: {reasons[0]}; train the teachers first (for --preset record: "
-            f"--preset tuned with the seeds of {', '.join(options.teacher_names)})"
-        )
+        command = ""
+        if own := re.fullmatch(r"tuned-seed(\d+)", name):
+            command = f": python -m scratch_lm.train --preset tuned --seed {own[1]}"
+        raise Misuse(f"--teachers {name}: {reasons[0]}; train it first{command}")
     on_this_text = [run for run in complete if run.record.corpus.sha256 == corpus.sha256]
     if not on_this_text:
         run = complete[0]
@@ -115,17 +116,6 @@ def _find_run(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun
         f"{'; '.join(differences[0])}; train a new run with {command} --resume, or give "
         f"--teachers {newest} to learn from this run anyway"
     )
-
-
-def _newest_first(name: str) -> list[Path]:
-    """Return the directories ..., name-3, name-2, name; the last one even if it is missing."""
-    track = ROOT / Track.SCRATCH
-    numbers = [
-        int(match[1])
-        for path in track.glob("*")
-        if (match := re.fullmatch(rf"{re.escape(name)}-(\d+)", path.name))
-    ]
-    return [*(track / f"{name}-{number}" for number in sorted(numbers, reverse=True)), track / name]
 
 
 def _list_differences(run: CompleteRun, recipe: ScratchOptions, corpus: Corpus) -> list[str]:
@@ -196,3 +186,13 @@ def soft_cross_entropy(
     """
     expected = F.log_softmax(logits, -1).gather(-1, tokens)
     return -(probabilities * expected).sum(-1)[targets != IGNORED].sum()
+
+
+def _folders(name: str) -> list[Path]:
+    """Return the directories that `name` may stand for, the newest first: it is one, or names one.
+
+    A name stands for the runs `name`, `name`-2, `name`-3, ... of this track.
+    """
+    if len(Path(name).parts) > 1:
+        return [Path(name)]
+    return [path for _, path in numbered_runs(ROOT / Track.SCRATCH, name)]

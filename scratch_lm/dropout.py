@@ -1,4 +1,4 @@
-"""Dropout seeds: a separate one for every step, so that checkpoints need no random state."""
+"""Dropout seeds: one for every step on the text, so that checkpoints need no random state."""
 
 from __future__ import annotations
 

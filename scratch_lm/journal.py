@@ -19,8 +19,8 @@ from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.model import ScratchLM
 
 Observer = Callable[[ScratchLM, float, float], None]
-"""Called after each log line with the model to evaluate, the seconds of training, and the epochs, a
-fraction."""
+"""Called after each log line with the model to evaluate, the seconds of training so far, and the
+number of epochs so far, which may be fractional."""
 
 
 class Journal:
@@ -85,7 +85,10 @@ class Journal:
         self._gradient_norm = gradient_norm
 
     def log(self, learning_rate: float, bar: tqdm) -> None:
-        """Log the steps since the last log line."""
+        """Log the steps since the last log line, and add them to `progress`.
+
+        Call it before `save_checkpoint`, which saves `progress`.
+        """
         now = time.perf_counter()
         seconds, self._timer_start = now - self._timer_start, now
         nats, self._logged_nats = self._logged_nats, 0.0

@@ -9,9 +9,9 @@ therefore do well on validation and badly on plays with other names, or vice ver
 chosen on both, and never on the test split.  All options of `scratch_lm.train` are accepted except
 --leave-out, and except --teachers and the preset `record`: teachers have read the plays left out.
 
-The runs are stored in `runs/scratch_lm/`.  A second call with the same options trains only the
-missing ones and finishes an interrupted one.  Finish or delete an interrupted run before you change
-the options.
+The runs are stored in `runs/scratch_lm/`.  A second call with the same options finishes an
+interrupted run and trains only the missing ones, unless a call with other options came in between.
+Finish or delete an interrupted run before you change the options.
 """
 
 from dataclasses import dataclass, field, fields
@@ -46,9 +46,11 @@ from statistics import fmean
 
 from compare import corpus as corpora
 from compare.corpus.subsets import left_out_play, training_plays
+from compare.device import choose_device
 from compare.errors import Misuse
 from compare.ruler import scoring
 from compare.runs import models
+from compare.signals import restored_signal_handlers
 from scratch_lm import parallel
 from scratch_lm.train import train
 
@@ -72,8 +74,10 @@ def leave_one_out(options: LeaveOneOutOptions) -> None:
     results = []
     for play in plays:
         train_options = ScratchOptions(**shared | {"leave_out": play, "resume": True})
-        run = train(train_options)
-        score = scoring.score(*models.load(run.path / "model"), texts[play], label=play)
+        with restored_signal_handlers():  # so that Ctrl-C ends this command between two trainings
+            run = train(train_options)
+        loaded = models.load(run.path / "model", device=choose_device(options.device))
+        score = scoring.score(*loaded, texts[play], label=play)
         results.append((play, score.metrics.bits_per_byte, run.record.best_scores.bits_per_byte))
     print(f"{'left out':25}  its bits/byte  validation")
     for play, unseen, validation in results:

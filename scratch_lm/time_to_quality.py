@@ -6,9 +6,8 @@
 The model is evaluated every 50 steps.  Only training steps count as time, the first drills
 included: not the evaluations, nor start-up, training the tokenizer and writing files.
 
-Learning rates decay over all --epochs.  In the middle of such a run, validation is worse than at
-the end of a shorter run that takes as long: what is printed is about the former.  For the latter,
-give --epochs.
+Learning rates decay over all --epochs, so a score in the middle of a run is worse than that of a
+shorter run that ends there.  To measure the shorter run, lower --epochs.
 
 By default, the score is that of nanoGPT's largest published model for Tiny Shakespeare, which has
 10.65 M parameters and was trained on a GPU: 1.4697 nats per character, or 2.12 bits per byte.  That

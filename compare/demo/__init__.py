@@ -3,8 +3,8 @@
 May import `compare.corpus`, `compare.ruler`, `compare.runs` and `compare.report`.
 No other package imports it.
 
-Everything is served from this machine.  Gradio is optional: only `page.py`, `theme.py` and
-`server.py` import it, and `demo.lock` pins what it needs beyond requirements.lock.
+Everything is served from this machine.  Gradio is optional: only `offline.py`, `page.py`,
+`theme.py` and `server.py` import it, and `demo.lock` pins what it needs beyond requirements.lock.
 
     sides.py    the models, by default the newest of each track
     limits.py   how much may be asked at once

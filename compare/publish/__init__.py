@@ -1,7 +1,7 @@
 """Stage repositories for the Hugging Face Hub with their cards, push them, and verify the upload.
 
 May import everything else in `compare`.
-No other package imports it.
+Only `compare.verify` imports it, to read cards.
 
     card.py      a model card's front matter, and ownership of a repository
     licenses.py  the license that a card may state

@@ -1,6 +1,6 @@
 """Stage both models with their cards, and push them to the Hugging Face Hub.
 
-python -m compare.publish           # runs/publish/<prefix>-scratch and <prefix>-gpt2
+python -m compare.publish           # runs/publish/<prefix>-scratch and <prefix>-fine-tuned
 python -m compare.publish --push    # also upload them, verify the upload, and write a receipt
 python -m compare.publish --push --space    # and two Spaces: the demo of both models, the report
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from compare import cli
 from compare.publish import card
 
-NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+REPOSITORY_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class PublishOptions:
     """Stage both models with their cards, and with --push upload them to the Hub."""
 
     prefix: str = "tiny-shakespeare"
-    """Prefix of the repository names <prefix>-scratch and <prefix>-gpt2."""
+    """Prefix of the repository names <prefix>-scratch and <prefix>-fine-tuned."""
     namespace: str | None = None
     """User or organization on the Hub; by default, the logged-in user."""
     push: bool = False
@@ -36,13 +36,13 @@ class PublishOptions:
     cc-by-4.0."""
 
     def __post_init__(self) -> None:
-        if self.namespace is not None and not re.fullmatch(NAME, self.namespace):
+        if self.namespace is not None and not re.fullmatch(REPOSITORY_NAME, self.namespace):
             raise ValueError(
                 f"--namespace {self.namespace!r} is not a valid name of a user or organization"
             )
         if self.space and not (self.push or self.namespace):
             raise ValueError("--space needs the models' full names: add --namespace, or --push")
-        if not re.fullmatch(NAME, self.prefix):
+        if not re.fullmatch(REPOSITORY_NAME, self.prefix):
             raise ValueError(f"--prefix {self.prefix!r}: use letters, digits, '-', '_' and '.'")
         if self.license is not None and not re.fullmatch(card.LICENSE, self.license):
             raise ValueError(
@@ -79,7 +79,7 @@ def publish(options: PublishOptions) -> None:
     if options.push:
         user = hub.logged_in_user()
         namespace = namespace or user
-    names = [f"{options.prefix}-{suffix}" for suffix in ("scratch", "gpt2")]
+    names = [f"{options.prefix}-{suffix}" for suffix in ("scratch", "fine-tuned")]
     repos = [f"{namespace}/{name}" if namespace else name for name in names]
     space_names = [f"{options.prefix}-{suffix}" for suffix in ("demo", "report")]
     if options.push:  # check all repositories before uploading to any
@@ -87,23 +87,28 @@ def publish(options: PublishOptions) -> None:
             hub.head_of_own(repo)
         for name in space_names if options.space else []:
             hub.head_of_own(f"{namespace}/{name}", "space")
+    # Stage everything before uploading anything.
+    models = []
     for name, repo, run in zip(names, repos, (study.best_scratch, study.best_gpt2), strict=True):
         folder = stage(STAGED / name, repo, run, results, options.license)
+        models.append((run, repo, folder))
         print(f"staged {folder}")
-        if options.push:
-            _upload(run, repo, folder, options.private, results)
+    staged_spaces = []
     if options.space:
         staging = (spaces.stage_demo, spaces.stage_report)
         for name, stage_space in zip(space_names, staging, strict=True):
             space = stage_space(STAGED / name, f"{namespace}/{name}", repos)
+            staged_spaces.append(space)
             print(f"staged {space.folder}")
-            if options.push:
-                _upload_space(space, options.private)
-    lock.release()
     if options.push:
+        for run, repo, folder in models:
+            _upload(run, repo, folder, options.private, results)
+        for space in staged_spaces:
+            _upload_space(space, options.private)
         print("next: python -m compare.report, to include the links")
     else:
         print("not uploaded; to upload: hf auth login, then python -m compare.publish --push")
+    lock.release()
 
 
 def _upload(run: CompleteRun, repo: str, folder: Path, private: bool, results: Results) -> None:

@@ -13,7 +13,7 @@ from compare.runs.record import Base, RunRecord
 if TYPE_CHECKING:  # an import at run time would load torch, and delay --help
     from compare.report.results import TestScores
 
-NAME = "README.md"
+CARD_FILE = "README.md"
 LICENSE = r"[a-z0-9][a-z0-9.+-]*"  # the Hub's identifiers: mit, apache-2.0, cc-by-sa-3.0
 MARK = "tiny-shakespeare-study"  # the tag by which `--push` recognizes this study's repositories
 HUB_DATASETS = {

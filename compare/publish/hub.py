@@ -66,7 +66,7 @@ def _card_is_of_the_study(repo: str, repo_type: RepoType, commit: str | None) ->
     with tempfile.TemporaryDirectory() as cache:
         try:
             path = hf_hub_download(
-                repo, card.NAME, repo_type=repo_type, revision=commit, cache_dir=cache
+                repo, card.CARD_FILE, repo_type=repo_type, revision=commit, cache_dir=cache
             )
         except EntryNotFoundError:
             return False

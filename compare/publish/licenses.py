@@ -42,7 +42,7 @@ def _read_license(folder: Path, weights_sha256: str) -> dict[str, str]:
     """
     if not folder.is_dir() or models.weights_sha256(folder) != weights_sha256:
         return {}
-    for source in (card.read_front_matter(folder / card.NAME), models.read_config(folder)):
+    for source in (card.read_front_matter(folder / card.CARD_FILE), models.read_config(folder)):
         license = source.get("license")
         if isinstance(license, str) and re.fullmatch(card.LICENSE, license):
             return {"license": license} | _read_name_and_link(source)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
-from importlib.metadata import requires, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import NamedTuple
 
 from huggingface_hub import SpaceCard, SpaceCardData
 
 import compare
-from compare.publish.card import MARK, NAME
-from compare.publish.staging import replace_folder
+from compare.errors import Misuse
+from compare.publish.card import CARD_FILE, MARK
+from compare.publish.staging import new_folder, replace_folder
 from compare.report import pages
 from compare.report import results as report
 from compare.runs import models
@@ -47,7 +48,7 @@ def stage_demo(target: Path, repo: str, model_repos: Sequence[str]) -> Space:
 
     It downloads the models of the repositories `model_repos`, and shows the answer of the report.
     """
-    new = _new_folder(target)
+    new = new_folder(target)
     shutil.copytree(PACKAGE, new / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
     # The models' own code, with which the code next to their weights is compared.
     (new / "scratch_lm").mkdir()
@@ -78,7 +79,7 @@ def stage_demo(target: Path, repo: str, model_repos: Sequence[str]) -> Space:
 
 def stage_report(target: Path, repo: str, model_repos: Sequence[str]) -> Space:
     """Create or replace the directory `target`, with a static Space that shows the report."""
-    new = _new_folder(target)
+    new = new_folder(target)
     shutil.copy(pages.REPORTS / "report.html", new / "index.html")
     _write_card(
         new,
@@ -90,28 +91,32 @@ def stage_report(target: Path, repo: str, model_repos: Sequence[str]) -> Space:
             models=list(model_repos),
             tags=[MARK],
         ),
-        f"What was measured on {' and '.join(model_repos)}. The page needs nothing from elsewhere.",
+        f"What was measured on {' and '.join(model_repos)}. The page loads nothing from other "
+        "sites.",
     )
     return Space(repo, replace_folder(new, target), "static")
 
 
 def pinned_requirements() -> list[str]:
-    """Return this project's dependencies, without extras, in the versions that are installed."""
+    """Return this project's dependencies, without extras, in the versions that are installed.
+
+    Raises Misuse if this project is not installed, since only then are they known.
+    """
+    try:
+        lines = requires(DISTRIBUTION) or []
+    except PackageNotFoundError:
+        raise Misuse(
+            "a Space needs this project's list of dependencies: install it with "
+            "pip install --no-deps --editable ."
+        ) from None
     names = [
         re.match(r"[\w.-]+", line).group()  # type: ignore[union-attr]  # a name comes first
-        for line in requires(DISTRIBUTION) or []
+        for line in lines
         if "extra ==" not in line
     ]
     # Without the local part, as in 2.13.0+cpu: the package index has no such version.
     return [f"{name}=={version(name).partition('+')[0]}" for name in names]
 
 
-def _new_folder(target: Path) -> Path:
-    new = target.with_name(f".{target.name}")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    return new
-
-
 def _write_card(folder: Path, data: SpaceCardData, text: str) -> None:
-    SpaceCard(f"---\n{data.to_yaml()}\n---\n\n# {data.title}\n\n{text}\n").save(folder / NAME)
+    SpaceCard(f"---\n{data.to_yaml()}\n---\n\n# {data.title}\n\n{text}\n").save(folder / CARD_FILE)

@@ -22,6 +22,30 @@ from compare.runs.find import CompleteRun
 
 STAGED = writer.ROOT / "publish"
 
+# What the card shows of config.json.
+ARCHITECTURE_KEYS = (
+    "n_layer",
+    "n_head",
+    "n_embd",
+    "n_inner",
+    "n_positions",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "hidden_size",
+    "intermediate_size",
+    "max_position_embeddings",
+    "vocab_size",
+    "activation_function",
+    "distance_bias",
+    "smeared_keys",
+    "convolutions",
+    "query_key_norm",
+    "embedding_skips",
+    "dropout",
+)
+# Options of a training command that change where it runs, and not what it trains.
+NOT_SETTINGS = ("corpus", "base", "project", "tracking", "device", "checkpoint_steps")
+
 
 def stage(
     target: Path,
@@ -50,26 +74,6 @@ def stage(
     test = result_of(run, results).test
     config = json.loads((run.model / "config.json").read_text("utf-8"))
     context_length = config.get("n_positions") or config.get("max_position_embeddings", 200)
-    architecture_keys = (
-        "n_layer",
-        "n_head",
-        "n_embd",
-        "n_inner",
-        "n_positions",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "hidden_size",
-        "intermediate_size",
-        "max_position_embeddings",
-        "vocab_size",
-        "activation_function",
-        "distance_bias",
-        "smeared_keys",
-        "convolutions",
-        "query_key_norm",
-        "embedding_skips",
-        "dropout",
-    )
     card = render(
         Path(__file__).parent / "card.md.jinja",
         repo=repo,
@@ -83,19 +87,31 @@ def stage(
         architecture={"class": config["architectures"][0]}
         | {
             key.replace("_", " "): config[key]
-            for key in architecture_keys
+            for key in ARCHITECTURE_KEYS
             if config.get(key) is not None
+        },
+        settings={
+            key: value
+            for key, value in run.record.config.items()
+            if key not in NOT_SETTINGS and value not in (None, "")
         },
         results=results,
     )
-    new = target.with_name(f".{target.name}")
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(run.model, new)
+    new = new_folder(target)
+    shutil.copytree(run.model, new, dirs_exist_ok=True)
     ModelCard(card).save(new / "README.md")
     shutil.copy(run.path / "samples.jsonl", new / "samples.jsonl")
     shutil.copy(pages.REPORTS / "figures" / "loss_curves.svg", new / "loss_curves.svg")
     shutil.copy(pages.REPORTS / REPORT, new / REPORT)
     return replace_folder(new, target)
+
+
+def new_folder(target: Path) -> Path:
+    """Return a new directory beside `target`, which `replace_folder` moves there when complete."""
+    new = target.with_name(f".{target.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    return new
 
 
 def replace_folder(new: Path, target: Path) -> Path:

@@ -1,6 +1,7 @@
 """Everything in `reports/`: rows, baselines, closer looks, claims, figures and pages.
 
-May use all rooms but `compare.publish`.
+May import the modules directly in `compare`, and `compare.corpus`, `compare.ruler` and
+`compare.runs`.
 `compare.publish`, `compare.verify` and `compare.demo` read the `report.json` that it writes, and
 reuse some of its measurements.
 

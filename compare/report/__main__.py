@@ -17,19 +17,20 @@ class ReportOptions:
 
     open_sealed: bool = False
     """Also score the sealed text, the rest of The Tempest, which no training and no choice has
-    used. The report records that it was opened; after that, no recipe may be changed."""
+    used. The report records when it was first opened, and all later reports score it, too; after
+    that, no recipe may be changed."""
 
 
 def main(options: ReportOptions) -> None:
     """Write `reports/`, one process at a time."""
     # Imported after --help is answered, because torch takes seconds to load.
     from compare.files import hold_lock
-    from compare.report import pages
+    from compare.report import pages, results
     from compare.report.assemble import assemble
     from compare.runs.writer import ROOT
 
     lock = hold_lock(ROOT / ".report.lock", str(pages.REPORTS))
-    pages.write(assemble(options.open_sealed))
+    pages.write(assemble(options.open_sealed, results.read_if_readable()))
     lock.release()
     print(f"written: {pages.REPORTS}; open {pages.REPORTS / 'report.html'}")
 

@@ -1,6 +1,6 @@
 """Measure the whole study, and put its results together.
 
-This is the only reader of the test split, apart from the check of what was published.
+Only this, `compare.publish` and `compare.verify` score the test split; no training reads it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -27,46 +26,44 @@ from compare.report.measure import SETTINGS, Measured, measure
 from compare.report.memorization import copied_passages, measure_memorization
 from compare.report.results import (
     BaseResult,
-    Curve,
-    CurvePoint,
     Memorization,
     OtherPlays,
     PartScore,
     ResultRow,
     Results,
-    RunResult,
     Sample,
     SealedResult,
     SurprisalResult,
-    TestScores,
     TextPart,
     TextUnitsResult,
 )
+from compare.report.run_results import curve_of, run_results
 from compare.report.worth import worth
 from compare.ruler import sampling
 from compare.ruler.intervals import Uncertainty, interval, mean_score
-from compare.ruler.metrics import Interval
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import MIN_UNITS, TextUnits, split_into_units
 from compare.runs import find
-from compare.runs.find import BaseGroups, CompleteRun
+from compare.runs.find import BaseGroups
 from compare.runs.receipt import published_url
-from compare.runs.record import BaseIdentity, CorpusRecord
+from compare.runs.record import CorpusRecord
 from compare.runs.start import code_version
 
 REAL_TEXT = "real text of the test split"
 
 
-def assemble(open_sealed: bool = False) -> Results:
+def assemble(open_sealed: bool = False, earlier: Results | None = None) -> Results:
     """Score the newest runs of both tracks on the test split, and return all results.
 
-    With `open_sealed`, score the sealed text, too.  Raises Misuse if the runs are not of Tiny
-    Shakespeare, to which it belongs.
+    With `open_sealed`, score the sealed text, too, as if the `earlier` report on the same corpus
+    did: what has been opened stays so, since the first time.  Raises Misuse if the runs are not of
+    Tiny Shakespeare, to which it belongs.
     """
     study = find.study()
     compared = candidates(study)
     corpus = find.corpus_of(study.best_gpt2)
-    sealed = sealed_text(corpus) if open_sealed else None
+    opened = _opened_before(earlier, corpus)
+    sealed = sealed_text(corpus) if open_sealed or opened else None
     plays = other_plays.excerpts(corpus)
     counted = baselines(corpus)
     bar = tqdm(compared, "models", leave=False, disable=None)
@@ -90,6 +87,7 @@ def assemble(open_sealed: bool = False) -> Results:
         sealed_scores |= {each.row.name: each.sealed_scores for each in measured}
         rows = with_sealed(rows, sealed_scores, sealed)
     by_word_class = word_classes.by_word_class(means, corpus.test, corpus.train)
+    by_name = {row.name: row for row in rows}
     chosen = (study.best_scratch, study.best_gpt2)
     return Results(
         written=time.strftime("%Y-%m-%d", time.gmtime()),
@@ -106,7 +104,7 @@ def assemble(open_sealed: bool = False) -> Results:
             for part, size in zip(parts, sizes, strict=True)
         ],
         rows=rows,
-        sealed=_sealed_result(sealed) if sealed else None,
+        sealed=opened or _sealed_result(sealed) if sealed else None,
         differences=claims(
             rows,
             study.best_scratch.record.preset,
@@ -118,16 +116,20 @@ def assemble(open_sealed: bool = False) -> Results:
         pairs=pair_matrix(rows, list(scores), uncertainty),
         contamination=measure_contamination(compared, corpus),
         other_plays=_other_plays(measured, counted, plays),
-        worth=worth(study, corpus, {row.name: row for row in rows}, scores, units, part_ends),
+        worth=worth(study, corpus, by_name, scores, units, part_ends),
         notes=[*notes_on_length(units), *published_results.notes(rows, corpus.name)],
         training_notes=notes_on_training(compared),
         word_classes=by_word_class,
         common_word_count=word_classes.COMMON_WORD_COUNT,
         closer_looks=[each.closer_look for each in measured],
         memorization=_memorization(measured, corpus),
-        runs=[result for each in measured for result in _run_results(each)],
+        runs=[
+            result
+            for each in measured
+            for result in run_results(each, by_name[each.row.name], units, part_ends)
+        ],
         curves={
-            each.row.name: _curve(each.candidate.runs[0])
+            each.row.name: curve_of(each.candidate.runs[0])
             for each in measured
             if each.candidate.runs
         },
@@ -141,8 +143,7 @@ def assemble(open_sealed: bool = False) -> Results:
 
 
 def _base_result(groups: BaseGroups) -> BaseResult:
-    # The folder is a path of this machine.
-    identity = BaseIdentity(**groups.base.model_dump(exclude={"folder"}))
+    identity = groups.base.identity
     return BaseResult(
         identity=identity,
         parameters=groups.groups[0].best.record.parameters.total,
@@ -195,6 +196,11 @@ def with_sealed(
     return scored
 
 
+def _opened_before(earlier: Results | None, corpus: Corpus) -> SealedResult | None:
+    """Return when an earlier report on `corpus` first opened the sealed text; None if none did."""
+    return earlier.sealed if earlier and earlier.corpus.sha256 == corpus.sha256 else None
+
+
 def _sealed_result(text: str) -> SealedResult:
     return SealedResult(
         chars=len(text),
@@ -224,7 +230,8 @@ def notes_on_training(compared: Sequence[Candidate]) -> list[str]:
         if teachers := record.teachers_sha256:
             notes.append(
                 f"{candidate.name} was distilled from {len(teachers)} other models of its track, "
-                "which were trained on the same split. Its cost excludes their training."
+                "which were trained on the same split. Their training is not part of its cost; "
+                "their predictions are part of its seconds, but not of its FLOPs."
             )
             learned_from = [set(run.record.teachers_sha256) for run in candidate.runs]
             if sum(map(len, learned_from)) > len(set().union(*learned_from)):
@@ -234,8 +241,9 @@ def notes_on_training(compared: Sequence[Candidate]) -> list[str]:
                 )
         if record.config.get("drills"):
             notes.append(
-                f"{candidate.name} was also trained on copying exercises, which are rows of random "
-                "tokens. Its seconds include them; its FLOPs do not."
+                f"{candidate.name} was also trained on copying exercises: rows of repeated random "
+                "tokens, which its seconds include and its FLOPs do not, and blocks of the text in "
+                "which the speakers have invented names."
             )
     return notes
 
@@ -275,81 +283,3 @@ def _samples(measured: Sequence[Measured], corpus: Corpus) -> list[Sample]:
         copied = {name: copied_passages(text, corpus.train) for name, text in texts.items()}
         samples.append(Sample(prompt=prompt, texts=texts, copied=copied))
     return samples
-
-
-def _run_results(measured: Measured) -> list[RunResult]:
-    """The results of each run behind a row."""
-    return [
-        _run_result(run, measured.row.name, test, test_slice)
-        for run, test, test_slice in zip(
-            measured.candidate.runs, measured.scores, measured.slices, strict=False
-        )  # not strict: an untouched base has scores but no run
-    ]
-
-
-def _run_result(run: CompleteRun, name: str, test: Score, test_slice: Score) -> RunResult:
-    """The record of a run, and what it alone needs for the test split."""
-    record = run.record
-    assert record.best_epoch and record.characters_per_second is not None and record.tracking
-    return RunResult(
-        name=name,
-        run=run.path.name,
-        track=record.track,
-        preset=record.preset,
-        seed=record.seed,
-        command=record.command,
-        config=record.config,
-        parameters=record.parameters,
-        device=record.device,
-        versions=record.versions,
-        git_commit=record.git_commit,
-        git_dirty=record.git_dirty,
-        started=record.started,
-        epochs=record.epochs,
-        best_epoch=record.best_epoch,
-        wall_seconds=record.wall_seconds,
-        characters_per_second=record.characters_per_second,
-        peak_memory_mb=record.peak_memory_mb,
-        tracking=record.tracking,
-        teachers=len(record.teachers_sha256),
-        # The folder is a path of this machine.
-        base=BaseIdentity(**record.base.model_dump(exclude={"folder"})) if record.base else None,
-        zero_shot=record.zero_shot,
-        test=TestScores(**asdict(test.metrics), ci95=_interval_of_run(test)),
-        test_slice=test_slice.metrics,
-    )
-
-
-def _interval_of_run(test: Score) -> Interval | None:
-    """Return the interval of a single run's score, which covers the choice of the text alone."""
-    units = split_into_units(test.text)
-    if not units.enough:
-        return None
-    return interval(Uncertainty({"run": [test]}, units, [int(units.ends[-1])]).score("run"))
-
-
-def _curve(run: CompleteRun) -> Curve:
-    """The history of a run in bits per byte.
-
-    Training losses, in nats per token, are converted with the tokens per byte of the validation
-    split.
-    """
-    scores = run.record.epochs[0].eval
-    bits_per_byte_per_nat = scores.bits_per_byte / scores.loss
-    return Curve(
-        train=[
-            CurvePoint(
-                characters_seen=line["characters_seen"],
-                bits_per_byte=line["train/loss"] * bits_per_byte_per_nat,
-            )
-            for line in run.history
-            if "train/loss" in line
-        ],
-        validation=[
-            CurvePoint(
-                characters_seen=line["characters_seen"], bits_per_byte=line["eval/bits_per_byte"]
-            )
-            for line in run.history
-            if "eval/bits_per_byte" in line
-        ],
-    )

@@ -92,7 +92,7 @@ def _questions(
         fine_tuned = of_base.get(RowKind.FINE_TUNED) or of_base.get(RowKind.LORA)
         if fine_tuned is None:  # only a control was trained
             continue
-        questions.append((Question.ANSWER, fine_tuned, scratch))
+        questions.append((Question.FROM_SCRATCH, fine_tuned, scratch))
         for question, other in (
             (Question.PRETRAINING, RowKind.RANDOM_WEIGHTS),
             (Question.FINE_TUNING, RowKind.ZERO_SHOT),

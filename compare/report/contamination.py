@@ -7,7 +7,7 @@ its rate on the test split:
 
 - its rate on the validation split, which a reader of the whole corpus would know just as well;
 - its rate on the test split's lines in shuffled order.  Every line may be known, but nobody can
-  have read one after another, so this is how often a continuation is right by chance or by formula;
+  have read one after another, so matches there are due to chance or set phrases;
 - the rates of the scratch models, which have read only the training split, so that whatever they
   get right can be guessed from the text before it.
 """
@@ -157,9 +157,9 @@ def _describe_rate(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
     """Say what is known about the base's pretraining data, and how often it repeats the test."""
     match base.base_kind, is_tiny_shakespeare:
         case BaseKind.STAND_IN, True:
-            known = "has not: it was pretrained on 29 other plays by the same author alone"
+            known = "has not: it was pretrained only on 29 other plays by the same author"
         case BaseKind.STAND_IN, False:
-            known = "was pretrained on 29 plays of Shakespeare alone"
+            known = "was pretrained only on 29 plays of Shakespeare"
         case _, True:
             known = "may have, since text from the web almost certainly includes Shakespeare"
         case _:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 
 from safetensors import safe_open
 
-from compare.course import MIN_EPOCHS, PARAMETER_LIMIT
+from compare.course import MIN_EPOCHS, PARAMETER_LIMIT, describe_losses, falls_visibly
 from compare.kinds import BaseKind, RowKind
 from compare.report.results import Requirement
 from compare.runs.find import CompleteRun
@@ -26,6 +25,7 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
     cross = [name for name in names if "multihead_attn" in name]
     losses = [epoch.eval.loss for epoch in record.epochs]
     total = record.parameters.total
+    is_gpt2 = fine_tuned.base is not None and fine_tuned.base.kind is BaseKind.GPT2
     links = [link for run in (scratch, gpt2) if (link := published_url(run))]
     points = [
         (
@@ -37,7 +37,7 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
         ),
         (
             "small",
-            "Fewer than 1,000,000 parameters",
+            f"Fewer than {PARAMETER_LIMIT:,} parameters",
             total < PARAMETER_LIMIT,
             f"{total:,} parameters",
         ),
@@ -54,13 +54,17 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
             "transformers.trainer was "
             + ("loaded" if record.trainer_loaded else "not loaded in the training process"),
         ),
-        ("epochs", "At least 3 epochs", len(losses) >= MIN_EPOCHS, f"{len(losses)} epochs"),
+        (
+            "epochs",
+            f"At least {MIN_EPOCHS} epochs",
+            len(losses) >= MIN_EPOCHS,
+            f"{len(losses)} epochs",
+        ),
         (
             "validation",
             "Validation loss after each epoch, falling",
-            losses[-1] == min(losses) < losses[0],
-            ", ".join(f"{loss:.3f}" for loss in losses) + " nats per token; higher than the epoch "
-            f"before: {sum(later >= earlier for earlier, later in pairwise(losses))} of them",
+            falls_visibly(losses),
+            f"{describe_losses(losses)} (nats per token)",
         ),
         *(
             (
@@ -76,10 +80,10 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
             "Bonus: GPT-2 fine-tuned with the Trainer",
             bool(fine_tuned.trainer_loaded)
             and fine_tuned.preset in (RowKind.FINE_TUNED, RowKind.LORA)
-            and fine_tuned.base is not None
-            and fine_tuned.base.kind is BaseKind.GPT2,
+            and is_gpt2,
             f"{fine_tuned.display_name}, transformers.trainer "
-            + ("loaded" if fine_tuned.trainer_loaded else "not loaded"),
+            + ("loaded" if fine_tuned.trainer_loaded else "not loaded")
+            + ("" if is_gpt2 else "; the base is not GPT-2"),
         ),
         (
             "published",

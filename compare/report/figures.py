@@ -173,7 +173,7 @@ def other_plays_plot(other_plays: OtherPlays, styles: Styles) -> bytes:
             bits = [row.by_play[title] for title in titles]
             axes.plot(bits, range(len(titles)), ls="", label=label, alpha=0.85, **styles[row.name])
             for place, title in enumerate(titles):
-                explain(axes, bits[place], place, _score(f"{label}, {title}", bits[place]))
+                explain(axes, bits[place], place, _score(f"{row.name}, {title}", bits[place]))
         axes.set_yticks(range(len(titles)), titles, fontsize=9)
         axes.invert_yaxis()
         axes.set_xlabel("bits per byte (lower is better)")

@@ -126,9 +126,9 @@ def _play_scores(
     loaded: Sequence[KeptModel],
     plays: Mapping[str, str],
 ) -> PlayScores | None:
-    if not plays or not other_plays.is_eligible(candidate.base):
-        return None
     is_pretrained = candidate.base is not None and candidate.kind is not RowKind.RANDOM_WEIGHTS
+    if not plays or (is_pretrained and not other_plays.is_eligible(candidate.base)):
+        return None
     return other_plays.score_models(
         candidate.name, loaded, plays, bool(candidate.runs), is_pretrained
     )

@@ -56,7 +56,7 @@ def excerpts(corpus: Corpus) -> dict[str, str]:
 
 
 def is_eligible(base: BaseIdentity | None) -> bool:
-    """Return whether the plays are a fair test of a model that started from `base`."""
+    """Return whether the plays are a fair test of a model with the pretrained weights of `base`."""
     return base is None or base.kind is not BaseKind.STAND_IN
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,7 +15,7 @@ from compare.report.results import Results
 
 REPORTS = results.PATH.parent
 TEMPLATES = Path(__file__).parent / "templates"
-PAIR_COLUMNS = ["a", "b", "delta_bits_per_byte", "ci95"]
+PAIR_COLUMNS = ["a", "b", "delta_bits_per_byte", "ci95_low", "ci95_high"]
 # Figures and tables that only some studies have.
 OPTIONAL = ("worth", "other_plays", "contamination")
 PAGES = ("report.md", "report.html", "samples.md", "handin.de.md")
@@ -68,7 +70,7 @@ def draw(study_results: Results) -> dict[str, bytes]:
 def tables(study_results: Results) -> dict[str, pd.DataFrame]:
     """Return the tables of the report by name."""
     data = study_results.model_dump(mode="json")
-    rows = pd.DataFrame(data["rows"]).drop(columns="by_play")
+    rows = _frame(data["rows"]).drop(columns="by_play")
     parts = [
         {"name": row.name, "part": name, **part.model_dump(mode="json")}
         for row in study_results.rows
@@ -76,9 +78,9 @@ def tables(study_results: Results) -> dict[str, pd.DataFrame]:
     ]
     frames = {
         "results": rows.convert_dtypes(),  # keeps counts integers
-        "by_play": pd.DataFrame(parts),
-        "differences": pd.DataFrame(data["differences"])[PAIR_COLUMNS],
-        "pairs": pd.DataFrame(data["pairs"])[PAIR_COLUMNS],
+        "by_play": _frame(parts),
+        "differences": _frame(data["differences"])[["question", *PAIR_COLUMNS]],
+        "pairs": _frame(data["pairs"])[PAIR_COLUMNS],
         "word_classes": pd.json_normalize(data["word_classes"]),
         "memorization": pd.DataFrame(data["memorization"]),
         "epochs": pd.json_normalize(
@@ -86,7 +88,7 @@ def tables(study_results: Results) -> dict[str, pd.DataFrame]:
         ),
     }
     if study_results.contamination:
-        frames["contamination"] = pd.DataFrame(
+        frames["contamination"] = _frame(
             {
                 "name": model.name,
                 "prompt_tokens": model.prompt_tokens,
@@ -104,9 +106,21 @@ def tables(study_results: Results) -> dict[str, pd.DataFrame]:
             .reset_index()
         )
     if study_results.worth:
-        frames["worth"] = pd.DataFrame(
+        frames["worth"] = _frame(
             {"name": curve.name, "kind": curve.kind, **point.model_dump(mode="json")}
             for curve in study_results.worth.curves
             for point in curve.points
         )
     return frames
+
+
+def _frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Return a table with one number in each cell: intervals become columns of their ends."""
+    frame = pd.json_normalize(list(records), max_level=0)
+    if "sealed" in frame:
+        sealed = frame.pop("sealed").map(lambda each: each or {})
+        frame["sealed_bits_per_byte"] = sealed.map(lambda each: each.get("bits_per_byte"))
+    if "ci95" in frame:
+        ends = frame.pop("ci95").map(lambda each: each or (None, None))
+        frame["ci95_low"], frame["ci95_high"] = ends.str[0], ends.str[1]
+    return frame

@@ -30,8 +30,8 @@ from compare.runs.record import (
 )
 
 PATH = Path("reports/report.json")
-SCHEMA = 5  # 3 had a single pretrained base
-BASELINE: Literal["floor"] = "floor"
+SCHEMA = 6  # 3 had a single pretrained base, 5 other names of questions and baselines
+BASELINE: Literal["baseline"] = "baseline"
 """The `track` of rows that neither track made: uniform bytes, compressors, the n-gram model."""
 
 
@@ -54,10 +54,10 @@ class WordClass(StrEnum):
 class Question(StrEnum):
     """What the study asks; each question is answered by one difference."""
 
-    ANSWER = "fine-tuned against the best model from scratch"
-    PRETRAINING = "what pretraining gave: fine-tuned against the same model from random weights"
-    FINE_TUNING = "what fine-tuning gave: fine-tuned against the base before it"
-    N_GRAM = "the best model from scratch against the n-gram model"
+    FROM_SCRATCH = "Fine-tuned or from scratch?"
+    PRETRAINING = "What does pretraining add?"
+    FINE_TUNING = "What does fine-tuning add to the base?"
+    N_GRAM = "Does the best model from scratch beat the n-gram model?"
 
 
 class TextUnitsResult(_StrictModel):
@@ -95,7 +95,7 @@ class ResultRow(_StrictModel):
     """One row of the comparison.  If it has several runs, its values are means over them."""
 
     name: str
-    track: Track | Literal["floor"]
+    track: Track | Literal["baseline"]
     kind: RowKind
     base: str | None = None
     """Name of the pretrained model, in the GPT-2 track."""
@@ -137,11 +137,6 @@ class ResultRow(_StrictModel):
     """For each part of the test split.  Empty if the row has no probabilities of bytes."""
     sealed: PartScore | None = None
     """On the sealed text.  None unless it was opened."""
-
-    @property
-    def is_baseline(self) -> bool:
-        """Whether neither track made this row."""
-        return self.track == BASELINE
 
 
 class PartDifference(_StrictModel):
@@ -191,6 +186,16 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
     by_word_class: dict[WordClass, float]
     """The contribution of each class of words; they add up to `delta_bits_per_byte`."""
 
+    @property
+    def parts_agree(self) -> bool:
+        """Whether the difference has the same direction in all parts as on the whole text."""
+        return all(part.direction == self.direction for part in self._shown_parts.values())
+
+    @property
+    def _shown_parts(self) -> dict[str, PartDifference]:
+        """The parts that are long enough for an interval."""
+        return {name: part for name, part in self.by_play.items() if part.ci95 is not None}
+
     @computed_field  # type: ignore[prop-decorator]  # mypy does not support this usage
     @property
     def sentence(self) -> str:
@@ -199,10 +204,9 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
         If a difference does not have the same direction in all parts of the text, it is stated for
         each part.
         """
-        parts = {name: part for name, part in self.by_play.items() if part.ci95 is not None}
-        if all(part.direction == self.direction for part in parts.values()):
+        if self.parts_agree:
             return self.claim()
-        shown_first = sorted(parts.items(), key=lambda item: not item[1].direction)
+        shown_first = sorted(self._shown_parts.items(), key=lambda item: not item[1].direction)
         by_part = "; ".join(f"in {name}, {part.describe()}" for name, part in shown_first)
         return f"{self.a} against {self.b}: {by_part}; over the whole text, {self.describe()}"
 
@@ -234,11 +238,6 @@ class WorthPoint(_StrictModel):
     bits_per_byte: float
     ci95: Interval | None
     """Of this score alone."""
-
-    @property
-    def share_in_words(self) -> str:
-        """The share of the text, such as "1/8 of the text"."""
-        return _share_in_words(self.share)
 
 
 class WorthCurve(_StrictModel):
@@ -633,6 +632,11 @@ class Results(_StrictModel):
         return [row for row in self.rows if row.seeds]
 
     @property
+    def rows_with_drills(self) -> list[str]:
+        """The rows that were trained on copying exercises, too."""
+        return list(dict.fromkeys(run.name for run in self.runs if run.config.get("drills")))
+
+    @property
     def model_names(self) -> list[str]:
         """The rows that have probabilities of words: all models, and the n-gram."""
         return list(self.word_classes[0].bits_per_word)
@@ -676,6 +680,14 @@ def write(results: Results, path: Path = PATH) -> None:
     """Replace `report.json`."""
     text = json.dumps(results.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode())
+
+
+def read_if_readable(path: Path = PATH) -> Results | None:
+    """Read `report.json`; return None if it is missing, damaged or of another version."""
+    try:
+        return read(path)
+    except Misuse:
+        return None
 
 
 def read(path: Path = PATH) -> Results:

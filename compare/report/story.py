@@ -18,6 +18,8 @@ class Card:
     interval: Interval | None
     """95%, of the number, in bits per byte.  None if there is none, or nothing is shown."""
     meaning: str
+    is_claim: bool
+    """Whether it answers one of the study's questions: these intervals hold simultaneously."""
 
 
 def answer(results: Results) -> str:
@@ -25,16 +27,18 @@ def answer(results: Results) -> str:
     headline = results.headline
     a, b = results.row(headline.a), results.row(headline.b)
     scores = f"{a.bits_per_byte:.2f} bits for each byte of text instead of {b.bits_per_byte:.2f}"
+    if not headline.parts_agree:
+        return f"{headline.sentence}."
     if headline.ci95 is None:
         return f"The test text is too short to tell whether {a.name} or {b.name} is better."
     if not headline.direction:
         return f"The test text does not show whether {a.name} or {b.name} is better."
     share = abs(a.bits_per_byte - b.bits_per_byte) / b.bits_per_byte
     better = "better" if headline.direction < 0 else "worse"
-    less = "less" if headline.direction < 0 else "more"
+    fewer = "fewer" if headline.direction < 0 else "more"
     return (
-        f"{a.name} predicts unseen text {better} than {b.name}, the best model trained from "
-        f"scratch: it needs {scores}, {share:.0%} {less}."
+        f"{a.name} predicts the test text {better} than {b.name}, the best model trained from "
+        f"scratch: it needs {scores}, {share:.0%} {fewer}."
     )
 
 
@@ -59,6 +63,7 @@ def _scratch_card(results: Results) -> Card:
         number=f"{row.bits_per_byte:.2f} bits per byte",
         interval=row.ci95,
         meaning=f"{row.name}, with {row.parameters:,} parameters, after {_reading(row, results)}.",
+        is_claim=False,
     )
 
 
@@ -70,11 +75,12 @@ def _reading(row: ResultRow, results: Results) -> str:
 
 def _difference_card(title: str, difference: Difference) -> Card:
     if not difference.direction:
-        return Card(title, "no difference shown", difference.ci95, f"{difference.sentence}.")
+        return Card(title, "no difference shown", difference.ci95, f"{difference.sentence}.", True)
     sign = "−" if difference.direction < 0 else "+"
     return Card(
         title=title,
         number=f"{sign}{abs(difference.delta_bits_per_byte):.2f} bits per byte",
         interval=difference.ci95,
         meaning=f"{difference.sentence}.",
+        is_claim=True,
     )

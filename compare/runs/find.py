@@ -1,4 +1,4 @@
-"""Find complete runs; unfinished ones are refused by name."""
+"""Find and read complete runs.  `load` refuses an unfinished run; the other functions skip it."""
 
 from __future__ import annotations
 
@@ -223,15 +223,18 @@ def _preference(base: BaseGroups) -> tuple[bool, int, float]:
 
 def _by_preset(newest: CompleteRun) -> tuple[Group, ...]:
     """Return the runs with the same text and base as `newest`, grouped by recipe."""
-    material = identity(newest.record)
+    inputs = identity(newest.record)
     presets: dict[RowKind, dict[int, CompleteRun]] = {}
     newest_first = complete(newest.record.track)[::-1]
     for run in newest_first:
-        other = any(identity(run.record)[key] != material[key] for key in INPUT_HASHES)
-        if other or run.record.is_partial:
+        has_other_inputs = any(identity(run.record)[key] != inputs[key] for key in INPUT_HASHES)
+        if has_other_inputs or run.record.is_partial:
             continue
         by_seed = presets.setdefault(run.record.preset, {})
-        recipes = [identity(each.record) | {"seed": None} for each in (run, *by_seed.values())]
+        # Each seed of `record` has its own teachers; `teachers` in its options says how they are
+        # chosen, and is compared.
+        varying = {"seed": None, "teachers sha256": None}
+        recipes = [identity(each.record) | varying for each in (run, *by_seed.values())]
         if all(recipe == recipes[0] for recipe in recipes):
             by_seed.setdefault(run.record.seed, run)
     groups = []
@@ -269,7 +272,7 @@ def _recipe(record: RunRecord) -> dict[str, Any]:
 
     The number of epochs is left out, because a shorter text may be read more often.
     """
-    free = ("seed", "train_share", "leave_out", "epochs")
+    free = ("seed", "teachers sha256", "train_share", "leave_out", "epochs")
     return {key: value for key, value in identity(record).items() if key not in free}
 
 

@@ -74,7 +74,9 @@ def weights_sha256(folder: Path) -> str:
     """Return the SHA-256 of all safetensors files in a model directory, in the order of names."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
-        digest.update(path.read_bytes())
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 24):
+                digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -64,6 +64,11 @@ class Base(BaseIdentity):
     folder: str
     """`compare.report` loads the untouched base from here."""
 
+    @property
+    def identity(self) -> BaseIdentity:
+        """The model without its directory, which is a path of this machine."""
+        return BaseIdentity(**self.model_dump(exclude={"folder"}))
+
 
 class Parameters(_StrictModel):
     """Parameter counts; see `compare.ruler.flops.count_parameters`."""
@@ -121,7 +126,7 @@ class RunRecord(_StrictModel):
     started: str
     """UTC, ISO 8601."""
     zero_shot: Metrics | None = None
-    """Validation metrics of the base before training."""
+    """Validation metrics before training: of the base, or of random weights."""
     epochs: list[Epoch] = []
     best_epoch: int | None = None
     wall_seconds: float = 0.0

@@ -57,7 +57,7 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
         **fields,
     )
     folder = ROOT / track
-    path, number = _newest(folder, name)
+    number, path = numbered_runs(folder, name)[0]
     if options.resume and (path / "run.json").exists():
         # Locked before reading, so that no other process can change the record in between.
         lock = hold_lock(path / ".lock", str(path))
@@ -71,6 +71,8 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
             return run
         if not differences:
             earlier.status, earlier.failure = RunStatus.RUNNING, None
+            if not earlier.device.endswith(record.device):
+                earlier.device += f", then {record.device}"
             return Run(path, earlier, lock, resumed=True)
         lock.release()
         if earlier.status is not RunStatus.COMPLETE:
@@ -100,16 +102,21 @@ def subset_suffix(options: StudyOptions) -> str:
 
 def open_read_only(track: Track, name: str) -> Run:
     """Open the run that the main process has started, without writing to it."""
-    path, _ = _newest(ROOT / track, name)
+    _, path = numbered_runs(ROOT / track, name)[0]
     return Run(path, read_record(path), is_writer=False)
 
 
-def _newest(folder: Path, name: str) -> tuple[Path, int]:
-    """Return the newest of the directories `name`, `name`-2, `name`-3, ..., and its number."""
-    number, path = 1, folder / name
-    while (folder / f"{name}-{number + 1}").exists():
-        number, path = number + 1, folder / f"{name}-{number + 1}"
-    return path, number
+def numbered_runs(folder: Path, name: str) -> list[tuple[int, Path]]:
+    """Return the directories `name`, `name`-2, `name`-3, ..., and their numbers, newest first.
+
+    The first run is in the list even if its directory is missing.
+    """
+    later = [
+        (int(match[1]), path)
+        for path in folder.glob("*")
+        if (match := re.fullmatch(rf"{re.escape(name)}-(\d+)", path.name))
+    ]
+    return [*sorted(later, reverse=True), (1, folder / name)]
 
 
 def identity(record: RunRecord) -> dict[str, Any]:

@@ -33,8 +33,8 @@ SAMPLE_COLUMNS = ["epoch", "prompt", "text", "seed"]
 INIT_SECONDS = 20.0  # WANDB_INIT_TIMEOUT changes it
 FINISH_SECONDS = 30.0  # WANDB_FINISH_TIMEOUT changes it
 FLUSH_SECONDS = 10.0
-CALL_SECONDS = 300.0  # never reached, unless the client itself hangs: it limits each call
-UPLOAD_BYTES_PER_SECOND = 1e6  # a slow line; the model may take as long as it takes there
+CALL_SECONDS = 300.0  # how long `finish` waits for earlier calls: only if the client hangs
+UPLOAD_BYTES_PER_SECOND = 1e6  # a slow connection: sets how long the upload may take
 
 
 class NoTracker:
@@ -297,13 +297,19 @@ def _choose_mode() -> Mode:
         if os.environ.get("WANDB_MODE") == mode:
             return mode
     server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-    logged_in = bool(os.environ.get("WANDB_API_KEY")) or _has_netrc_key(urlsplit(server).hostname)
+    logged_in = bool(os.environ.get("WANDB_API_KEY")) or _has_netrc_key(server)
     return "online" if logged_in and reachability.reachable(server) else "offline"
 
 
-def _has_netrc_key(host: str | None) -> bool:
-    """Return whether `wandb login` has stored a key for `host`."""
+def _has_netrc_key(server: str) -> bool:
+    """Return whether `wandb login` has stored a key for `server`, in the files that W&B reads."""
+    chosen = os.environ.get("NETRC")
+    paths = [
+        os.path.expanduser(name) for name in ([chosen] if chosen else ["~/.netrc", "~/_netrc"])
+    ]
+    path = next(filter(os.path.exists, paths), paths[0])
     try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host or "") is not None
+        # Given a path, netrc accepts a file that others may read, as W&B does.
+        return netrc.netrc(path).authenticators(urlsplit(server).netloc) is not None
     except (OSError, netrc.NetrcParseError):
         return False

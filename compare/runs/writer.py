@@ -207,7 +207,11 @@ class Run:
         raise Failure(message)
 
     def interrupted(self, signal_number: int) -> Interrupted:
-        """Return the exception that ends this run for now and names the command to resume it."""
+        """Save the record, and return the exception that ends this run for now.
+
+        The exception names the command to resume the run.
+        """
+        self.save()
         self.tracker.flush()
         return Interrupted(signal_number, resume_command(self.record.command))
 

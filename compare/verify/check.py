@@ -253,6 +253,7 @@ def _measure(
     except Exception as error:  # code of the hand-in, on inputs that it has not seen before
         reason = f"the model cannot be scored: {error}".splitlines()[0]
         names = [CAUSAL, REPEATABLE, ROWS, RECORD if subject.run else CLAIMS]
+        names += [BYTES] if settings.bytes else []
         return [failed(*SCORE, reason), *(not_checkable(*name, reason) for name in names)]
     if repeatable.verdict is Verdict.PASS:
         causal = _attempt(CAUSAL, lambda: behavior.check_causal(scores.of(TEST)))
@@ -268,8 +269,8 @@ def _measure(
     measured.ci95 = scores.interval() if is_meaningful else None
     points = [*behaves, scores.check_score(is_meaningful)]
     if subject.run:
-        parameters = structure.count_parameters(model)
-        points.append(scores.check_record(subject.run.record, parameters))
+        assert measured.parameters is not None
+        points.append(scores.check_record(subject.run.record, measured.parameters))
     else:
         claims = claims_of_card(card.metadata, card.body, text.corpus)
         points.append(scores.check_claims(claims))

@@ -171,9 +171,10 @@ def _results(metadata: dict[str, Any]) -> list[dict[str, Any]]:
 def _other_text(dataset: dict[str, Any], corpus: Corpus) -> str | None:
     """Return the name of the data set that was scored, if it is not `corpus`."""
     name = str(dataset.get("name") or dataset.get("type") or "")
-    revision = str(dataset.get("revision") or "")
-    if SHA256.fullmatch(revision):
-        return None if revision == corpus.sha256 else name
+    # `compare.publish` writes the checksum as an argument of the data set.
+    sha256 = str(_dict(dataset.get("args")).get("sha256") or dataset.get("revision") or "")
+    if SHA256.fullmatch(sha256):
+        return None if sha256 == corpus.sha256 else name
     names = f"{dataset.get('name', '')} {dataset.get('type', '')}".lower()
     is_shakespeare = corpus.name == "tiny-shakespeare"
     return name if is_shakespeare and names.strip() and "shakespeare" not in names else None

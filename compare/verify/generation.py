@@ -56,7 +56,7 @@ def check_generation(
             *SAMPLE,
             f"{len(texts)} continuations of {settings.characters} characters, seed {seed}, "
             f"temperature {settings.temperature}, top-k {settings.top_k}; "
-            f"{written.distinct_1:.0%} of their words differ",
+            f"{written.distinct_1:.0%} of their words are distinct",
         ),
         judged(
             *MEMORIZATION,

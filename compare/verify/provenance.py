@@ -36,10 +36,12 @@ class Vocabulary:
 
     @property
     def is_of_the_text(self) -> bool:
-        """Whether the tokenizer was probably trained on the text."""
+        """Whether the tokenizer may have been trained on the text."""
         return self.found >= OWN_SHARE * self.looked_up
 
     def __str__(self) -> str:
+        if not self.looked_up:
+            return "no token of its tokenizer has two or more characters"
         return f"{self.found:,} of {self.looked_up:,} tokens occur in the training split"
 
 
@@ -83,8 +85,8 @@ def check_provenance(
         )
     return passed(
         *FROM_SCRATCH,
-        f"no sign of a pretrained model: its tokenizer was trained on this text ({vocabulary}), "
-        f"and none of {len(SHAPES)} known models has its shape ({layout})",
+        f"no sign of a pretrained model: {vocabulary}, and none of {len(SHAPES)} known models has "
+        f"its shape ({layout})",
     )
 
 

@@ -22,7 +22,7 @@ from compare.verify.claims import TEST, VALIDATION, Claim, claim_of_record
 from compare.verify.points import Point, failed, not_checkable, passed
 
 SCORE = ("score", "Predicts the text")
-CLAIMS = ("claims", "The scores that it claims are those of its weights")
+CLAIMS = ("claims", "Claims no better scores than its weights have")
 RECORD = ("record", "The record's score is that of these weights")
 
 TOLERANCE = 1e-3  # bits per byte; machines differ by less
@@ -99,7 +99,7 @@ class Scores:
         if not claims:
             return not_checkable(*CLAIMS, "nothing here claims a score: add it to the card")
         better: list[str] = []
-        worse: list[str] = []
+        not_better: list[str] = []
         unclear: list[str] = []
         for claim in claims:
             if reason := self._why_not_comparable(claim):
@@ -108,11 +108,11 @@ class Scores:
             metrics = self._metrics(claim)
             compared = f"{_describe(claim)}; the weights give {_value(claim, metrics):.4g}"
             is_better = claim.bits_per_byte(metrics) < metrics.bits_per_byte - TOLERANCE
-            (better if is_better else worse).append(compared)
+            (better if is_better else not_better).append(compared)
         if better:
             return failed(*CLAIMS, "; ".join(better))
-        if worse:
-            return passed(*CLAIMS, "; ".join([*worse, *unclear]))
+        if not_better:
+            return passed(*CLAIMS, "; ".join([*not_better, *unclear]))
         return not_checkable(*CLAIMS, "; ".join(unclear))
 
     def check_record(self, record: RunRecord, parameters: int) -> Point:

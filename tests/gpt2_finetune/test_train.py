@@ -121,7 +121,7 @@ def test_training_stops_early_where_the_untouched_base_remains_the_best(
     (epoch,) = run["epochs"]  # of three
     assert epoch["eval"]["loss"] > run["zero_shot"]["loss"]
     assert run["status"] == "complete" and run["best_epoch"] == 1
-    assert "no epoch was better than the untouched base" in done.stdout
+    assert "no epoch was better than the model before training" in done.stdout
 
 
 @pytest.mark.parametrize(

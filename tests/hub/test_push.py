@@ -17,7 +17,7 @@ from tests.conftest import Place
 from tests.hub.server import CUT, TOKEN, Hub, Repository
 
 pytestmark = pytest.mark.slow
-REPOS = ("student/tiny-shakespeare-scratch", "student/tiny-shakespeare-gpt2")
+REPOS = ("student/tiny-shakespeare-scratch", "student/tiny-shakespeare-fine-tuned")
 PUSH = ["compare.publish", "--push"]
 
 
@@ -155,9 +155,12 @@ def test_a_hiccup_of_the_hub_is_waited_out(place: Place, hub: Hub, faults: list)
 def test_an_interrupted_upload_is_nowhere_claimed_and_completed_by_the_same_command(
     place: Place, hub: Hub
 ) -> None:
-    hub.faults = [("tiny-shakespeare-gpt2/commit/main", CUT)] * 20
+    hub.faults = [("tiny-shakespeare-fine-tuned/commit/main", CUT)] * 20
     line = place.refused(*PUSH, code=1)
-    assert "tiny-shakespeare-gpt2" in line and "run the same command again to complete it" in line
+    assert (
+        "tiny-shakespeare-fine-tuned" in line
+        and "run the same command again to complete it" in line
+    )
     assert list(receipt(place)) == ["scratch_lm"]
     assert len(hub.repositories[REPOS[1]].commits) == 1  # nothing of the model is to be seen
     hub.faults = []

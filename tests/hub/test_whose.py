@@ -15,7 +15,7 @@ from tests.compare.publish.test_licenses import SCORES
 from tests.compare.publish.test_licenses import tuned as run_of
 from tests.hub.server import TOKEN, Hub, Repository
 
-REPO = "student/tiny-shakespeare-gpt2"
+REPO = "student/tiny-shakespeare-fine-tuned"
 OTHERS = {"README.md": b"---\ntags: [model-comparison]\n---\n# Mine\n", "weights.bin": b"1"}
 
 
@@ -59,7 +59,7 @@ def exists(
 
 
 @pytest.mark.parametrize("private", [False, True])
-@pytest.mark.parametrize("repo", [REPO, "class/tiny-shakespeare-gpt2"])
+@pytest.mark.parametrize("repo", [REPO, "class/tiny-shakespeare-fine-tuned"])
 @pytest.mark.parametrize(
     "files",
     [
@@ -125,7 +125,7 @@ def test_looking_creates_nothing(hub: Hub) -> None:
 
 
 def test_where_one_may_only_read_the_right_to_write_is_what_lacks(hub: Hub, folder: Path) -> None:
-    repo = "teacher/tiny-shakespeare-gpt2"
+    repo = "teacher/tiny-shakespeare-fine-tuned"
     exists(hub, {"README.md": f"---\ntags: [{MARK}]\n---\n".encode()}, repo)
     with pytest.raises(Failure, match="no permission to write to teacher"):
         hub_module.push(folder, repo, False)

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import TrainerState
 
-from compare import generate
+from compare import files, generate
 from compare.errors import Failure
+from compare.files import CHECKSUMS
 from compare.runs.writer import read_lines
+from gpt2_finetune.trainer import ScoringTrainer
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.config import ScratchOptions
 from scratch_lm.train import build_model, train_step
@@ -98,3 +101,13 @@ def test_the_trainer_goes_on_from_the_newest_checkpoint_that_is_whole(
     ]
     assert losses[0] == losses[1]
     assert json.loads((run / "run.json").read_text())["status"] == "complete"
+
+
+def test_the_weights_of_a_damaged_best_checkpoint_are_not_used(tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(bytes(100))
+    (tmp_path / CHECKSUMS).write_text(json.dumps(files.checksums(tmp_path)))
+    flip(weights)
+    trainer = object.__new__(ScoringTrainer)
+    with pytest.raises(Failure, match=r"is damaged \(model\.safetensors\)"):
+        trainer.restore_best(TrainerState(best_model_checkpoint=str(tmp_path)))

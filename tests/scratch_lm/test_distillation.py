@@ -193,7 +193,7 @@ def test_record_refuses_teachers_from_an_outdated_tuned(school: Place, mini_text
 
 def test_unsuitable_teachers_are_refused(school: Place, mini_text: Path) -> None:
     command = [*SCRATCH, "--corpus", mini_text, "--teachers"]
-    assert "train the teachers first" in school.refused(*command, "tuned-seed9")
+    assert "--preset tuned --seed 9" in school.refused(*command, "tuned-seed9")
     vocabulary = ["--vocabulary", "390"]
     assert "a different tokenizer" in school.refused(*command, "course-seed1", *vocabulary)
     other = school.path / "other.txt"

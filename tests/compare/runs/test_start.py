@@ -125,6 +125,24 @@ def test_a_run_that_another_process_writes_to_is_refused() -> None:
     assert start(resume=True).start_mode == "resumed"
 
 
+def test_the_newest_run_has_the_highest_number_even_if_an_earlier_one_was_deleted() -> None:
+    runs = [start() for _ in range(3)]
+    for run in runs:
+        run.release()
+    runs[1].path.rename("elsewhere")
+    assert start(resume=True).path == runs[2].path
+    assert start().path.name == "course-seed1-4"
+
+
+def test_a_run_that_continues_on_another_device_names_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    start().release()
+    monkeypatch.setattr(start_module, "describe", lambda device: "another device")
+    run = start(resume=True)
+    assert run.record.device.endswith(", then another device")
+    run.release()
+    assert start(resume=True).record.device.count("another device") == 1
+
+
 def test_looking_at_a_run_that_cannot_be_resumed_leaves_it_free() -> None:
     run = start()
     run.release()

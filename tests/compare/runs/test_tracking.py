@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from compare import reachability
+from compare.runs import tracking
 from compare.runs.writer import read_lines
 from tests.conftest import SCRATCH, Place
 from tests.scratch_lm.test_train import lines
@@ -117,3 +119,32 @@ def test_a_server_that_does_not_answer_changes_no_weight(
     assert f"wandb sync {record['tracking']['where']}" in done.stdout
     assert done.stderr.count("W&B failed") == (mode == "online")
     assert "0" * 40 not in done.stdout + done.stderr + json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    ("stored", "server", "mode"),
+    [
+        ("api.wandb.ai", "https://api.wandb.ai", "online"),
+        ("localhost:8080", "http://localhost:8080", "online"),  # W&B stores the port, too
+        ("localhost:8080", "https://api.wandb.ai", "offline"),
+        (None, "https://api.wandb.ai", "offline"),
+    ],
+)
+@pytest.mark.parametrize("name", [".netrc", "_netrc"])
+def test_a_stored_login_is_found_where_wandb_stores_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    stored: str | None,
+    server: str,
+    mode: str,
+) -> None:
+    for variable in ("NETRC", "WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_BASE_URL", server)
+    monkeypatch.setattr(reachability, "reachable", lambda url: True)
+    if stored:
+        (tmp_path / name).write_text(f"machine {stored} login user password {'0' * 40}\n")
+        (tmp_path / name).chmod(0o644)
+    assert tracking._choose_mode() == mode

@@ -139,7 +139,7 @@ def model_index(metric: str, value: object, sha256: str) -> str:
     return (
         "tags: [from-scratch]\nmodel-index:\n- name: mine\n  results:\n"
         "  - task: {type: text-generation}\n"
-        f"    dataset: {{type: text, name: mini, split: test, revision: {sha256}}}\n"
+        f"    dataset: {{type: text, name: mini, split: test, args: {{sha256: {sha256}}}}}\n"
         f"    metrics: [{{type: {metric}, value: {value}}}]\n"
     )
 
