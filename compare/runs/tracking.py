@@ -304,7 +304,8 @@ def _choose_mode() -> Mode:
 def _has_netrc_key(server: str) -> bool:
     """Return whether `wandb login` has stored a key for `server`, in the files that W&B reads."""
     chosen = os.environ.get("NETRC")
-    paths = [
+    names = [chosen] if chosen else ["~/.netrc", "~/_netrc"]
+    paths = [os.path.expanduser(name) for name in names]
         os.path.expanduser(name) for name in ([chosen] if chosen else ["~/.netrc", "~/_netrc"])
     ]
     path = next(filter(os.path.exists, paths), paths[0])
