@@ -306,8 +306,6 @@ def _has_netrc_key(server: str) -> bool:
     chosen = os.environ.get("NETRC")
     names = [chosen] if chosen else ["~/.netrc", "~/_netrc"]
     paths = [os.path.expanduser(name) for name in names]
-        os.path.expanduser(name) for name in ([chosen] if chosen else ["~/.netrc", "~/_netrc"])
-    ]
     path = next(filter(os.path.exists, paths), paths[0])
     try:
         # Given a path, netrc accepts a file that others may read, as W&B does.
