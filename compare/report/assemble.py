@@ -83,7 +83,7 @@ def assemble(open_sealed: bool = False, earlier: Results | None = None) -> Resul
         key=lambda row: row.bits_per_byte,
     )
     if sealed:
-        sealed_scores = {counted.ngram_name: [counted.ngram.score(sealed)]}
+        sealed_scores = {counted.ngram_name: [counted.ngram.score(sealed, keep=False)]}
         sealed_scores |= {each.row.name: each.sealed_scores for each in measured}
         rows = with_sealed(rows, sealed_scores, sealed)
     by_word_class = word_classes.by_word_class(means, corpus.test, corpus.train)

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from compare.corpus import Corpus
 from compare.kinds import RowKind
 from compare.report.compressors import COMPRESSORS, bits_per_byte
-from compare.report.ngram import KneserNey, best_kneser_ney
+from compare.report.ngram import KeptNGram
 from compare.report.results import BASELINE, ResultRow
 from compare.ruler.metrics import metrics_of
 
@@ -20,7 +20,7 @@ class Baselines:
     """The baseline rows, and what gives the probabilities of bytes that intervals need."""
 
     rows: list[ResultRow]
-    ngram: KneserNey
+    ngram: KeptNGram
     ngram_name: str
     """The name of its row; the other rows have no probabilities of bytes."""
 
@@ -44,7 +44,7 @@ def baselines(corpus: Corpus) -> Baselines:
         )
         for name, (test_bits, both_bits) in bits.items()
     ]
-    ngram = best_kneser_ney(corpus.train, corpus.validation)
+    ngram = KeptNGram(corpus.train, corpus.validation)
     name = f"{ngram.order}-gram Kneser-Ney"
     test, both = ngram.score(corpus.test), ngram.score(nanogpt_val)
     rows.append(_row(name, RowKind.N_GRAM, test.nats.sum(), corpus, both.nats.sum()))

@@ -22,7 +22,6 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 from compare.corpus import Corpus
-from compare.corpus.encoding import token_ids
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.kinds import BaseKind, RowKind, Track
 from compare.report.candidates import Candidate
@@ -93,7 +92,7 @@ def _rates(candidate: Candidate, texts: Mapping[ContaminationText, str]) -> Verb
     if min(map(len, lengths.values())) < MIN_PROMPTS:
         return None
     test = texts[TEST]
-    characters_per_token = len(test) / len(token_ids(kept.tokenizer, test))
+    characters_per_token = len(test) / kept.count_tokens(test)
     is_base = candidate.kind is RowKind.ZERO_SHOT
     return VerbatimRates(
         name=candidate.name,

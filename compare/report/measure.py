@@ -12,7 +12,6 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from compare.corpus import Corpus
-from compare.corpus.encoding import token_ids
 from compare.kinds import BaseKind, RowKind
 from compare.report import contexts, large, other_plays
 from compare.report.candidates import Candidate
@@ -62,7 +61,7 @@ def measure(
     bits = [score.metrics.bits_per_byte for score in scores]
     best = loaded[0]
     parameters = best.model.num_parameters()
-    epoch_tokens = len(token_ids(best.tokenizer, corpus.train))
+    epoch_tokens = best.count_tokens(corpus.train)
     row = ResultRow(
         name=candidate.name,
         track=candidate.track,

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from compare.report.results import Memorization
+
+PIECE = 16  # characters
 
 
 def measure_memorization(name: str, texts: Sequence[str], train: str) -> Memorization:
@@ -17,10 +20,9 @@ def measure_memorization(name: str, texts: Sequence[str], train: str) -> Memoriz
     N-grams do not extend over two texts.
     """
     words_of_texts = [text.split() for text in texts]
-    words_of_train = train.split()
 
     def share_copied(n: int) -> float:
-        train_ngrams = set(_ngrams(words_of_train, n))
+        train_ngrams = _ngrams_of_train(train, n)
         ngrams = [ngram for words in words_of_texts for ngram in _ngrams(words, n)]
         return sum(ngram in train_ngrams for ngram in ngrams) / max(1, len(ngrams))
 
@@ -49,7 +51,7 @@ def copied_passages(text: str, train: str, n: int = 5) -> list[tuple[int, int]]:
 
     They are (start, end) character offsets, sorted and disjoint.
     """
-    train_ngrams = set(_ngrams(train.split(), n))
+    train_ngrams = _ngrams_of_train(train, n)
     word_spans = [match.span() for match in re.finditer(r"\S+", text)]
     spans: list[tuple[int, int]] = []
     for index, ngram in enumerate(_ngrams(text.split(), n)):
@@ -63,11 +65,28 @@ def copied_passages(text: str, train: str, n: int = 5) -> list[tuple[int, int]]:
 
 def longest_copy(text: str, train: str) -> str:
     """Return the longest passage of `text` that occurs in `train`, the first in case of a tie."""
+    pieces = _pieces_of_train(train)
+
+    def occurs(passage: str) -> bool:
+        # Looking up the beginning in a set saves most searches through the whole text.
+        return (len(passage) < PIECE or passage[:PIECE] in pieces) and passage in train
+
     longest = ""
     for start in range(len(text)):
-        while (end := start + len(longest) + 1) <= len(text) and text[start:end] in train:
+        while (end := start + len(longest) + 1) <= len(text) and occurs(text[start:end]):
             longest = text[start:end]
     return longest
+
+
+@cache
+def _ngrams_of_train(train: str, n: int) -> frozenset[tuple[str, ...]]:
+    return frozenset(_ngrams(train.split(), n))
+
+
+@cache
+def _pieces_of_train(train: str) -> frozenset[str]:
+    """Return all passages of PIECE characters."""
+    return frozenset(train[start : start + PIECE] for start in range(len(train) - PIECE + 1))
 
 
 def _ngrams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:

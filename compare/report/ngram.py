@@ -7,13 +7,17 @@ uniform distribution over 256 bytes below the lowest order.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter, defaultdict
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from compare.errors import Failure
 from compare.ruler.scoring import Score
+from compare.runs.kept import Store
 
 ORDERS = range(4, 9)  # candidates; the validation split selects one
 # Must be positive: if all counts after a context had a discount of 0, bytes never seen in that
@@ -69,6 +73,32 @@ class KneserNey:
 
     def _pad(self, text: bytes) -> bytes:
         return b"\0" * (self.order - 1) + text
+
+
+class KeptNGram:
+    """The model that `best_kneser_ney` returns, with its order and its scores kept.
+
+    It is trained only if a score is asked for that has not been kept.
+    """
+
+    def __init__(self, train: str, validation: str) -> None:
+        code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+        self._texts = train, validation
+        self._store = Store({"ngram code": code, "train": train, "validation": validation})
+        self.order = int(
+            self._store.get(lambda: {"order": np.array([self._model.order])})["order"][0]
+        )
+
+    def score(self, text: str, keep: bool = True) -> Score:
+        """Return the score of every byte of `text`; without `keep`, compute it anew."""
+        if not keep:
+            return self._model.score(text)
+        nats = self._store.get(lambda: {"nats": self._model.score(text).nats}, text=text)["nats"]
+        return Score(nats, np.arange(1, len(nats) + 1), text)
+
+    @cached_property
+    def _model(self) -> KneserNey:
+        return best_kneser_ney(*self._texts)
 
 
 def best_kneser_ney(train: str, validation: str) -> KneserNey:

@@ -1,4 +1,4 @@
-"""Models whose scores, samples and word-for-word repetitions are computed once and then kept.
+"""Results that are computed once and then kept: scores, samples and word-for-word repetitions.
 
 They are kept in `runs/.kept/`.  A score is a function of the model's files, the text, the stride
 and the context length; a sample is one of the model's files, the prompt and the sampling settings.
@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -33,6 +34,30 @@ FOLDER = ROOT / ".kept"
 LIBRARIES = ("torch", "transformers", "tokenizers")
 
 
+class Store:
+    """Arrays in `runs/.kept/`, each kept under a SHA-256 of all that it is computed from.
+
+    Args:
+        identity: what all results in this store are computed from, such as a model and the code.
+            JSON must be able to represent it.
+    """
+
+    def __init__(self, identity: Mapping[str, object]) -> None:
+        self._identity = dict(identity)
+
+    def get(
+        self, compute: Callable[[], dict[str, np.ndarray]], **arguments: object
+    ) -> dict[str, np.ndarray]:
+        """Return what `compute` returned for the same `arguments`, or call it now."""
+        key = json.dumps(self._identity | arguments, sort_keys=True)
+        path = FOLDER / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
+        arrays = _read(path)
+        if arrays is None:
+            arrays = compute()
+            _write(path, arrays)
+        return arrays
+
+
 class KeptModel:
     """A model in evaluation mode, from the directory `folder`, with its tokenizer.
 
@@ -41,12 +66,14 @@ class KeptModel:
 
     def __init__(self, folder: Path) -> None:
         self.model, self.tokenizer = models.load(folder)
-        self._identity = {
-            "model": _directory_sha256(folder),
-            "device": self.model.device.type,
-            "code": _code_sha256(),
-            "versions": {name: version(name) for name in LIBRARIES},
-        }
+        self._store = Store(
+            {
+                "model": _directory_sha256(folder),
+                "device": self.model.device.type,
+                "code": _code_sha256(),
+                "versions": {name: version(name) for name in LIBRARIES},
+            }
+        )
 
     def score(
         self,
@@ -56,37 +83,40 @@ class KeptModel:
         context_length: int | None = None,
     ) -> Score:
         """Return what `compare.ruler.scoring.score` returns for `text`."""
-        path = self._path(text=text, stride=stride, context_length=context_length)
-        kept = _read(path)
-        if kept and set(kept) == {"nats", "byte_ends"}:
-            return Score(kept["nats"], kept["byte_ends"], text)
-        score = scoring.score(self.model, self.tokenizer, text, stride, label, context_length)
-        _write(path, {"nats": score.nats, "byte_ends": score.byte_ends})
-        return score
+
+        def compute() -> dict[str, np.ndarray]:
+            score = scoring.score(self.model, self.tokenizer, text, stride, label, context_length)
+            return {"nats": score.nats, "byte_ends": score.byte_ends}
+
+        kept = self._store.get(compute, text=text, stride=stride, context_length=context_length)
+        return Score(kept["nats"], kept["byte_ends"], text)
 
     def sample(self, prompt: str, settings: sampling.Settings) -> str:
         """Return what `compare.ruler.sampling.sample` returns for `prompt`."""
-        path = self._path(prompt=prompt, settings=asdict(settings))
-        kept = _read(path)
-        if kept and set(kept) == {"utf-8"}:
-            return kept["utf-8"].tobytes().decode()
-        text = sampling.sample(self.model, self.tokenizer, prompt, settings)
-        _write(path, {"utf-8": np.frombuffer(text.encode(), np.uint8)})
-        return text
+
+        def compute() -> dict[str, np.ndarray]:
+            text = sampling.sample(self.model, self.tokenizer, prompt, settings)
+            return {"utf-8": np.frombuffer(text.encode(), np.uint8)}
+
+        kept = self._store.get(compute, prompt=prompt, settings=asdict(settings))
+        return kept["utf-8"].tobytes().decode()
 
     def repeated_tokens(self, text: str, label: str | None = None) -> np.ndarray:
         """Return what `compare.ruler.verbatim.repeated_tokens` returns for `text`."""
-        path = self._path(repeated_tokens_of=text)
-        kept = _read(path)
-        if kept and set(kept) == {"repeated_tokens"}:
-            return kept["repeated_tokens"]
-        lengths = verbatim.repeated_tokens(self.model, self.tokenizer, text, label)
-        _write(path, {"repeated_tokens": lengths})
-        return lengths
 
-    def _path(self, **arguments: object) -> Path:
-        key = json.dumps(self._identity | arguments, sort_keys=True)
-        return FOLDER / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
+        def compute() -> dict[str, np.ndarray]:
+            lengths = verbatim.repeated_tokens(self.model, self.tokenizer, text, label)
+            return {"repeated_tokens": lengths}
+
+        return self._store.get(compute, repeated_tokens_of=text)["repeated_tokens"]
+
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of `text`."""
+
+        def compute() -> dict[str, np.ndarray]:
+            return {"tokens": np.array([len(encoding.token_ids(self.tokenizer, text))])}
+
+        return int(self._store.get(compute, tokens_of=text)["tokens"][0])
 
 
 def _directory_sha256(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compare.errors import Failure
-from compare.report import compressors
-from compare.report.ngram import ORDERS, KneserNey, best_kneser_ney
+from compare.report import compressors, ngram
+from compare.report.ngram import ORDERS, KeptNGram, KneserNey, best_kneser_ney
 from compare.ruler.scoring import Score
 
 TEXT = b"the cat sat on the mat; the rat sat on the cat. the bat sat on the rat."
@@ -32,6 +33,12 @@ DEGENERATE = {
     "very short": b"To",
     "nothing": b"",
 }
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep results in a directory of the test's own."""
+    monkeypatch.chdir(tmp_path)
 
 
 @given(text=st.binary(min_size=1, max_size=80), order=st.integers(1, 5), data=st.data())
@@ -85,6 +92,24 @@ def test_score_covers_every_byte_and_is_the_product_of_probabilities() -> None:
     first = model.probability(b"\0\0", b"t") * model.probability(b"\0t", b"h")
     assert np.exp(-score.nats[:2].sum()) == pytest.approx(first)
     assert model.score("the cat").nats.sum() < model.score("eht tac").nats.sum()
+
+
+def test_scores_are_kept_and_the_model_is_not_trained_again(
+    tiny_shakespeare: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, validation, text = tiny_shakespeare[:5000], tiny_shakespeare[5000:6000], "To be\n"
+    first = KeptNGram(train, validation)
+    score = first.score(text)
+    assert np.array_equal(score.nats, best_kneser_ney(train, validation).score(text).nats)
+    monkeypatch.setattr(ngram, "best_kneser_ney", None)  # cannot be called
+    second = KeptNGram(train, validation)
+    assert second.order == first.order
+    assert np.array_equal(second.score(text).nats, score.nats)
+    assert np.array_equal(second.score(text).byte_ends, score.byte_ends)
+    with pytest.raises(TypeError):
+        second.score(text, keep=False)
+    with pytest.raises(TypeError):
+        KeptNGram(train + "!", validation)
 
 
 def test_order_is_chosen_on_validation(tiny_shakespeare: str) -> None:
