@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import tokenizers
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import safe_open
+from safetensors.numpy import save
 from transformers import GPT2Tokenizer
 
 from compare.corpus.encoding import token_ids
-from compare.files import cache_folder
+from compare.files import cache_folder, write_atomically
 from scratch_lm.tokenizer import train_tokenizer
 
 
@@ -47,13 +46,8 @@ def _write(path: Path, tokenizer: GPT2Tokenizer, ids: np.ndarray) -> None:
     bpe = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     metadata = {key: json.dumps(bpe[key]) for key in ("vocab", "merges")}
     metadata["sha256"] = _sha256(metadata, ids)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError, SafetensorError):  # training works without a cache
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"ids": ids}, temporary, metadata)
-        temporary.replace(path)
-    with contextlib.suppress(OSError):
-        temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # training works without a cache
+        write_atomically(path, save({"ids": ids}, metadata))
 
 
 def _sha256(metadata: dict[str, str], ids: np.ndarray) -> str:

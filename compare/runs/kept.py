@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache
@@ -20,11 +19,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from compare import ruler
 from compare.corpus import encoding
+from compare.files import write_atomically
 from compare.ruler import sampling, scoring, verbatim
 from compare.ruler.scoring import Score
 from compare.runs import models
@@ -144,13 +144,8 @@ def _content_sha256(arrays: dict[str, np.ndarray]) -> str:
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError, SafetensorError):  # the report works without kept files
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(arrays, temporary, {"sha256": _content_sha256(arrays)})
-        temporary.replace(path)
-    with contextlib.suppress(OSError):
-        temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the report works without kept files
+        write_atomically(path, save(arrays, {"sha256": _content_sha256(arrays)}))
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:
