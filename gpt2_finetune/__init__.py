@@ -20,6 +20,7 @@ It may import the modules directly in `compare`, and `compare.corpus`, `compare.
     cost.py                memory, time and money for a larger GPT-2 on several GPUs
     fsdp.yaml              sharded weights, for accelerate launch
     EXPERIMENTS.md         the experiments behind the defaults
-    build_offline_base.py  pretrains the stand-in
+    build_offline_base.py  pretrains the stand-in; its card is offline_base.md.jinja
     offline_base/          the stand-in
+    smollm2.lock           pins the wheel with SmolLM2, and gguf, which reads it
 """

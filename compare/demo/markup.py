@@ -24,7 +24,7 @@ def literal(text: str) -> str:
 
 def headline(sentence: str) -> str:
     """Return the answer of the report."""
-    return f'<p class="answer">{literal(sentence)}</p>'
+    return f'<p class="answer">From the report of this study: {literal(sentence)}</p>'
 
 
 def status(message: str) -> str:
