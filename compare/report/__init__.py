@@ -6,6 +6,7 @@ May import the modules directly in `compare`, and `compare.corpus`, `compare.rul
 reuse some of its measurements.
 
     results.py            the types of all results; reads and writes report.json
+    run_results.py        the results of each run, and its history
     assemble.py           runs all measurements and builds the `Results`
     candidates.py         the models to score: the runs or the base behind each row
     measure.py            all measurements of one row

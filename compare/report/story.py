@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compare.kinds import Track
 from compare.report.results import Difference, Question, ResultRow, Results
@@ -52,7 +52,12 @@ def cards(results: Results) -> list[Card]:
         # The first is about the first base, unless that has no row to compare with.
         difference = next((each for each in results.differences if each.question is question), None)
         if difference:
-            found.append(_difference_card(title, difference))
+            card = _difference_card(title, difference)
+            if question is Question.PRETRAINING:
+                card = replace(
+                    card, meaning=f"{card.meaning} {_compared_reading(difference, results)}"
+                )
+            found.append(card)
     return found
 
 
@@ -71,6 +76,14 @@ def _reading(row: ResultRow, results: Results) -> str:
     characters = results.corpus.splits["train"].chars
     passes = (row.trained_characters or 0) / characters
     return f"reading {characters:,} characters {passes:.0f} times"
+
+
+def _compared_reading(difference: Difference, results: Results) -> str:
+    """Say how much both rows of a difference have read in the study's own training."""
+    a, b = (results.row(name).trained_characters or 0 for name in (difference.a, difference.b))
+    if a == b:
+        return f"Both were trained on {a:,} characters."
+    return f"They were trained on {a:,} and {b:,} characters."
 
 
 def _difference_card(title: str, difference: Difference) -> Card:

@@ -26,7 +26,7 @@ from gpt2_finetune.callbacks import CHECKSUMS
 from gpt2_finetune.fast_forward import use_fast_kernels
 from tests.conftest import FINETUNE, SCRATCH, Place
 
-pytestmark = [pytest.mark.gpu, pytest.mark.xdist_group("gpu")]
+pytestmark = pytest.mark.gpu
 
 TIMEOUT = 1200  # seconds for each command
 UNTRACKED = ["--tracking", "disabled"]
