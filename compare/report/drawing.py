@@ -10,6 +10,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
+import numpy as np
+from scipy.optimize import isotonic_regression
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -97,7 +99,7 @@ def label_points(axes: Axes, points: Mapping[str, tuple[float, float]], styles: 
     figure.draw_without_rendering()  # lays the axes out, so that their height is known
     height = axes.get_window_extent().height * 72 / figure.dpi
     names = sorted(points, key=lambda name: points[name][1])
-    labels = [textwrap.fill(name, LABEL_CHARACTERS, break_on_hyphens=False) for name in names]
+    labels = [wrap(name, LABEL_CHARACTERS) for name in names]
     heights = [(label.count("\n") + 1) * LABEL_SIZE * LINE_SPACING for label in labels]
     low, high = axes.get_ylim()
     wanted = [(points[name][1] - low) / (high - low) * height for name in names]
@@ -111,24 +113,34 @@ def label_points(axes: Axes, points: Mapping[str, tuple[float, float]], styles: 
             color=LABEL_COLOR,
             fontsize=LABEL_SIZE,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": styles[name]["color"], "lw": 0.9, "ls": ":"},
+            arrowprops={
+                "arrowstyle": "-",
+                "relpos": (0, 0.5),  # the middle of the label's left side
+                "color": styles[name]["color"],
+                "lw": 0.9,
+                "ls": ":",
+            },
         )
 
 
-def spread(centers: Sequence[float], heights: Sequence[float], available: float) -> list[float]:
-    """Move labels apart, so that none overlaps its neighbors.
+def wrap(name: str, characters: int) -> str:
+    """Return `name` in lines of at most so many characters, broken at spaces."""
+    return textwrap.fill(name, characters, break_on_hyphens=False)
 
-    `centers` are sorted and from the lower end of the `available` height.  Labels that would go
-    beyond its upper end move down, and then beyond its lower end if there are too many.
+
+def spread(centers: Sequence[float], heights: Sequence[float], available: float) -> list[float]:
+    """Move labels as little as possible (least squares), so that none overlaps its neighbors.
+
+    `centers` are sorted and from the lower end of the `available` height.  The labels stay within
+    it; if there are too many, they extend beyond its lower end.
+
+    Subtracting from each place what the labels below it take up turns the problem into an isotonic
+    regression: the differences may not decrease.
     """
-    places = list(centers)
-    gaps = [(a + b) / 2 for a, b in pairwise(heights)]
-    for index, gap in enumerate(gaps):
-        places[index + 1] = max(places[index + 1], places[index] + gap)
-    places[-1] = min(places[-1], available)
-    for index, gap in reversed(list(enumerate(gaps))):
-        places[index] = min(places[index], places[index + 1] - gap)
-    return places
+    below = np.concatenate([[0.0], np.cumsum([(a + b) / 2 for a, b in pairwise(heights)])])
+    differences = isotonic_regression(np.asarray(centers) - below).x
+    lowest, highest = heights[0] / 2, available - heights[-1] / 2 - below[-1]
+    return (np.minimum(np.maximum(differences, lowest), highest) + below).tolist()
 
 
 def to_svg(figure: Figure, name: str) -> bytes:

@@ -22,6 +22,7 @@ from compare.report.drawing import (
     explain,
     label_points,
     to_svg,
+    wrap,
 )
 from compare.report.results import (
     CloserLook,
@@ -89,7 +90,7 @@ def row_plot(rows: Sequence[ResultRow]) -> bytes:
     # Uniform bytes, at 8 bits per byte, would be far off the scale.
     shown = [row for row in reversed(rows) if row.kind is not RowKind.UNIFORM]
     with plt.rc_context(FIGURE_STYLE):
-        figure, axes = plt.subplots(figsize=(WIDTH, 0.36 * len(shown) + 1), layout="constrained")
+        figure, axes = plt.subplots(figsize=(WIDTH, 0.42 * len(shown) + 1), layout="constrained")
         for place, row in enumerate(shown):
             color = TRACK_COLORS[row.track]
             if row.ci95:
@@ -104,8 +105,8 @@ def row_plot(rows: Sequence[ResultRow]) -> bytes:
                 ha="center",
                 fontsize=9,
             )
-        axes.margins(x=0.08)
-        axes.set_yticks(range(len(shown)), [row.name for row in shown])
+        axes.margins(x=0.12)
+        axes.set_yticks(range(len(shown)), [wrap(row.name, 27) for row in shown], fontsize=10)
         axes.set_ylim(-0.6, len(shown) - 0.3)
         has_intervals = any(row.ci95 for row in shown)
         axes.set_xlabel("bits per byte" + (", with 95% interval" if has_intervals else ""))

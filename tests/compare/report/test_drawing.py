@@ -37,7 +37,11 @@ def test_labels_keep_apart(labels: list[tuple[float, int]]) -> None:
     places = drawing.spread(centers, heights, 300)
     for (a, b), (lower, upper) in zip(pairwise(places), pairwise(heights), strict=True):
         assert b - a >= (lower + upper) / 2 - 1e-9
-    assert places[-1] <= 300
+    assert places[-1] <= 300 - heights[-1] / 2 + 1e-9
+
+
+def test_labels_of_points_that_coincide_spread_to_both_sides() -> None:
+    assert drawing.spread([100.0] * 3, [10.0] * 3, 300) == [90.0, 100.0, 110.0]
 
 
 def test_labels_with_room_stay_where_they_are() -> None:
