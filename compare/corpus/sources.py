@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,7 +58,7 @@ def _tiny_shakespeare_sources(
     cached: Path | None,
 ) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Yield a description and a function that reads it for each source, in order of preference."""
-    if cached and cached.is_file():
+    if cached and os.path.isfile(cached):  # False if its directory cannot be searched
         yield "cache", cached.read_bytes
     if reachability.reachable(TINY_SHAKESPEARE_URL):
         yield TINY_SHAKESPEARE_URL, _download

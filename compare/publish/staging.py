@@ -43,7 +43,7 @@ ARCHITECTURE_KEYS = (
     "embedding_skips",
     "dropout",
 )
-# Options of a training command that change where it runs, and not what it trains.
+# Options that the card states elsewhere, or that do not change the model.
 NOT_SETTINGS = ("corpus", "base", "project", "tracking", "device", "checkpoint_steps")
 
 

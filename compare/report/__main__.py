@@ -25,12 +25,12 @@ def main(options: ReportOptions) -> None:
     """Write `reports/`, one process at a time."""
     # Imported after --help is answered, because torch takes seconds to load.
     from compare.files import hold_lock
-    from compare.report import pages, results
+    from compare.report import pages
     from compare.report.assemble import assemble
     from compare.runs.writer import ROOT
 
     lock = hold_lock(ROOT / ".report.lock", str(pages.REPORTS))
-    pages.write(assemble(options.open_sealed, results.read_if_readable()))
+    pages.write(assemble(options.open_sealed))
     lock.release()
     print(f"written: {pages.REPORTS}; open {pages.REPORTS / 'report.html'}")
 

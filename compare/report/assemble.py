@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from compare.corpus import Corpus
 from compare.corpus.parts import Part, parts_of_test
 from compare.corpus.sealed import sealed_text
+from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.report import other_plays, published_results, surprisal, word_classes
 from compare.report.baselines import Baselines, baselines
 from compare.report.bases import describe
@@ -36,6 +37,7 @@ from compare.report.results import (
     SurprisalResult,
     TextPart,
     TextUnitsResult,
+    read_opening,
 )
 from compare.report.run_results import curve_of, run_results
 from compare.report.worth import worth
@@ -52,17 +54,17 @@ from compare.runs.start import code_version
 REAL_TEXT = "real text of the test split"
 
 
-def assemble(open_sealed: bool = False, earlier: Results | None = None) -> Results:
+def assemble(open_sealed: bool = False) -> Results:
     """Score the newest runs of both tracks on the test split, and return all results.
 
-    With `open_sealed`, score the sealed text, too, as if the `earlier` report on the same corpus
-    did: what has been opened stays so, since the first time.  Raises Misuse if the runs are not of
-    Tiny Shakespeare, to which it belongs.
+    With `open_sealed`, score the sealed text, too, and likewise if an earlier report has opened it:
+    it stays open since then.  Raises Misuse if the runs are not of Tiny Shakespeare, to which it
+    belongs.
     """
     study = find.study()
     compared = candidates(study)
     corpus = find.corpus_of(study.best_gpt2)
-    opened = _opened_before(earlier, corpus)
+    opened = read_opening() if corpus.sha256 == TINY_SHAKESPEARE_SHA256 else None
     sealed = sealed_text(corpus) if open_sealed or opened else None
     plays = other_plays.excerpts(corpus)
     counted = baselines(corpus)
@@ -196,11 +198,6 @@ def with_sealed(
     return scored
 
 
-def _opened_before(earlier: Results | None, corpus: Corpus) -> SealedResult | None:
-    """Return when an earlier report on `corpus` first opened the sealed text; None if none did."""
-    return earlier.sealed if earlier and earlier.corpus.sha256 == corpus.sha256 else None
-
-
 def _sealed_result(text: str) -> SealedResult:
     return SealedResult(
         chars=len(text),
@@ -242,8 +239,12 @@ def notes_on_training(compared: Sequence[Candidate]) -> list[str]:
         if record.config.get("drills"):
             notes.append(
                 f"{candidate.name} was also trained on copying exercises: rows of repeated random "
-                "tokens, which its seconds include and its FLOPs do not, and blocks of the text in "
-                "which the speakers have invented names."
+                "tokens, which its seconds include and its FLOPs do not."
+            )
+        if record.config.get("rename"):
+            notes.append(
+                f"In some of the blocks that {candidate.name} was trained on, the speakers have "
+                "invented names."
             )
     return notes
 

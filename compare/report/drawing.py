@@ -29,7 +29,7 @@ FIGURE_STYLE: Any = {  # a dict of matplotlib's parameters, whose names its type
     "axes.grid": True,
     "grid.alpha": 0.3,
     "svg.hashsalt": "study",  # makes the file reproducible
-    "svg.fonttype": "none",  # text that a reader can select and search, in the page's own fonts
+    "svg.fonttype": "none",  # text that a reader can select and search
     "figure.facecolor": "white",
 }
 
@@ -125,7 +125,7 @@ def label_points(axes: Axes, points: Mapping[str, tuple[float, float]], styles: 
 
 def wrap(name: str, characters: int) -> str:
     """Return `name` in lines of at most so many characters, broken at spaces."""
-    return textwrap.fill(name, characters, break_on_hyphens=False)
+    return textwrap.fill(name, characters, break_long_words=False, break_on_hyphens=False)
 
 
 def spread(centers: Sequence[float], heights: Sequence[float], available: float) -> list[float]:

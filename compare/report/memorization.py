@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
 from compare.report.results import Memorization
 
 PIECE = 16  # characters
+MAX_INDEXED = 2_000_000  # characters; the pieces of a longer text would take too much memory
 
 
 def measure_memorization(name: str, texts: Sequence[str], train: str) -> Memorization:
@@ -65,11 +66,13 @@ def copied_passages(text: str, train: str, n: int = 5) -> list[tuple[int, int]]:
 
 def longest_copy(text: str, train: str) -> str:
     """Return the longest passage of `text` that occurs in `train`, the first in case of a tie."""
-    pieces = _pieces_of_train(train)
+    pieces = _pieces_of_train(train) if len(train) <= MAX_INDEXED else None
 
     def occurs(passage: str) -> bool:
         # Looking up the beginning in a set saves most searches through the whole text.
-        return (len(passage) < PIECE or passage[:PIECE] in pieces) and passage in train
+        if pieces is not None and len(passage) >= PIECE and passage[:PIECE] not in pieces:
+            return False
+        return passage in train
 
     longest = ""
     for start in range(len(text)):
@@ -78,12 +81,12 @@ def longest_copy(text: str, train: str) -> str:
     return longest
 
 
-@cache
+@lru_cache(maxsize=2)
 def _ngrams_of_train(train: str, n: int) -> frozenset[tuple[str, ...]]:
     return frozenset(_ngrams(train.split(), n))
 
 
-@cache
+@lru_cache(maxsize=1)
 def _pieces_of_train(train: str) -> frozenset[str]:
     """Return all passages of PIECE characters."""
     return frozenset(train[start : start + PIECE] for start in range(len(train) - PIECE + 1))

@@ -30,6 +30,8 @@ from compare.runs.record import (
 )
 
 PATH = Path("reports/report.json")
+# When the sealed text was opened: kept whatever becomes of report.json.
+OPENING = Path("reports/sealed.json")
 SCHEMA = 6  # 3 had a single pretrained base, 5 other names of questions and baselines
 BASELINE: Literal["baseline"] = "baseline"
 """The `track` of rows that neither track made: uniform bytes, compressors, the n-gram model."""
@@ -677,17 +679,21 @@ class Results(_StrictModel):
 
 
 def write(results: Results, path: Path = PATH) -> None:
-    """Replace `report.json`."""
+    """Replace `report.json`, and note on its own, once, that the sealed text was opened."""
     text = json.dumps(results.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode())
+    if results.sealed and not OPENING.exists():
+        write_atomically(OPENING, results.sealed.model_dump_json(indent=1).encode() + b"\n")
 
 
-def read_if_readable(path: Path = PATH) -> Results | None:
-    """Read `report.json`; return None if it is missing, damaged or of another version."""
+def read_opening() -> SealedResult | None:
+    """Return when the sealed text was opened; None if it was not.  Raises Misuse if damaged."""
     try:
-        return read(path)
-    except Misuse:
+        return SealedResult.model_validate_json(OPENING.read_bytes())
+    except FileNotFoundError:
         return None
+    except ValidationError as error:
+        raise Misuse(f"{OPENING} is damaged ({describe_invalid(error)}): restore it") from None
 
 
 def read(path: Path = PATH) -> Results:

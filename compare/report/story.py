@@ -16,14 +16,17 @@ class Card:
     title: str
     number: str
     interval: Interval | None
-    """95%, of the number, in bits per byte.  None if there is none, or nothing is shown."""
+    """95%, of the number, in bits per byte.  None if the text is too short for one."""
     meaning: str
     is_claim: bool
     """Whether it answers one of the study's questions: these intervals hold simultaneously."""
 
 
 def answer(results: Results) -> str:
-    """Return the answer to the study's question in words for readers who know no jargon."""
+    """Return the answer to the study's question in words for readers who know no jargon.
+
+    If the parts of the test text disagree, this is the claim that names them.
+    """
     headline = results.headline
     a, b = results.row(headline.a), results.row(headline.b)
     scores = f"{a.bits_per_byte:.2f} bits for each byte of text instead of {b.bits_per_byte:.2f}"

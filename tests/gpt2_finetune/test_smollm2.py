@@ -29,7 +29,7 @@ def test_without_wheel_and_hub_the_error_names_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(smollm2, "find_spec", lambda name: None)
-    monkeypatch.setattr(bases, "_cached", lambda name: None)
+    monkeypatch.setattr(bases, "_find_in_cache", lambda name: None)
     monkeypatch.setattr(bases.reachability, "hub_reachable", lambda: False)
     with pytest.raises(Failure, match=re.escape(smollm2.INSTALL)) as error:
         bases.load_base("smollm2", 0.0)

@@ -32,7 +32,7 @@ def test_each_play_is_scored_by_the_model_that_has_not_seen_it(
         return SimpleNamespace(metrics=SimpleNamespace(bits_per_byte=float(len(scored))))
 
     monkeypatch.setattr(leave_one_out, "train", train)
-    monkeypatch.setattr(leave_one_out.models, "load", lambda folder: (folder, None))
+    monkeypatch.setattr(leave_one_out.models, "load", lambda folder, device: (folder, None))
     monkeypatch.setattr(leave_one_out.scoring, "score", score)
     options = LeaveOneOutOptions(preset="tuned", seed=3, plays=["Coriolanus", "Richard II"])
     leave_one_out.leave_one_out(options)

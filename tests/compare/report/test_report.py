@@ -374,6 +374,23 @@ def test_a_report_removes_the_files_of_an_earlier_one_and_no_others(
     assert not figure.exists() and not table.exists() and own.exists()
 
 
+def test_it_is_noted_once_when_the_sealed_text_was_opened(
+    study: Place, report: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = results.read(study.path / results.PATH)
+    monkeypatch.chdir(tmp_path)
+    results.write(typed)
+    assert results.read_opening() is None
+    first, second = (
+        SealedResult(chars=9, bytes=9, opened=day, git_commit=None, git_dirty=None)
+        for day in ("2026-01-01", "2026-01-02")
+    )
+    results.write(typed.model_copy(update={"sealed": first}))
+    results.write(typed.model_copy(update={"sealed": second}))
+    results.write(typed)  # a report on another text
+    assert results.read_opening() == first
+
+
 def test_a_test_split_too_short_for_intervals_has_curves_and_no_claim(
     study: Place, report: dict
 ) -> None:
