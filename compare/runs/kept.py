@@ -24,7 +24,7 @@ from safetensors.numpy import save
 
 from compare import ruler
 from compare.corpus import encoding
-from compare.files import write_atomically
+from compare.files import sha256, write_atomically
 from compare.ruler import sampling, scoring, verbatim
 from compare.ruler.scoring import Score
 from compare.runs import models
@@ -123,9 +123,7 @@ def _directory_sha256(folder: Path) -> str:
     """Return a SHA-256 over the names and contents of all files in a model directory."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(folder)} {content}\n".encode())
+        digest.update(f"{path.relative_to(folder)} {sha256(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from compare import corpus as corpora
-from compare.kinds import BaseKind
-from compare.report import other_plays
+from compare.kinds import BaseKind, RowKind
+from compare.report import measure, other_plays
 from compare.report.other_plays import PlayScores
 from tests.run_records import BASE
 
@@ -69,3 +70,22 @@ def test_intervals_over_plays_contain_the_true_mean_95_times_in_100() -> None:
         )
     ]
     assert np.mean(hits) == pytest.approx(0.95, abs=0.015)  # three standard errors
+
+
+@pytest.mark.parametrize(
+    ("kind", "base_kind", "is_scored"),
+    [
+        (RowKind.FINE_TUNED, BaseKind.STAND_IN, False),
+        (RowKind.ZERO_SHOT, BaseKind.STAND_IN, False),
+        (RowKind.RANDOM_WEIGHTS, BaseKind.STAND_IN, True),  # has read none of them
+        (RowKind.FINE_TUNED, BaseKind.OTHER, True),
+    ],
+)
+def test_only_what_was_pretrained_on_the_plays_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, kind: RowKind, base_kind: BaseKind, is_scored: bool
+) -> None:
+    monkeypatch.setattr(other_plays, "score_models", lambda *_: "scored")
+    base = BASE.model_copy(update={"kind": base_kind})
+    candidate = SimpleNamespace(name="model", kind=kind, base=base, runs=[])
+    scores = measure._play_scores(candidate, [], {"Hamlet": "To be"})
+    assert (scores == "scored") == is_scored

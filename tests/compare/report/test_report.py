@@ -351,6 +351,17 @@ def test_both_tracks_are_shown_on_half_of_the_text_and_on_all_of_it(
         assert (study.path / "reports" / file).stat().st_size > 100
 
 
+def test_the_interval_of_a_single_run_is_that_of_its_row(report: dict) -> None:
+    rows = {row["name"]: row for row in report["rows"]}
+    single = [run for run in report["runs"] if rows[run["name"]]["seeds"] == 1]
+    assert len(single) > 1
+    for run in single:
+        assert run["test"]["ci95"] == rows[run["name"]]["ci95"] is not None
+    for run in report["runs"]:
+        low, high = run["test"]["ci95"]
+        assert low < run["test"]["bits_per_byte"] < high
+
+
 def test_without_runs_on_a_share_nothing_is_said_of_them(study: Place, short_study: Place) -> None:
     assert json.loads((short_study.path / results.PATH).read_text())["worth"] is None
     for page in ("report.md", "report.html"):
@@ -360,11 +371,14 @@ def test_without_runs_on_a_share_nothing_is_said_of_them(study: Place, short_stu
     assert not (short_study.path / "reports/tables/worth.csv").exists()
 
 
-def test_a_report_removes_the_files_of_an_earlier_one_and_no_others(
-    study: Place, report: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    typed = results.read(study.path / results.PATH)
+@pytest.fixture
+def typed(study: Place, report: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
+    """Return the results of the study, in an empty working directory."""
     monkeypatch.chdir(tmp_path)
+    return results.read(study.path / results.PATH)
+
+
+def test_a_report_removes_the_files_of_an_earlier_one_and_no_others(typed: Results) -> None:
     pages.write(typed)
     figure, table = Path("reports/figures/worth.svg"), Path("reports/tables/worth.csv")
     own = Path("reports/figures/own.svg")
@@ -374,11 +388,7 @@ def test_a_report_removes_the_files_of_an_earlier_one_and_no_others(
     assert not figure.exists() and not table.exists() and own.exists()
 
 
-def test_it_is_noted_once_when_the_sealed_text_was_opened(
-    study: Place, report: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    typed = results.read(study.path / results.PATH)
-    monkeypatch.chdir(tmp_path)
+def test_it_is_noted_once_when_the_sealed_text_was_opened(typed: Results) -> None:
     results.write(typed)
     assert results.read_opening() is None
     first, second = (
