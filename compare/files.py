@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -51,6 +52,26 @@ def damaged_files(folder: Path, expected: dict[str, str]) -> list[str]:
     """Return the files that are missing from `folder` or whose SHA-256 is not the expected one."""
     actual = checksums(folder) if folder.is_dir() else {}
     return [name for name, digest in expected.items() if actual.get(name) != digest]
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the checksums of all files in `folder` into it; `changed_files` then compares them.
+
+    Their presence also says that the directory is complete.
+    """
+    write_atomically(folder / CHECKSUMS, json.dumps(checksums(folder)).encode())
+
+
+def changed_files(folder: Path) -> list[str]:
+    """Return the files that are missing or changed since `write_checksums`.
+
+    Returns CHECKSUMS itself if that file is missing or damaged.
+    """
+    try:
+        expected = json.loads((folder / CHECKSUMS).read_text("utf-8"))
+    except (OSError, ValueError):
+        return [CHECKSUMS]
+    return damaged_files(folder, expected)
 
 
 def hold_lock(path: Path, protected: str) -> FileLock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from transformers import TrainerCallback, TrainerState
 
 from compare import files
 from compare.corpus import Corpus
-from compare.files import CHECKSUMS, write_atomically
+from compare.files import CHECKSUMS
 from compare.ruler.metrics import Metrics
 from compare.runs.record import Epoch
 from compare.runs.writer import Run
@@ -28,20 +27,11 @@ def newest_checkpoint(folder: Path) -> Path | None:
         return int(path.parent.name.removeprefix("checkpoint-"))
 
     for path in sorted(folder.glob(f"checkpoint-*/{CHECKSUMS}"), key=step, reverse=True):
-        damaged = damaged_files(path.parent)
+        damaged = files.changed_files(path.parent)
         if not damaged:
             return path.parent
         print(f"{path.parent} is damaged ({', '.join(damaged)}): skipping it", file=sys.stderr)
     return None
-
-
-def damaged_files(checkpoint: Path) -> list[str]:
-    """Return the files of a checkpoint that are missing or differ from their checksums."""
-    try:
-        expected = json.loads((checkpoint / CHECKSUMS).read_text("utf-8"))
-    except (OSError, ValueError):
-        return [CHECKSUMS]
-    return files.damaged_files(checkpoint, expected)
 
 
 def should_stop_early(
@@ -94,9 +84,7 @@ class CheckpointCallback(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             folder = self.run.checkpoint_folder / f"checkpoint-{state.global_step}"
-            checksums = json.dumps(files.checksums(folder))
-            # Written last: its presence marks the checkpoint as complete.
-            write_atomically(folder / CHECKSUMS, checksums.encode())
+            files.write_checksums(folder)  # last, since this marks the checkpoint as complete
         if self.stop_signal and state.global_step < state.max_steps:
             raise self.run.interrupted(self.stop_signal)
         if should_stop_early(state, self.options, self.run.record.zero_shot):

@@ -7,7 +7,6 @@ the space of a 4-bit file.
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -60,19 +59,11 @@ def converted(file: Path, digest: str | None = None) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # The operating system releases the lock of a process that is killed.
         with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if not _is_intact(folder):
+            if files.changed_files(folder):
                 _convert(file, folder)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise Failure(f"{file} cannot be converted to {folder}: {error}") from None
     return folder
-
-
-def _is_intact(folder: Path) -> bool:
-    try:
-        expected = json.loads((folder / files.CHECKSUMS).read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return not files.damaged_files(folder, expected)
 
 
 def _convert(file: Path, folder: Path) -> None:
@@ -89,7 +80,7 @@ def _convert(file: Path, folder: Path) -> None:
         (new / "README.md").write_text(
             f"---\n{card}\n---\n\nConverted from {file.name}.\n", "utf-8"
         )
-    files.write_atomically(new / files.CHECKSUMS, json.dumps(files.checksums(new)).encode())
+    files.write_checksums(new)
     shutil.rmtree(folder, ignore_errors=True)  # a damaged one
     new.rename(folder)
 

@@ -10,11 +10,11 @@ import torch
 from safetensors import SafetensorError
 from transformers import Trainer, TrainerState
 
+from compare import files
 from compare.corpus import Corpus
 from compare.errors import Failure
 from compare.ruler import sampling, scoring
 from compare.runs.writer import Run
-from gpt2_finetune.callbacks import damaged_files
 
 
 class ScoringTrainer(Trainer):
@@ -70,7 +70,7 @@ class ScoringTrainer(Trainer):
 
     def _load_best_model(self) -> None:
         best = Path(self.state.best_model_checkpoint or "")
-        if damaged := damaged_files(best):
+        if damaged := files.changed_files(best):
             raise Failure(
                 f"the checkpoint of the best epoch, {best}, is damaged ({', '.join(damaged)}): "
                 "train again"

@@ -18,11 +18,11 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrain
 
 from compare.corpus import Corpus
 from compare.corpus import load as load_corpus
+from compare.files import CHECKSUMS
 from compare.plan import PlanOptions, plan
 from compare.ruler import scoring
 from compare.runs import models
 from gpt2_finetune import defaults
-from gpt2_finetune.callbacks import CHECKSUMS
 from gpt2_finetune.fast_forward import use_fast_kernels
 from tests.conftest import FINETUNE, SCRATCH, Place
 

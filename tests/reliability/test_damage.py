@@ -13,7 +13,6 @@ from transformers import TrainerState
 
 from compare import files, generate
 from compare.errors import Failure
-from compare.files import CHECKSUMS
 from compare.runs.writer import read_lines
 from gpt2_finetune.trainer import ScoringTrainer
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -106,7 +105,7 @@ def test_the_trainer_goes_on_from_the_newest_checkpoint_that_is_whole(
 def test_the_weights_of_a_damaged_best_checkpoint_are_not_used(tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(bytes(100))
-    (tmp_path / CHECKSUMS).write_text(json.dumps(files.checksums(tmp_path)))
+    files.write_checksums(tmp_path)
     flip(weights)
     trainer = object.__new__(ScoringTrainer)
     with pytest.raises(Failure, match=r"is damaged \(model\.safetensors\)"):
