@@ -50,6 +50,8 @@ class StudyOptions:
     """W&B project; use the same one for both tracks."""
     tracking: Literal["auto", "online", "offline", "disabled"] = "auto"
     """W&B mode; auto is online if logged in and the server is reachable, otherwise offline."""
+    sample_characters: int = 300
+    """Length of the samples that are generated after each epoch, in characters."""
     device: DeviceName = "auto"
     """Device to train on; auto selects an NVIDIA or AMD GPU (cuda), an Apple GPU (mps), or the CPU,
     in this order."""
@@ -59,6 +61,7 @@ class StudyOptions:
     def __post_init__(self) -> None:
         check(self, "train_share", 0.01, 1)
         check(self, "seed", 0, 2**32 - 1)
+        check(self, "sample_characters", 1, 100_000)
         if not self.project.strip():
             raise ValueError("--project is empty: name a W&B project")
 

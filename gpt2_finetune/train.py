@@ -82,7 +82,7 @@ def train(options: FinetuneOptions) -> None:
         model=model,
         run=run,
         corpus=corpus,
-        precision=options.precision,
+        options=options,
         processing_class=tokenizer,
         train_dataset=data.dataset,
         data_collator=data.collate,

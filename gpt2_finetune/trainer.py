@@ -15,6 +15,7 @@ from compare.corpus import Corpus
 from compare.errors import Failure
 from compare.ruler import sampling, scoring
 from compare.runs.writer import Run
+from gpt2_finetune.config import FinetuneOptions
 
 
 class ScoringTrainer(Trainer):
@@ -24,13 +25,15 @@ class ScoringTrainer(Trainer):
     Every process evaluates, since processes may each hold only a part of the weights.
     """
 
-    def __init__(self, *args: Any, run: Run, corpus: Corpus, precision: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, run: Run, corpus: Corpus, options: FinetuneOptions, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.run, self.corpus, self.precision = run, corpus, precision
+        self.run, self.corpus, self.options = run, corpus, options
 
     def autocast_smart_context_manager(self, *args: Any, **kwargs: Any) -> torch.autocast:
         # TrainingArguments.bf16 is not used, because it would also apply to evaluation.
-        bf16 = self.precision == "bf16"
+        bf16 = self.options.precision == "bf16"
         return torch.autocast(self.args.device.type, torch.bfloat16, enabled=bf16)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -52,8 +55,10 @@ class ScoringTrainer(Trainer):
         label = "validation" if self.is_world_process_zero() else None
         score = scoring.score(model, tokenizer, self.corpus.validation, label=label)
         epoch = round(self.state.epoch or 0)
-        samples = sampling.samples(model, tokenizer, self.corpus, epoch, self.args.seed)
-        self.run.add_samples(samples)
+        settings = sampling.Settings(
+            characters=self.options.sample_characters, seed=self.options.seed
+        )
+        self.run.add_samples(sampling.samples(model, tokenizer, self.corpus, epoch, settings))
         metrics = {f"eval_{key}": value for key, value in asdict(score.metrics).items()}
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics

@@ -99,6 +99,7 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
     network = parallel.wrap(model)
     if options.compile:
         network = cast(nn.Module, torch.compile(network))
+    sample_settings = sampling.Settings(characters=options.sample_characters, seed=options.seed)
     interruption = Interruption()
     if options.drills and not progress.step:
         progress.seconds = drill(network, optimizers, options, total_steps, run, interruption)
@@ -147,7 +148,7 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
 
         evaluated = journal.evaluated_model
         metrics = evaluate(evaluated, tokenizer, corpus)
-        run.add_samples(sampling.samples(evaluated, tokenizer, corpus, epoch, options.seed))
+        run.add_samples(sampling.samples(evaluated, tokenizer, corpus, epoch, sample_settings))
         journal.finish_epoch(metrics)
         if stop_signal and epoch < options.epochs:
             raise run.interrupted(stop_signal)

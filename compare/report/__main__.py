@@ -19,6 +19,11 @@ class ReportOptions:
     """Also score the sealed text, the rest of The Tempest, which no training and no choice has
     used. The report records when it was first opened, and all later reports score it, too; after
     that, no recipe may be changed."""
+    sample_characters: int = 1000
+    """Length of each model's sample for each prompt, in characters."""
+
+    def __post_init__(self) -> None:
+        cli.check(self, "sample_characters", 1, 100_000)
 
 
 def main(options: ReportOptions) -> None:
@@ -30,7 +35,7 @@ def main(options: ReportOptions) -> None:
     from compare.runs.writer import ROOT
 
     lock = hold_lock(ROOT / ".report.lock", str(pages.REPORTS))
-    pages.write(assemble(options.open_sealed))
+    pages.write(assemble(options.open_sealed, options.sample_characters))
     lock.release()
     print(f"written: {pages.REPORTS}; open {pages.REPORTS / 'report.html'}")
 

@@ -23,7 +23,7 @@ from compare.report.candidates import Candidate, candidates
 from compare.report.claims import claims, pair_matrix
 from compare.report.contamination import measure_contamination
 from compare.report.course_checklist import requirements
-from compare.report.measure import SETTINGS, Measured, measure
+from compare.report.measure import Measured, measure
 from compare.report.memorization import copied_passages, measure_memorization
 from compare.report.results import (
     BaseResult,
@@ -54,8 +54,10 @@ from compare.runs.start import code_version
 REAL_TEXT = "real text of the test split"
 
 
-def assemble(open_sealed: bool = False) -> Results:
+def assemble(open_sealed: bool, sample_characters: int) -> Results:
     """Score the newest runs of both tracks on the test split, and return all results.
+
+    Each model's samples have `sample_characters` characters.
 
     With `open_sealed`, score the sealed text, too, and likewise if an earlier report has opened it:
     it stays open since then.  Raises Misuse if the runs are not of Tiny Shakespeare, to which it
@@ -63,13 +65,14 @@ def assemble(open_sealed: bool = False) -> Results:
     """
     study = find.study()
     compared = candidates(study)
+    sample_settings = sampling.Settings(characters=sample_characters)
     corpus = find.corpus_of(study.best_gpt2)
     opened = read_opening() if corpus.sha256 == TINY_SHAKESPEARE_SHA256 else None
     sealed = sealed_text(corpus) if open_sealed or opened else None
     plays = other_plays.excerpts(corpus)
     counted = baselines(corpus)
     bar = tqdm(compared, "models", leave=False, disable=None)
-    measured = [measure(candidate, corpus, sealed, plays) for candidate in bar]
+    measured = [measure(candidate, corpus, sample_settings, sealed, plays) for candidate in bar]
     scores = {counted.ngram_name: [counted.ngram.score(corpus.test)]}
     scores |= {each.row.name: each.scores for each in measured}
     units, parts = split_into_units(corpus.test), parts_of_test(corpus)
@@ -124,7 +127,7 @@ def assemble(open_sealed: bool = False) -> Results:
         word_classes=by_word_class,
         common_word_count=word_classes.COMMON_WORD_COUNT,
         closer_looks=[each.closer_look for each in measured],
-        memorization=_memorization(measured, corpus),
+        memorization=_memorization(measured, corpus, sample_characters),
         runs=[
             result
             for each in measured
@@ -137,7 +140,7 @@ def assemble(open_sealed: bool = False) -> Results:
         },
         surprisal=_surprisal(measured, corpus),
         samples=_samples(measured, corpus),
-        sample_settings=SETTINGS,
+        sample_settings=sample_settings,
         requirements=requirements(*chosen),
         chosen={run.record.track: run.path.name for run in chosen},
         hub_links={run.record.track: published_url(run) for run in chosen},
@@ -260,9 +263,12 @@ def _other_plays(
     return other_plays.summarize(scores)
 
 
-def _memorization(measured: Sequence[Measured], corpus: Corpus) -> list[Memorization]:
-    """Measure memorization in each model's samples, and for reference in as much real text."""
-    excerpts, length = len(sampling.prompts(corpus)), SETTINGS.characters
+def _memorization(measured: Sequence[Measured], corpus: Corpus, length: int) -> list[Memorization]:
+    """Measure memorization in each model's samples, and for reference in as much real text.
+
+    `length` is that of a sample, in characters.
+    """
+    excerpts = len(sampling.prompts(corpus))
     starts = np.linspace(0, max(0, len(corpus.test) - length), excerpts, dtype=int)
     texts = {REAL_TEXT: [corpus.test[start : start + length] for start in starts]}
     texts |= {each.row.name: each.texts for each in measured}

@@ -26,7 +26,6 @@ from compare.runs.kept import KeptModel
 METRIC = Path(__file__).parents[1] / "ruler" / "bits_per_byte"
 SLICE = 4000  # characters
 # Long enough for 10-word sequences to be counted; the report shows the beginning.
-SETTINGS = sampling.Settings(characters=1000)
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,11 @@ class Measured:
 
 
 def measure(
-    candidate: Candidate, corpus: Corpus, sealed: str | None, plays: Mapping[str, str]
+    candidate: Candidate,
+    corpus: Corpus,
+    sample_settings: sampling.Settings,
+    sealed: str | None,
+    plays: Mapping[str, str],
 ) -> Measured:
     """Score every run of `candidate` on the test split; look closer at the best on validation.
 
@@ -81,7 +84,7 @@ def measure(
         scores,
         [each.score(corpus.test[:SLICE]) for each in loaded],
         _closer_look(candidate.name, best, corpus.test, scores[0]),
-        [best.sample(prompt, SETTINGS) for prompt in sampling.prompts(corpus)],
+        [best.sample(prompt, sample_settings) for prompt in sampling.prompts(corpus)],
         # Not kept, so that no score of the sealed text lies around.
         [
             scoring.score(each.model, each.tokenizer, sealed, label="sealed")

@@ -31,7 +31,7 @@ from compare.runs.record import (
 
 PATH = Path("reports/report.json")
 # When the sealed text was opened: kept whatever becomes of report.json.
-OPENING = Path("reports/sealed.json")
+OPENING = PATH.with_name("sealed.json")
 SCHEMA = 6  # 3 had a single pretrained base, 5 other names of questions and baselines
 BASELINE: Literal["baseline"] = "baseline"
 """The `track` of rows that neither track made: uniform bytes, compressors, the n-gram model."""
@@ -679,11 +679,12 @@ class Results(_StrictModel):
 
 
 def write(results: Results, path: Path = PATH) -> None:
-    """Replace `report.json`, and note on its own, once, that the sealed text was opened."""
+    """Replace the report at `path`; note next to it, once, that the sealed text was opened."""
     text = json.dumps(results.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode())
-    if results.sealed and not OPENING.exists():
-        write_atomically(OPENING, results.sealed.model_dump_json(indent=1).encode() + b"\n")
+    opening = path.with_name(OPENING.name)
+    if results.sealed and not opening.exists():
+        write_atomically(opening, results.sealed.model_dump_json(indent=1).encode() + b"\n")
 
 
 def read_opening() -> SealedResult | None:

@@ -96,9 +96,9 @@ class Uncertainty:
         self._parts = [np.flatnonzero(parts == part) for part in range(len(part_ends))]
         self._rng = np.random.default_rng(seed)
         self._block_starts: dict[tuple[int, int, int], np.ndarray] = {}
-        self._uniform = self._rng.random(DRAWS)
-        self._normals = {name: self._rng.standard_normal(DRAWS) for name in rows}
-        self._chi_uniforms = {name: self._rng.random(DRAWS) for name in rows}
+        self._text_uniforms = self._rng.random(DRAWS)
+        self._run_normals = {name: self._rng.standard_normal(DRAWS) for name in rows}
+        self._run_uniforms = {name: self._rng.random(DRAWS) for name in rows}
         self._strata = self._cut_strata()
 
     def score(self, row: str, part: int | None = None) -> Estimate:
@@ -162,27 +162,31 @@ class Uncertainty:
         }
         value = sum(float(runs.mean()) for runs in by_run.values())
         nats = sum(self._nats[name].mean(axis=0) * weight for name, weight in weights.items())
-        deviation, text_variance, degrees = self._text(np.asarray(nats) * bits_per_nat, strata)
+        deviation, text_variance, degrees = self._resample_text(
+            np.asarray(nats) * bits_per_nat, strata
+        )
         variance = text_variance
-        drawn = text_variance * stats.chi2.ppf(self._uniform, degrees) / degrees
+        drawn_variance = text_variance * stats.chi2.ppf(self._text_uniforms, degrees) / degrees
         for name, runs in by_run.items():
             if len(runs) > 1:
-                of_mean = float(runs.var(ddof=1)) / len(runs)
-                freedom = len(runs) - 1
+                variance_of_mean = float(runs.var(ddof=1)) / len(runs)
+                run_degrees = len(runs) - 1
                 sign = math.copysign(1, weights[name])
-                variance += of_mean
-                deviation = deviation + sign * math.sqrt(of_mean) * self._normals[name]
-                drawn += of_mean * stats.chi2.ppf(self._chi_uniforms[name], freedom) / freedom
-        return Estimate(value, math.sqrt(variance), np.abs(deviation) / np.sqrt(drawn))
+                variance += variance_of_mean
+                deviation = deviation + sign * math.sqrt(variance_of_mean) * self._run_normals[name]
+                chi_squares = stats.chi2.ppf(self._run_uniforms[name], run_degrees)
+                drawn_variance += variance_of_mean * chi_squares / run_degrees
+        return Estimate(value, math.sqrt(variance), np.abs(deviation) / np.sqrt(drawn_variance))
 
-    def _text(
+    def _resample_text(
         self, bits: np.ndarray, strata: Sequence[_Stratum]
     ) -> tuple[np.ndarray, float, float]:
         """Resample blocks of units, whose contributions to the value are `bits`.
 
         Returns the deviations of the draws, their variance, and its degrees of freedom.
         """
-        deviation, variance, squares = np.zeros(DRAWS), 0.0, 0.0
+        deviation, variance = np.zeros(DRAWS), 0.0
+        squares = 0.0  # of the parts' variances, each divided by its degrees of freedom
         for stratum in strata:
             residuals = self._residuals(bits[stratum.members], stratum.members)
             sums = _block_sums(residuals, stratum.block_length)

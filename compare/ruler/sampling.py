@@ -75,8 +75,8 @@ def sample(
     context_length = context_length_of(model)
     encoded = tokenizer(prompt, add_special_tokens=False, split_special_tokens=True, verbose=False)
     ids = [start_token(tokenizer), *encoded["input_ids"]]
-    # A sample has a fixed length, so the end-of-text token is never drawn.
-    end_ids = {tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
+    # A sample has a fixed length, so a token that ends a text is never drawn.
+    suppressed_ids = {tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
     start = len(ids)
     device = model.device
     was_training = model.training
@@ -96,7 +96,7 @@ def sample(
                 max_new_tokens=context_length - len(context),
                 eos_token_id=None,
                 pad_token_id=ids[0],
-                suppress_tokens=sorted(end_ids),
+                suppress_tokens=sorted(suppressed_ids),
                 stopping_criteria=[
                     _CharacterLimit(
                         tokenizer,
@@ -121,16 +121,15 @@ def samples(
     tokenizer: PreTrainedTokenizerBase,
     corpus: Corpus,
     epoch: int,
-    seed: int,
+    settings: Settings,
 ) -> list[dict[str, Any]]:
     """Generate one sample per fixed prompt, as records for `samples.jsonl`."""
-    settings = Settings(seed=seed)
     return [
         {
             "epoch": epoch,
             "prompt": prompt,
             "text": sample(model, tokenizer, prompt, settings),
-            "seed": seed,
+            "seed": settings.seed,
             "settings": asdict(settings),
         }
         for prompt in prompts(corpus)

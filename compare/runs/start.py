@@ -24,8 +24,8 @@ from compare.runs.record import CorpusRecord, RunRecord, read_record
 from compare.runs.writer import ROOT, Run
 
 INPUT_HASHES = ("corpus sha256", "base weights sha256")
-# Options that do not change the result, except for rounding errors.
-IGNORED_ON_RESUME = ("tracking", "project", "checkpoint_steps", "device")
+# Options that do not change the weights, except for rounding errors.
+IGNORED_ON_RESUME = ("tracking", "project", "checkpoint_steps", "sample_characters", "device")
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "wandb", "numpy")
 CODE_PATHS = ("compare", "scratch_lm", "gpt2_finetune", "pyproject.toml")
 # Environment variables that make git use another repository than that of the working directory.

@@ -13,7 +13,7 @@ import pytest
 
 from compare.report import pages, results
 from compare.report.results import Results
-from tests.conftest import Place
+from tests.conftest import REPORT, Place
 
 pytestmark = pytest.mark.slow
 COMMITTED = Path(__file__).parents[2] / "reports"
@@ -140,11 +140,9 @@ def test_the_main_table_sorts(page: Any) -> None:
         assert shown == names
 
 
-def test_text_of_models_and_corpora_shows_as_text(
-    page: Any, study: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_text_of_models_and_corpora_shows_as_text(page: Any, study: Place, tmp_path: Path) -> None:
     if not (study.path / results.PATH).exists():
-        study.run("compare.report")
+        study.run(*REPORT)
     report = json.loads((study.path / results.PATH).read_text())
     report["corpus"]["name"] = NASTY
     sample = report["samples"][0]
@@ -152,7 +150,6 @@ def test_text_of_models_and_corpora_shows_as_text(
     for name in sample["texts"]:
         sample["texts"][name], sample["copied"][name] = NASTY, [[0, 9]]
     report["surprisal"]["models"] = {NASTY: [[NASTY, 3.0]]}
-    monkeypatch.chdir(tmp_path)
     pages.write(Results.model_validate_json(json.dumps(report)))
     look(page, tmp_path / "reports" / "report.html")
     assert page.evaluate("window.broken") is None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from tests.conftest import Place
+from tests.conftest import REPORT, Place
 from tests.hub.server import CUT, TOKEN, Hub, Repository
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ PUSH = ["compare.publish", "--push"]
 
 @pytest.fixture(scope="module")
 def reported(study: Place) -> Place:
-    study.run("compare.report")
+    study.run(*REPORT)
     return study
 
 
@@ -104,7 +104,7 @@ def test_a_space_of_somebody_elses_is_not_touched(place: Place, hub: Hub) -> Non
 
 def test_the_report_shows_the_links_of_what_was_published(place: Place, hub: Hub) -> None:
     place.run(*PUSH)
-    place.run("compare.report")
+    place.run(*REPORT)
     report = json.loads((place.path / "reports/report.json").read_text())
     met = {point["id"]: point for point in report["requirements"]}["published"]
     assert met["met"] and all(f"{hub.url}/{repo}" in met["evidence"] for repo in REPOS)

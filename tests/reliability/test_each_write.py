@@ -26,7 +26,7 @@ from compare.report.results import Results
 from compare.runs import find
 from gpt2_finetune.config import FinetuneOptions
 from scratch_lm.config import ScratchOptions
-from tests.conftest import TINY, Place
+from tests.conftest import REPORT, TINY, Place
 
 pytestmark = pytest.mark.slow
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
@@ -75,7 +75,6 @@ def fault() -> Fault:
 
 @pytest.fixture
 def here(tmp_path: Path, restored_signals: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.parent / "cache"))
     return tmp_path
 
@@ -124,7 +123,7 @@ def test_a_training_goes_on_after_any_failed_write(
 def reported(study: Place, here: Path) -> Results:
     shutil.copytree(study.path, here, dirs_exist_ok=True, symlinks=True)
     if not results.PATH.exists():
-        Place(here, Path(study.environment["XDG_CACHE_HOME"])).run("compare.report")
+        Place(here, Path(study.environment["XDG_CACHE_HOME"])).run(*REPORT)
     return results.read()
 
 

@@ -146,11 +146,8 @@ def poison_gradient(parameter: torch.Tensor) -> None:
     parameter.register_hook(lambda gradient: gradient * torch.nan)
 
 
-def test_a_nan_gradient_stops_the_scratch_track_before_its_weights_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_nan_gradient_stops_the_scratch_track_before_its_weights_change(tmp_path: Path) -> None:
     """Otherwise the next checkpoint would contain NaN, and replace the previous one."""
-    monkeypatch.chdir(tmp_path)
     options = ScratchOptions(vocabulary=300, context_length=8, width=8, heads=2, feed_forward=8)
     model = build_model(options, 0)
     optimizers = make_optimizers(model, options)
@@ -170,7 +167,6 @@ def test_a_nan_gradient_stops_the_scratch_track_before_its_weights_change(
 def test_a_nan_gradient_stops_the_trainer_before_its_weights_change(
     tmp_path: Path, tiny_base: Path, mini_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     models = []
 
     def load_poisoned(*arguments: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from tests.conftest import FINETUNE, SCRATCH, Place
+from tests.conftest import FINETUNE, REPORT, SCRATCH, Place
 
 pytestmark = pytest.mark.slow
 CANARY = "c0ffee" * 6 + "cafe"  # 40 digits, as W&B's keys
@@ -38,7 +38,7 @@ def study_of_a_strange_text(
     for command in (
         [*SCRATCH, *common],
         [*FINETUNE, *common, "--base", tiny_base],
-        ["compare.report"],
+        REPORT,
         ["compare.publish"],
         ["compare.publish", "--push"],
     ):

@@ -38,7 +38,6 @@ def test_the_average_is_evaluated_and_saved(
     restored_signals: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text(tiny_shakespeare[:4000])
     evaluated: list[dict[str, torch.Tensor]] = []
     in_training: list[dict[str, torch.Tensor]] = []

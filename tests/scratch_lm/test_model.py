@@ -13,6 +13,7 @@ from transformers import DynamicCache, set_seed
 
 from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.model import ScratchConfig, ScratchLM, Shared
+from tests.conftest import Place
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "tuned"])
@@ -224,7 +225,9 @@ assert "scratch_lm.model" not in sys.modules
 """
 
 
-def test_a_stranger_loads_the_saved_model_and_gets_the_same_logits(study, tmp_path: Path) -> None:
+def test_a_stranger_loads_the_saved_model_and_gets_the_same_logits(
+    study: Place, tmp_path: Path
+) -> None:
     folder = study.path / "runs" / "scratch_lm" / "course-seed1" / "model"
     # -S -I and an explicit path: this project is not importable in that process.
     site = next(path for path in sys.path if path.endswith("site-packages"))

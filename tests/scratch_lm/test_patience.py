@@ -37,7 +37,6 @@ def evaluated(
 
     monkeypatch.setattr(training, "evaluate", evaluate)
     monkeypatch.setattr(training.sampling, "samples", lambda *_: [])
-    monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text(tiny_shakespeare[:4000])
     return weights
 

@@ -31,7 +31,6 @@ def here(
 ) -> Path:
     monkeypatch.setattr(training, "evaluate", lambda *_: make_metrics())
     monkeypatch.setattr(training.sampling, "samples", lambda *_: [])
-    monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text(tiny_shakespeare[:4000])
     return tmp_path
 

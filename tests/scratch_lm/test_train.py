@@ -60,7 +60,7 @@ def test_history_and_samples_follow_the_contract(study: Place) -> None:
     assert {"eval/bits_per_byte", "eval/token_perplexity"} < evaluated[0].keys()
     samples = lines(study.path / RUN / "samples.jsonl")
     assert [sample["epoch"] for sample in samples] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
-    assert all(len(sample["text"]) == 300 for sample in samples)
+    assert all(len(sample["text"]) == 40 for sample in samples)
 
 
 @pytest.mark.parametrize("lines_before", [7, pytest.param(1, marks=pytest.mark.slow)])

@@ -65,9 +65,8 @@ def test_code_beside_weights_does_not_run(tiny_base: Path, tmp_path: Path) -> No
 
 
 def test_a_report_that_is_missing_or_damaged_is_not_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     assert read_answer() is None and not capsys.readouterr().err
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "report.json").write_text("{")

@@ -23,9 +23,8 @@ MODELS = ["student/tiny-scratch", "student/tiny-gpt2"]
 
 
 @pytest.fixture
-def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def reported(tmp_path: Path) -> Path:
     """Return a directory with a report, as the current directory."""
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "report.json").write_text("{}")
     (tmp_path / "reports" / "report.html").write_text("<p>the report</p>")

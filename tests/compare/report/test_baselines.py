@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,12 +32,6 @@ DEGENERATE = {
     "very short": b"To",
     "nothing": b"",
 }
-
-
-@pytest.fixture(autouse=True)
-def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep results in a directory of the test's own."""
-    monkeypatch.chdir(tmp_path)
 
 
 @given(text=st.binary(min_size=1, max_size=80), order=st.integers(1, 5), data=st.data())

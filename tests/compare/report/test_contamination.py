@@ -138,7 +138,6 @@ def test_prompts_do_not_overlap_and_reach_over_the_whole_text(tokens: int, promp
 def test_repetitions_are_kept_and_computed_again_for_another_text(
     tmp_path: Path, tiny_base: Path, tiny_shakespeare: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     folder = shutil.copytree(tiny_base, tmp_path / "model")
     first = KeptModel(folder).repeated_tokens(tiny_shakespeare[KNOWN])
     real, calls = verbatim.repeated_tokens, []

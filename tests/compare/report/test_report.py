@@ -24,7 +24,7 @@ from compare.report.results import Question, Results, SealedResult
 from compare.ruler.scoring import Score
 from compare.runs import find, models
 from compare.runs.record import read_record, write_record
-from tests.conftest import FINETUNE, SCRATCH, Place
+from tests.conftest import FINETUNE, REPORT, SCRATCH, Place
 from tests.run_records import make_epoch, make_record
 
 CHOSEN = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
@@ -32,7 +32,7 @@ CHOSEN = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
 
 @pytest.fixture(scope="module")
 def report(study: Place) -> dict:
-    study.run("compare.report")
+    study.run(*REPORT)
     return json.loads((study.path / "reports" / "report.json").read_text())
 
 
@@ -128,7 +128,7 @@ def short_study(
     once = ["--corpus", "short.txt", "--epochs", 1, "--tracking", "disabled"]
     place.run(*SCRATCH, *once, "--vocabulary", 300)
     place.run(*FINETUNE, *once, "--base", tiny_base)
-    place.run("compare.report")
+    place.run(*REPORT)
     return place
 
 
@@ -317,6 +317,7 @@ def test_an_opened_seal_is_recorded_and_shown(study: Place, tmp_path: Path, repo
     path = tmp_path / "report.json"
     results.write(opened, path)
     assert results.read(path) == opened
+    assert SealedResult.model_validate_json((tmp_path / "sealed.json").read_bytes()) == seal
     page = pages.render_page("report.md", opened, images={})
     assert "was opened on 2100-01-01, by the code of commit 012345678." in page
     assert "Sealed text" not in (study.path / "reports/report.md").read_text()
@@ -372,9 +373,8 @@ def test_without_runs_on_a_share_nothing_is_said_of_them(study: Place, short_stu
 
 
 @pytest.fixture
-def typed(study: Place, report: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
-    """Return the results of the study, in an empty working directory."""
-    monkeypatch.chdir(tmp_path)
+def typed(study: Place, report: dict) -> Results:
+    """Return the results of the study."""
     return results.read(study.path / results.PATH)
 
 
@@ -441,7 +441,7 @@ def test_a_loss_falls_if_an_epoch_is_visibly_better_than_the_first(
 def test_samples_are_of_one_length_for_the_same_prompts(report: dict) -> None:
     assert len(report["samples"]) == 3
     for sample in report["samples"]:
-        assert {len(text) for text in sample["texts"].values()} == {1000}
+        assert {len(text) for text in sample["texts"].values()} == {200}
 
 
 def test_the_passage_is_the_same_for_all_models(report: dict, mini_text: Path) -> None:
@@ -601,7 +601,7 @@ def two_bases(study: Place, tmp_path_factory: pytest.TempPathFactory, report: di
     record.base.folder = str(base)
     record.base.weights_sha256 = models.weights_sha256(base)
     write_record(copy, record)
-    place.run("compare.report")
+    place.run(*REPORT)
     return results.read(path / results.PATH)
 
 

@@ -57,11 +57,6 @@ def found() -> list[list[str]]:
     return [[run.path.name for run in group.runs] for group in find.study().groups]
 
 
-@pytest.fixture(autouse=True)
-def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 def test_seeds_of_one_recipe_are_one_row_the_best_first() -> None:
     leave("gpt2_finetune", "g1", 0, "fine-tuned", 1, 5.0)
     leave("gpt2_finetune", "r1", 1, "from random weights", 1, 9.0)

@@ -17,9 +17,8 @@ TEXT = "ROMEO:\nWhat light through yonder window breaks?\n" * 20
 
 
 @pytest.fixture
-def folder(tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, tiny_base: Path) -> Path:
     """Return a new model directory, in an otherwise empty working directory."""
-    monkeypatch.chdir(tmp_path)
     return shutil.copytree(tiny_base, tmp_path / "model")
 
 

@@ -24,12 +24,6 @@ from tests.run_records import make_record
 CORPUS = Corpus("text", "file text", "0" * 64, "train", "validation", "test")
 
 
-@pytest.fixture(autouse=True)
-def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @dataclass(frozen=True)
 class LaterOptions(StudyOptions):
     """The options of a later version, which has one more."""
@@ -166,9 +160,9 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def project(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a directory in which `start` looks for this project's code and its repository."""
-    folder = somewhere / "outer" / "project"
+    folder = tmp_path / "outer" / "project"
     (folder / "compare" / "runs").mkdir(parents=True)
     (folder / "compare" / "runs" / "start.py").write_text("code\n")
     monkeypatch.setattr(start_module, "__file__", str(folder / "compare" / "runs" / "start.py"))
@@ -199,10 +193,10 @@ def test_the_commit_of_a_repository_around_it_is_not(project: Path) -> None:
 
 
 def test_the_commit_of_a_hooks_repository_is_not(
-    project: Path, somewhere: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = committed(project)
-    other = somewhere / "other"
+    other = tmp_path / "other"
     other.mkdir()
     (other / "file").touch()
     committed(other)
