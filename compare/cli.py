@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import inspect
 import os
 import shlex
 import sys
@@ -30,6 +31,7 @@ from compare.errors import Failure, Interrupted, Misuse
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+LARGEST_SEED = 2**32 - 1
 Options = TypeVar("Options", bound="DataclassInstance")
 
 
@@ -60,7 +62,7 @@ class StudyOptions:
 
     def __post_init__(self) -> None:
         check(self, "train_share", 0.01, 1)
-        check(self, "seed", 0, 2**32 - 1)
+        check(self, "seed", 0, LARGEST_SEED)
         check(self, "sample_characters", 1, 100_000)
         if not self.project.strip():
             raise ValueError("--project is empty: name a W&B project")
@@ -71,7 +73,7 @@ def check(options: Any, name: str, low: float, high: float) -> None:
     value = getattr(options, name)
     if not low <= value <= high:
         flag = "--" + name.replace("_", "-")
-        raise ValueError(f"{flag} is {value}: it must be between {low:g} and {high:g}")
+        raise ValueError(f"{flag} is {value}: it must be between {low:,} and {high:,}")
 
 
 class _HelpFormatter(simple_parsing.SimpleHelpFormatter):
@@ -117,7 +119,7 @@ def parse(
     module = sys.modules["__main__"].__spec__
     parser = _Parser(
         prog=f"python -m {module.name.removesuffix('.__main__')}" if module else None,
-        description=options.__doc__,
+        description=inspect.cleandoc(options.__doc__ or ""),
         formatter_class=_HelpFormatter,
         add_option_string_dash_variants=simple_parsing.DashVariant.DASH,
         allow_abbrev=False,

@@ -58,10 +58,10 @@ class PlanOptions:
         if self.jobs > 1 and self.format not in ("make", "parallel"):
             raise ValueError(f"--jobs has no effect on --format {self.format}: leave it out")
         # Seed s of `record` needs teachers with seeds up to 3s, and from 1 on.
-        low, high = (1, (2**32 - 1) // TEACHERS) if self.full else (0, 2**32 - 1)
+        low, high = (1, cli.LARGEST_SEED // TEACHERS) if self.full else (0, cli.LARGEST_SEED)
         for seed in self.seeds:
             if not low <= seed <= high:
-                raise ValueError(f"--seeds has {seed}: a seed must be between {low} and {high}")
+                raise ValueError(f"--seeds has {seed}: a seed must be between {low:,} and {high:,}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("--seeds has a seed twice")
         if len({_safe(base) for base in self.base}) < len(self.base):

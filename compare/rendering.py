@@ -9,6 +9,8 @@ from typing import Any
 
 import jinja2
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def render(template: Path, **values: Any) -> str:
     """Render the Jinja template in file `template` with `values`.
@@ -28,6 +30,7 @@ def render(template: Path, **values: Any) -> str:
     environment.filters["code"] = code
     environment.filters["fenced"] = fenced
     environment.filters["large"] = large
+    environment.filters["scientific"] = scientific
     environment.filters["german"] = german
     environment.filters["split_at_spans"] = split_at_spans
     return environment.get_template(template.name).render(**values)
@@ -42,6 +45,12 @@ def cell(text: str) -> str:
 def large(number: float) -> str:
     """Format `number` with one decimal, or in scientific notation if it is one million or more."""
     return f"{number:,.1f}" if number < 1e6 else f"{number:.1e}"
+
+
+def scientific(number: float) -> str:
+    """Format `number` with two significant digits and a power of ten, such as 5.9 × 10¹³."""
+    significand, exponent = f"{number:.1e}".split("e")
+    return f"{significand} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}"
 
 
 def german(number: float, digits: int = 0) -> str:

@@ -15,7 +15,7 @@ from compare.corpus import Corpus
 from compare.files import CHECKSUMS
 from compare.ruler.metrics import Metrics
 from compare.runs.record import Epoch
-from compare.runs.writer import Run
+from compare.runs.writer import Run, StepLog
 from compare.signals import Interruption
 from gpt2_finetune.config import FinetuneOptions
 
@@ -117,21 +117,17 @@ class RecordCallback(TrainerCallback):
         if "loss" not in logs:
             return
         now, steps = time.perf_counter(), state.global_step - self.last_step
-        seconds = now - self.last_time
-        characters = steps / state.max_steps * args.num_train_epochs * len(self.corpus.train)
-        self.run.log(
-            {
-                "step": state.global_step,
-                "epoch": state.epoch,
-                "characters_seen": self.characters(state.epoch),
-                "train/loss": logs["loss"],
-                "train/learning_rate": logs["learning_rate"],
-                "train/gradient_norm": float(logs["grad_norm"]),
-                "throughput/characters_per_second": round(characters / seconds),
-                "throughput/seconds": seconds,
-            },
-            self.bar,
+        steps_log = StepLog(
+            step=state.global_step,
+            epoch=state.epoch,
+            characters_seen=self.characters(state.epoch),
+            loss=logs["loss"],
+            learning_rate=logs["learning_rate"],
+            gradient_norm=float(logs["grad_norm"]),
+            characters=steps / state.max_steps * args.num_train_epochs * len(self.corpus.train),
+            seconds=now - self.last_time,
         )
+        self.run.log_steps(steps_log, self.bar)
         self.last_step, self.last_time = state.global_step, now
 
     def on_evaluate(

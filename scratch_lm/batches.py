@@ -7,13 +7,26 @@ replace some tokens, and drills add rows.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from compare.corpus.blocks import IGNORED, blocks
 from scratch_lm.config import ScratchOptions
-from scratch_lm.copy_exercises import DRILL_INTERVAL, Speakers, make_drills
+from scratch_lm.copy_exercises import DRILL_INTERVAL, FIRST_DRILL_STEPS, Speakers, make_drills
+
+
+class Batch(NamedTuple):
+    """The rows of a training step; each tensor is (rows, context length) int64."""
+
+    inputs: Tensor
+    targets: Tensor
+    """The next token for each input, or IGNORED."""
+    positions: Tensor
+    """Index of each target in the text, or -1 if it does not come from the text: if it is part of
+    an invented name or of a drill."""
 
 
 def count_steps_per_epoch(tokens: int, options: ScratchOptions) -> int:
@@ -31,12 +44,10 @@ def epoch_batches(
     epoch: int,
     done: int = 0,
     speakers: Speakers | None = None,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Yield (inputs, targets, positions) for each step of `epoch` after the first `done` steps.
+) -> Iterator[Batch]:
+    """Yield a batch of the text `ids` for each step of `epoch` after the first `done` steps.
 
-    Each tensor is (rows, context length) int64.  Positions are indices of the targets in `ids`.  A
-    target that does not come from the text has position -1: part of an invented name, if `speakers`
-    is given, or of a drill.  Drill rows follow the text's rows.
+    If `speakers` is given, some of them get invented names.  Drill rows follow the text's rows.
 
     Block boundaries and block order change in every epoch.  They depend only on the seed and the
     epoch, so a resumed epoch is identical to an uninterrupted one.
@@ -65,7 +76,15 @@ def epoch_batches(
             inputs = np.concatenate((inputs, drill_inputs))
             targets = np.concatenate((targets, drill_targets))
             positions = np.concatenate((positions, drill_positions))
-        yield torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(positions)
+        yield Batch(*map(torch.from_numpy, (inputs, targets, positions)))
+
+
+def first_drills(options: ScratchOptions) -> Iterator[Batch]:
+    """Yield the FIRST_DRILL_STEPS batches that come before the text: drills alone."""
+    rng = np.random.default_rng([options.seed, 0])
+    for _ in range(FIRST_DRILL_STEPS):
+        drills = make_drills(options.batch_size, options.context_length, options.vocabulary, rng)
+        yield Batch(*map(torch.from_numpy, drills))
 
 
 def _rename_speakers(

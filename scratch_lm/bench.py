@@ -40,6 +40,7 @@ from torch import nn
 from transformers import set_seed
 
 from compare.ruler.flops import training_flops
+from scratch_lm.batches import Batch
 from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.model import ScratchLM
@@ -174,7 +175,7 @@ def measure_page_faults(keep: bool, repetitions: int) -> tuple[int, float] | Non
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         began = time.perf_counter()
         # The targets are also passed as positions: all are >= 0, so all count as text.
-        train_step(model, model_optimizers, inputs, targets, targets)
+        train_step(model, model_optimizers, Batch(inputs, targets, targets))
         seconds.append(time.perf_counter() - began)
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
     return round(faults / steps), min(seconds[STEPS:])
@@ -211,7 +212,7 @@ def make_training(
     def train() -> None:
         model.train()
         for inputs, targets in batches:
-            train_step(model, model_optimizers, inputs, targets, targets)
+            train_step(model, model_optimizers, Batch(inputs, targets, targets))
 
     return train
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from compare.cli import StudyOptions, check
+from compare.cli import LARGEST_SEED, StudyOptions, check
 from compare.course import PARAMETER_LIMIT
 
 TUNED: dict[str, Any] = {
@@ -128,6 +128,11 @@ class ScratchOptions(StudyOptions):
         check(self, "averaging", 0, 0.99999)
         check(self, "rename", 0, 1)
         check(self, "init_std", 1e-6, 1)
+        if "own" in self.teachers and not 1 <= self.seed <= LARGEST_SEED // 3:
+            raise ValueError(
+                f"--seed is {self.seed}: with --teachers own, which have up to three times this "
+                f"seed, it must be between 1 and {LARGEST_SEED // 3:,}"
+            )
         check(self, "learning_rate", 1e-8, 1)
         check(self, "muon_learning_rate", 1e-8, 1)
         if self.width % self.heads:

@@ -8,15 +8,10 @@ names in a play that it has not seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from compare.corpus.blocks import IGNORED
-from scratch_lm.config import ScratchOptions
 
 FIRST_DRILL_STEPS = 200  # steps on drills alone before the text: enough to learn copying
 DRILL_INTERVAL = 3  # afterwards, one row in every third step is a drill, to retain copying
@@ -39,16 +34,6 @@ def make_drills(
     targets = tokens[:, 1:].copy()
     targets[np.arange(length) < periods[:, None] - 1] = IGNORED
     return tokens[:, :-1], targets, np.full_like(targets, -1)
-
-
-def first_drills(options: ScratchOptions) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield FIRST_DRILL_STEPS batches: inputs, targets and positions from `make_drills`."""
-    rng = np.random.default_rng([options.seed, 0])
-    for _ in range(FIRST_DRILL_STEPS):
-        inputs, targets, positions = make_drills(
-            options.batch_size, options.context_length, options.vocabulary, rng
-        )
-        yield torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(positions)
 
 
 class Speakers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from compare.ruler.metrics import Metrics
 from compare.runs.record import Epoch
-from compare.runs.writer import Run
+from compare.runs.writer import Run, StepLog
 from scratch_lm import parallel
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.model import ScratchLM
@@ -21,6 +21,17 @@ from scratch_lm.model import ScratchLM
 Observer = Callable[[ScratchLM, float, float], None]
 """Called after each log line with the model to evaluate, the seconds of training so far, and the
 number of epochs so far, which may be fractional."""
+
+
+class StepResult(NamedTuple):
+    """What a training step reports."""
+
+    nats: float
+    """The losses of the targets that come from the text, summed."""
+    targets: int
+    """The number of these targets."""
+    gradient_norm: float
+    """Before clipping."""
 
 
 class Journal:
@@ -75,14 +86,14 @@ class Journal:
         """Restart the timer, so that the time since the last step does not count as training."""
         self._timer_start = time.perf_counter()
 
-    def count_step(self, nats: float, tokens: int, gradient_norm: float) -> None:
+    def count_step(self, result: StepResult) -> None:
         """Count one step.  Raises Failure if its loss or its gradient is NaN or infinite."""
         self.progress.step += 1
-        self.run.require_finite(f"the loss of step {self.progress.step}", nats)
-        self.run.require_finite(f"the gradient of step {self.progress.step}", gradient_norm)
-        self._logged_nats += nats
-        self._logged_tokens += tokens
-        self._gradient_norm = gradient_norm
+        self.run.require_finite(f"the loss of step {self.progress.step}", result.nats)
+        self.run.require_finite(f"the gradient of step {self.progress.step}", result.gradient_norm)
+        self._logged_nats += result.nats
+        self._logged_tokens += result.targets
+        self._gradient_norm = result.gradient_norm
 
     def log(self, learning_rate: float, bar: tqdm) -> None:
         """Log the steps since the last log line, and add them to `progress`.
@@ -99,18 +110,17 @@ class Journal:
         progress.seconds += seconds
         epoch = progress.step / self.steps_per_epoch
         progress.characters_seen = round(epoch * self.train_characters)
-        characters = tokens / self.train_tokens * self.train_characters
-        values = {
-            "step": progress.step,
-            "epoch": epoch,
-            "characters_seen": progress.characters_seen,
-            "train/loss": nats / tokens,
-            "train/learning_rate": learning_rate,
-            "train/gradient_norm": self._gradient_norm,
-            "throughput/characters_per_second": round(characters / seconds),
-            "throughput/seconds": seconds,
-        }
-        self.run.log(values, bar)
+        steps = StepLog(
+            step=progress.step,
+            epoch=epoch,
+            characters_seen=progress.characters_seen,
+            loss=nats / tokens,
+            learning_rate=learning_rate,
+            gradient_norm=self._gradient_norm,
+            characters=tokens / self.train_tokens * self.train_characters,
+            seconds=seconds,
+        )
+        self.run.log_steps(steps, bar)
         if self.observe:
             self.observe(self.evaluated_model, self.training_seconds, epoch)
             self.restart_timer()

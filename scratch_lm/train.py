@@ -42,20 +42,15 @@ from compare.runs.writer import Run
 from compare.signals import Interruption
 from scratch_lm import distillation, parallel, token_cache
 from scratch_lm.averaging import make_average
-from scratch_lm.batches import count_steps_per_epoch, epoch_batches
-from scratch_lm.copy_exercises import FIRST_DRILL_STEPS, Speakers, first_drills
-from scratch_lm.distillation import Teacher
+from scratch_lm.batches import Batch, count_steps_per_epoch, epoch_batches, first_drills
+from scratch_lm.copy_exercises import FIRST_DRILL_STEPS, Speakers
+from scratch_lm.distillation import SoftTargets, Teacher
 from scratch_lm.dropout import dropout_seed
-from scratch_lm.journal import Journal, Observer
+from scratch_lm.journal import Journal, Observer, StepResult
 from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.model import ScratchConfig, ScratchLM
 from scratch_lm.optimizer import make_optimizers, set_learning_rate
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""Inputs, targets and positions in the text, (rows, context length) int64 each.
-
-A target that does not come from the text has position -1: part of an invented name, or of a drill.
-"""
 LOGGING_STEPS = 50
 MAX_GRAD_NORM = 1.0
 
@@ -117,22 +112,13 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
         )
         journal.restart_timer()
         model.train()
-        for inputs, targets, positions in bar:
+        for batch in bar:
             learning_rate = set_learning_rate(
                 optimizers, progress.step, total_steps, options.warmup_steps
             )
             torch.manual_seed(dropout_seed(options.seed, progress.step, parallel.RANK))
-            batch_soft_targets = soft_targets.lookup(positions, targets) if soft_targets else None
-            nats, tokens, gradient_norm = train_step(
-                network,
-                optimizers,
-                inputs,
-                targets,
-                positions,
-                options.precision,
-                batch_soft_targets,
-            )
-            journal.count_step(nats, tokens, gradient_norm)
+            result = train_step(network, optimizers, batch, options.precision, soft_targets)
+            journal.count_step(result)
             if average is not None:
                 average.update_parameters(model)
 
@@ -162,32 +148,25 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
 def train_step(
     network: nn.Module,
     optimizers: list[torch.optim.Optimizer],
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    positions: torch.Tensor,
+    batch: Batch,
     precision: str = "fp32",
-    soft_targets: tuple[torch.Tensor, torch.Tensor] | None = None,
-) -> tuple[float, int, float]:
-    """Update the weights once on a batch, whose tensors are (rows, context length) each.
+    soft_targets: SoftTargets | None = None,
+) -> StepResult:
+    """Update the weights once on a batch.
 
-    The loss is the mean cross-entropy over all targets.  With `soft_targets`, the distillation loss
-    replaces a part of it.  If the gradient is NaN or infinite, the weights are left unchanged;
-    the caller has to check the returned norm.
-
-    Returns the nats of the targets that come from the text (`positions` >= 0), summed; the number
-    of these targets; and the norm of the gradient before clipping.
+    The loss is the mean cross-entropy over all targets.  With the teachers' `soft_targets`, the
+    distillation loss replaces a part of it.  If the gradient is NaN or infinite, the weights are
+    left unchanged; the caller has to check the norm in the result.
 
     Several processes share the rows.  DistributedDataParallel averages gradients over processes.
     To obtain the gradient of the mean loss over the whole batch, each process divides its summed
     loss by the number of targets in the whole batch and multiplies it by the number of processes.
     """
     # The loss includes all targets; only those from the text are counted in the log.
-    num_targets = int((targets != IGNORED).sum())
-    num_text_targets = int(((targets != IGNORED) & (positions >= 0)).sum())
+    num_targets = int((batch.targets != IGNORED).sum())
+    num_text_targets = int(((batch.targets != IGNORED) & (batch.positions >= 0)).sum())
     device = next(network.parameters()).device
-    inputs, targets, positions = (
-        parallel.shard(rows).to(device) for rows in (inputs, targets, positions)
-    )
+    inputs, targets, positions = (parallel.shard(rows).to(device) for rows in batch)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         logits = network(inputs).logits.float()
     nats = F.cross_entropy(
@@ -195,7 +174,8 @@ def train_step(
     )
     loss = nats.sum()
     if soft_targets:
-        tokens, probabilities = (parallel.shard(rows).to(device) for rows in soft_targets)
+        looked_up = soft_targets.lookup(batch.positions, batch.targets)
+        tokens, probabilities = (parallel.shard(rows).to(device) for rows in looked_up)
         distillation_loss = distillation.soft_cross_entropy(logits, targets, tokens, probabilities)
         loss = torch.lerp(loss, distillation_loss, distillation.DISTILLATION_WEIGHT)
     (loss * (parallel.WORLD_SIZE / num_targets)).backward()
@@ -205,7 +185,7 @@ def train_step(
             optimizer.step()
         optimizer.zero_grad()
     text_nats = parallel.all_reduce_sum(nats.detach()[positions.flatten() >= 0].sum())
-    return text_nats, num_text_targets, norm
+    return StepResult(text_nats, num_text_targets, norm)
 
 
 def drill(
@@ -225,12 +205,10 @@ def drill(
     """
     began = time.perf_counter()
     bar = progress_bar(first_drills(options), "drills", FIRST_DRILL_STEPS, leave=False)
-    for number, (inputs, targets, positions) in enumerate(bar):
+    for number, batch in enumerate(bar):
         set_learning_rate(optimizers, number, total_steps, options.warmup_steps)
-        _, _, gradient_norm = train_step(
-            network, optimizers, inputs, targets, positions, options.precision
-        )
-        run.require_finite(f"the gradient of drill {number + 1}", gradient_norm)
+        result = train_step(network, optimizers, batch, options.precision)
+        run.require_finite(f"the gradient of drill {number + 1}", result.gradient_norm)
         if stop_signal := interruption.signal_of_any_process():
             raise run.interrupted(stop_signal)
     return time.perf_counter() - began

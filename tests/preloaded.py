@@ -3,8 +3,8 @@
 Importing torch and transformers takes longer than most of the miniature runs of the tests.  A
 fork server (see Python's `multiprocessing`) imports them once, and forks itself for each command:
 the command then starts with the libraries loaded, but without any module of this project, in its
-own directory and with its own output files.  Libraries read some environment variables when they
-are imported, so that a command with another environment needs a new interpreter.
+own directory and with its own output files.  Libraries read most environment variables when they
+are imported, so that a command with other values needs a new interpreter.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
+
+from tests.killed_at import FileEvent, kill_at
 
 CONTEXT = multiprocessing.get_context("forkserver")
 
@@ -44,7 +46,8 @@ LIBRARIES = [
     "jinja2",
     "simple_parsing",
 ]
-
+# Variables that only this project reads, or libraries that are not in LIBRARIES.
+READ_LATER = ("XDG_CACHE_HOME", "WANDB_")
 
 _environment: dict[str, str] = {}
 
@@ -55,17 +58,30 @@ def configure(environment: Mapping[str, str]) -> None:
     _environment.update(environment)
 
 
-def has(environment: Mapping[str, str]) -> bool:
-    """Return whether commands run with this environment."""
-    return environment == _environment
+def can_run_in(environment: Mapping[str, str]) -> bool:
+    """Return whether commands can run with this environment."""
+
+    def read_early(environment: Mapping[str, str]) -> dict[str, str]:
+        return {k: value for k, value in environment.items() if not k.startswith(READ_LATER)}
+
+    return read_early(environment) == read_early(_environment)
 
 
-def run(command: Sequence[str], directory: Path, timeout: int) -> subprocess.CompletedProcess[str]:
-    """Run `python -m <command>` in `directory`, with the environment that `configure` set.
+def run(
+    command: Sequence[str],
+    directory: Path,
+    environment: Mapping[str, str],
+    timeout: int,
+    killed_at: FileEvent | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m <command>` in `directory`; `can_run_in(environment)` must be true.
+
+    With `killed_at`, the command is killed at this file event.
 
     Raises `subprocess.TimeoutExpired`, after killing the process, if it takes longer than `timeout`
     seconds.
     """
+    assert can_run_in(environment), environment
     CONTEXT.set_forkserver_preload(LIBRARIES)
     with mock.patch.dict(os.environ, _environment, clear=True):
         forkserver.ensure_running()
@@ -73,7 +89,8 @@ def run(command: Sequence[str], directory: Path, timeout: int) -> subprocess.Com
         stdout, stderr = Path(outputs, "stdout"), Path(outputs, "stderr")
         for path in (stdout, stderr):
             path.touch()
-        process = CONTEXT.Process(target=_run_module, args=(command, directory, stdout, stderr))
+        arguments = (command, directory, environment, stdout, stderr, killed_at)
+        process = CONTEXT.Process(target=_run_module, args=arguments)
         process.start()
         process.join(timeout)
         late = process.exitcode is None
@@ -86,14 +103,25 @@ def run(command: Sequence[str], directory: Path, timeout: int) -> subprocess.Com
     return subprocess.CompletedProcess(command, process.exitcode, output, errors)
 
 
-def _run_module(command: Sequence[str], directory: Path, stdout: Path, stderr: Path) -> None:
+def _run_module(
+    command: Sequence[str],
+    directory: Path,
+    environment: Mapping[str, str],
+    stdout: Path,
+    stderr: Path,
+    killed_at: FileEvent | None,
+) -> None:
     for stream, path in ((sys.stdout, stdout), (sys.stderr, stderr)):
         with path.open("w") as file:
             os.dup2(file.fileno(), stream.fileno())
+    os.environ.clear()
+    os.environ.update(environment)
     os.chdir(directory)
     sys.path.insert(0, str(directory))
     module, *arguments = command
     sys.argv = [module, *arguments]
+    if killed_at:
+        kill_at(killed_at)
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:

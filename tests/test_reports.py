@@ -64,8 +64,15 @@ def test_readme_shows_the_numbers_of_this_report(report: dict) -> None:
     assert report["differences"][0]["sentence"] in readme
     for row in report["rows"]:
         if row["ci95"]:
-            interval = "{:.3f} to {:.3f}".format(*row["ci95"])
-            assert f"| {row['name']} | {row['bits_per_byte']:.3f} | {interval} |" in readme
+            cells = [
+                row["name"],
+                f"{row['bits_per_byte']:.3f}",
+                "{:.3f} to {:.3f}".format(*row["ci95"]),
+                row["seeds"] or "",
+                f"{row['parameters']:,}" if row["parameters"] else "",
+                f"{row['wall_seconds']:,.0f}" if row["wall_seconds"] else "",
+            ]
+            assert f"| {' | '.join(map(str, cells))} |" in readme
 
 
 def test_no_path_of_a_machine_is_in_it() -> None:

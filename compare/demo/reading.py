@@ -40,24 +40,5 @@ def read(side: Side, text: str) -> Reading:
     """
     limits.check_text(text, "The text", limits.TEXT_CHARACTERS)
     scored = score(side.model, side.tokenizer, text)
-    tokens = _join_split_characters(by_token(scored, 0, len(text)))
+    tokens = by_token(scored, 0, len(text))
     return Reading(tokens, len(text.encode()), scored.metrics.bits_per_byte)
-
-
-def _join_split_characters(tokens: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Add the bits of tokens that have no text to the token before them.
-
-    A character that is split over several tokens belongs to the first of them.  If the first token
-    of the text has none, the next one takes its bits.
-    """
-    joined: list[tuple[str, float]] = []
-    waiting = 0.0
-    for text, bits in tokens:
-        if text:
-            joined.append((text, bits + waiting))
-            waiting = 0.0
-        elif joined:
-            joined[-1] = (joined[-1][0], joined[-1][1] + bits)
-        else:
-            waiting += bits
-    return joined

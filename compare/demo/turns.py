@@ -70,8 +70,11 @@ class _Writer:
     def stop(self) -> None:
         """End the thread if it has begun, and has not finished."""
         self._is_stopped = True
-        if self._thread.ident is not None and not self.is_finished:
+        if self._thread.ident is None:
+            return
+        if not self.is_finished:
             self.write_token()
+        self._thread.join()
 
     def _write(self) -> None:
         self._turn_begins.acquire()

@@ -12,8 +12,8 @@ def describe(base: BaseIdentity) -> str:
     """Return a sentence on what `base` is and what it was pretrained on, as far as is known."""
     if base.kind is BaseKind.STAND_IN:
         return (
-            "a small stand-in with GPT-2's architecture, which this project pretrained on the 29 "
-            "plays of Shakespeare that are not in the corpus. It replaces GPT-2 where that is not "
+            "a small stand-in with GPT-2's architecture, which this project pretrained on 29 plays "
+            "of Shakespeare, none of them in Tiny Shakespeare. It replaces GPT-2 where that is not "
             "available; its size and its pretraining are not GPT-2's"
         )
     if base.kind is BaseKind.GPT2:

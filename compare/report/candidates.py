@@ -20,9 +20,9 @@ class Candidate:
     kind: RowKind
     track: Track
     runs: tuple[CompleteRun, ...]
-    """The best on validation first: it speaks for the row.  None for an untouched base."""
+    """The best on validation first: it speaks for the row.  Empty for an untouched base."""
     folders: tuple[Path, ...]
-    """Of the weights of each run, or of the base."""
+    """The model directory of each run, or that of the base."""
     base: Base | None
     """What it started from, in the GPT-2 track."""
 
@@ -30,7 +30,8 @@ class Candidate:
 def candidates(study: Study) -> list[Candidate]:
     """Return a candidate for each recipe of `study`, and one for each untouched base.
 
-    Raises Misuse if the weights of a run or of a base have changed.
+    Raises Failure if the model of a run has changed since training or needs foreign code, and
+    Misuse if the weights of a base have changed.
     """
     for group in study.groups:
         for run in group.all_runs:

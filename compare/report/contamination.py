@@ -124,8 +124,7 @@ def describe(base: VerbatimRates, scratch: VerbatimRates | None, is_tiny_shakesp
     sentences = [_describe_rate(base, is_tiny_shakespeare)]
     if scratch:
         sentences.append(
-            f"{scratch.name}, which has read only the training split, does so "
-            f"{scratch.rates[TEST].count} times."
+            f"{scratch.name}, which cannot know this text, continued {_repeated(scratch)}."
         )
     if base.base_kind is STAND_IN and is_tiny_shakespeare:
         sentences.append(
@@ -154,6 +153,7 @@ def describe_other(
 
 def _describe_rate(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
     """Say what is known about the base's pretraining data, and how often it repeats the test."""
+    low, high = base.rates[TEST].ci95
     match base.base_kind, is_tiny_shakespeare:
         case BaseKind.STAND_IN, True:
             known = "has not: it was pretrained only on 29 other plays by the same author"
@@ -164,9 +164,19 @@ def _describe_rate(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
         case _:
             known = "may have: what it was pretrained on is not known here"
     return (
-        f"{_base_name(base)} {known}. Given {base.prompt_tokens} tokens of the test split, it "
-        f"repeats the next {CONTINUATION_TOKENS} word for word {base.rates[TEST].count} times."
+        f"{_base_name(base)} {known}. It was shown {base.rates[TEST].prompts} passages of "
+        f"{base.prompt_tokens} tokens from the test text, and continued {_repeated(base)} with "
+        f"exactly the next {CONTINUATION_TOKENS} tokens (95% interval: {_percent(low)} to "
+        f"{_percent(high)} of such passages)."
     )
+
+
+def _repeated(model: VerbatimRates) -> str:
+    return f"{model.rates[TEST].repeated or 'none'} of them"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%"
 
 
 def _judge(base: VerbatimRates, scratch: VerbatimRates | None) -> str:
@@ -178,10 +188,10 @@ def _judge(base: VerbatimRates, scratch: VerbatimRates | None) -> str:
     if all(base.rates[TEST].ci95[0] > each.ci95[1] for each in guessed):
         return (
             "This is more than can be guessed: in all likelihood, "
-            f"{_base_name(base)} knew parts of the test split by heart."
+            f"{_base_name(base)} knew parts of this text by heart."
         )
     return (
-        f"This shows neither that {_base_name(base)} has read the test split nor that it has not: "
+        f"This shows neither that {_base_name(base)} has read this text nor that it has not: "
         "a model need not know by heart what it has read."
     )
 

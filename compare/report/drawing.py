@@ -1,4 +1,4 @@
-"""How figures look: colors, labels beside lines, and SVG whose points say their numbers."""
+"""How figures look: colors, labels beside lines, and SVG with tooltips."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from compare.kinds import RowKind, Track
 from compare.report.results import BASELINE, ResultRow
 
-WIDTH = 6.2  # inches; narrow enough for labels to be legible on a phone
+WIDTH = 6.2  # inches; on a phone, the page scrolls a figure sideways instead of shrinking it
 FIGURE_STYLE: Any = {  # a dict of matplotlib's parameters, whose names its types list one by one
     "font.size": 11,
     "axes.spines.top": False,
@@ -33,23 +33,24 @@ FIGURE_STYLE: Any = {  # a dict of matplotlib's parameters, whose names its type
     "figure.facecolor": "white",
 }
 
-# Blue and vermilion are of the palette of Okabe and Ito, which color-blind readers can distinguish.
-TRACK_COLORS = {Track.SCRATCH: "#0072B2", Track.GPT2: "#D55E00", BASELINE: "#777777"}
-GRAY = TRACK_COLORS[BASELINE]
-# From dark to light; the lightest still have a contrast of 3 to 1 with a white page.
-SCRATCH_SHADES = ("#0b3c6f", "#0072B2", "#2f93d1", "#4a90a4")
-GPT2_SHADES = {
-    RowKind.FINE_TUNED: "#a63a00",
-    RowKind.LORA: "#D55E00",
-    RowKind.RANDOM_WEIGHTS: "#b8860b",
-    RowKind.ZERO_SHOT: "#e07b39",
-}
-MARKERS = "osD^vPX*"
 Style = dict[str, Any]
 """Keyword arguments of `Axes.plot`: color and marker."""
 Styles = dict[str, Style]
 """By row name, the same in all figures."""
 
+# Blue and vermilion are of the palette of Okabe and Ito, which color-blind readers can distinguish.
+TRACK_COLORS = {Track.SCRATCH: "#0072B2", Track.GPT2: "#D55E00", BASELINE: "#777777"}
+GRAY = TRACK_COLORS[BASELINE]
+# The lightest still have a contrast of 3 to 1 with a white page.
+SCRATCH_SHADES = ("#0b3c6f", "#0072B2", "#2f93d1", "#4a90a4")
+GPT2_SHADES = ("#D55E00", "#8f3300", "#b8860b", "#e07b39")
+GPT2_MARKERS: dict[RowKind, Style] = {
+    RowKind.FINE_TUNED: {"marker": "o"},
+    RowKind.LORA: {"marker": "^"},
+    RowKind.ZERO_SHOT: {"marker": "s"},
+    RowKind.RANDOM_WEIGHTS: {"marker": "o", "mfc": "white"},  # hollow: without pretraining
+}
+MARKERS = "osD^vPX*"
 LABEL_COLOR = "#333333"  # the lighter shades would be hard to read
 LABEL_SIZE = 9  # points
 LABEL_CHARACTERS = 21  # per line
@@ -63,7 +64,7 @@ def assign_styles(rows: Iterable[ResultRow]) -> Styles:
     """Return a color and a marker for each row.
 
     The track chooses among blue, orange and gray.  Among scratch models, each has its own shade
-    and marker; in the GPT-2 track, the shade is for the kind of row and the marker for its base.
+    and marker; in the GPT-2 track, the shade is for the base and the marker for the kind of row.
     """
     rows = list(rows)
     bases = list(dict.fromkeys(row.base for row in rows if row.track is Track.GPT2))
@@ -72,11 +73,11 @@ def assign_styles(rows: Iterable[ResultRow]) -> Styles:
     styles = {}
     for row in rows:
         if row.track is Track.GPT2:
-            color = GPT2_SHADES[row.kind]
-            marker = MARKERS[bases.index(row.base) % len(MARKERS)]
+            shade = GPT2_SHADES[bases.index(row.base) % len(GPT2_SHADES)]
+            styles[row.name] = {"color": shade} | GPT2_MARKERS[row.kind]
         else:
             color, marker = next(scratch if row.track is Track.SCRATCH else baselines)
-        styles[row.name] = {"color": color, "marker": marker}
+            styles[row.name] = {"color": color, "marker": marker}
     return styles
 
 

@@ -8,14 +8,15 @@ from itertools import cycle
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator
+from matplotlib.colors import to_rgb
+from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.typing import ColorType
 
 from compare.kinds import RowKind
 from compare.report.drawing import (
     FIGURE_STYLE,
     GRAY,
     LABEL_COLOR,
-    TRACK_COLORS,
     WIDTH,
     Style,
     Styles,
@@ -35,6 +36,7 @@ from compare.report.results import (
     ResultRow,
     WordClassResult,
     Worth,
+    format_share,
 )
 from compare.ruler.metrics import Interval
 
@@ -85,17 +87,22 @@ def _plot_curve(axes: Axes, points: Sequence[CurvePoint], style: Style) -> None:
     )
 
 
-def row_plot(rows: Sequence[ResultRow]) -> bytes:
-    """Plot each row's bits per byte on the test split, with its 95% interval if it has one."""
-    # Uniform bytes, at 8 bits per byte, would be far off the scale.
-    shown = [row for row in reversed(rows) if row.kind is not RowKind.UNIFORM]
+def row_plot(rows: Sequence[ResultRow], styles: Styles) -> bytes:
+    """Plot each row's bits per byte on the test split, with its 95% interval if it has one.
+
+    `rows` are sorted, the best first.
+    """
+    # Uniform bytes, at 8 bits per byte, would be far off the scale.  The best compressor is enough.
+    weaker = [row.name for row in rows if row.kind is RowKind.ADAPTIVE][1:]
+    shown = [
+        row for row in reversed(rows) if row.kind is not RowKind.UNIFORM and row.name not in weaker
+    ]
     with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 0.42 * len(shown) + 1), layout="constrained")
         for place, row in enumerate(shown):
-            color = TRACK_COLORS[row.track]
             if row.ci95:
-                axes.plot(row.ci95, [place, place], color=color, lw=2)
-            axes.plot(row.bits_per_byte, place, "o", color=color)
+                axes.plot(row.ci95, [place, place], color=styles[row.name]["color"], lw=2)
+            axes.plot(row.bits_per_byte, place, **styles[row.name])
             explain(axes, row.bits_per_byte, place, _score(row.name, row.bits_per_byte, row.ci95))
             axes.annotate(
                 f"{row.bits_per_byte:.3f}",
@@ -134,7 +141,7 @@ def claim_plot(differences: Sequence[Difference]) -> bytes:
         axes.axvline(0, color="black", lw=1)
         axes.set_yticks(range(len(entries)), [label for label, _, _ in entries], fontsize=9)
         axes.invert_yaxis()
-        axes.set_xlabel("bits per byte (negative: the first is better)")
+        axes.set_xlabel("difference in bits per byte")
         return to_svg(figure, "claims")
 
 
@@ -154,8 +161,8 @@ def pair_plot(pairs: Sequence[PairDifference]) -> bytes:
                 shade = plt.get_cmap("PuOr")(0.5 + 0.4 * delta / largest)
                 color = shade if pair.direction else "#e8e8e8"
                 axes.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, color=color))
-                ink = "white" if pair.direction and abs(delta) > 0.6 * largest else "black"
-                axes.text(x, y, f"{delta:+.2f}", ha="center", va="center", fontsize=8, color=ink)
+                text = f"{delta:+.2f}".replace("-", "−") if abs(delta) >= 0.005 else "0.00"
+                axes.text(x, y, text, ha="center", va="center", fontsize=8, color=_ink_on(color))
         axes.set_xlim(-0.5, len(names) - 0.5)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
@@ -164,11 +171,21 @@ def pair_plot(pairs: Sequence[PairDifference]) -> bytes:
         return to_svg(figure, "pairs")
 
 
+def _ink_on(background: ColorType) -> str:
+    """Return black or white, whichever has the higher contrast with `background` (WCAG 2)."""
+    channels = [
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in to_rgb(background)
+    ]
+    luminance = float(np.dot(channels, (0.2126, 0.7152, 0.0722)))
+    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
+
+
 def other_plays_plot(other_plays: OtherPlays, styles: Styles) -> bytes:
     """Plot the bits per byte of each row on each play; plays are sorted by the best row's."""
     titles = sorted(other_plays.rows[0].by_play, key=other_plays.rows[0].by_play.__getitem__)
     with plt.rc_context(FIGURE_STYLE):
-        figure, axes = plt.subplots(figsize=(WIDTH, 0.26 * len(titles) + 1.8), layout="constrained")
+        figure, axes = plt.subplots(figsize=(WIDTH, 0.26 * len(titles) + 2.6), layout="constrained")
         for row in other_plays.rows:
             label = row.name + (" (may have read them)" if row.may_have_read else "")
             bits = [row.by_play[title] for title in titles]
@@ -176,9 +193,10 @@ def other_plays_plot(other_plays: OtherPlays, styles: Styles) -> bytes:
             for place, title in enumerate(titles):
                 explain(axes, bits[place], place, _score(f"{row.name}, {title}", bits[place]))
         axes.set_yticks(range(len(titles)), titles, fontsize=9)
+        axes.xaxis.set_major_locator(MaxNLocator(prune="upper"))  # at the edge, it would be cut off
         axes.invert_yaxis()
         axes.set_xlabel("bits per byte (lower is better)")
-        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
+        figure.legend(frameon=False, fontsize=8, loc="outside upper left", ncols=1)
         return to_svg(figure, "other_plays")
 
 
@@ -216,7 +234,7 @@ def worth_plot(worth: Worth, styles: Styles) -> bytes:
                 fontsize=8,
             )
         axes.set_xscale("log", base=2)
-        labels = [f"{characters:,}\n({share:.4g})" for share, characters in texts.items()]
+        labels = [f"{characters:,}\n({format_share(share)})" for share, characters in texts.items()]
         axes.set_xticks(list(texts.values()), labels, fontsize=9)
         axes.minorticks_off()
         axes.margins(x=0.1, y=0.1)
@@ -231,15 +249,17 @@ def worth_plot(worth: Worth, styles: Styles) -> bytes:
         return to_svg(figure, "worth")
 
 
-def word_class_plot(word_classes: Sequence[WordClassResult], styles: Styles) -> bytes:
-    """Plot the bits per word of each model by class of words, with each class's share of words."""
+def word_class_plot(
+    word_classes: Sequence[WordClassResult], names: Sequence[str], styles: Styles
+) -> bytes:
+    """Plot the bits per word of the models `names` by class of words, and each class's share."""
     words = sum(each.words for each in word_classes)
     places = range(len(word_classes))
     with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(
             figsize=(WIDTH, 0.7 * len(word_classes) + 1.8), layout="constrained"
         )
-        for name in word_classes[0].bits_per_word:
+        for name in names:
             bits = [each.bits_per_word[name] for each in word_classes]
             axes.plot(bits, places, ls="", label=name, alpha=0.85, **styles[name])
             for place, each in enumerate(word_classes):
@@ -249,7 +269,7 @@ def word_class_plot(word_classes: Sequence[WordClassResult], styles: Styles) -> 
         axes.set_yticks(places, labels)
         axes.invert_yaxis()
         axes.set_xlabel("bits per word (lower is better)")
-        figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=2)
+        figure.legend(frameon=False, fontsize=8, loc="outside upper left", ncols=1)
         return to_svg(figure, "word_classes")
 
 
@@ -271,7 +291,7 @@ def context_plot(closer_looks: Sequence[CloserLook], styles: Styles) -> bytes:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.xaxis.set_minor_formatter("")
-        axes.set_xlabel("context length (characters that as many tokens cover on average)")
+        axes.set_xlabel("context length, in characters")
         axes.set_ylabel("bits per byte (lower is better)")
         longest = {
             look.name: (look.context[0].characters, look.context[0].bits_per_byte)

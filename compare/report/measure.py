@@ -25,7 +25,6 @@ from compare.runs.kept import KeptModel
 
 METRIC = Path(__file__).parents[1] / "ruler" / "bits_per_byte"
 SLICE = 4000  # characters
-# Long enough for 10-word sequences to be counted; the report shows the beginning.
 
 
 @dataclass(frozen=True)
@@ -128,23 +127,23 @@ def _play_scores(
     loaded: Sequence[KeptModel],
     plays: Mapping[str, str],
 ) -> PlayScores | None:
-    is_pretrained = candidate.base is not None and candidate.kind is not RowKind.RANDOM_WEIGHTS
-    if not plays or (is_pretrained and not other_plays.is_eligible(candidate.base)):
+    if not plays or not other_plays.is_eligible(candidate.base):
         return None
+    is_pretrained = candidate.base is not None and candidate.kind is not RowKind.RANDOM_WEIGHTS
     return other_plays.score_models(
         candidate.name, loaded, plays, bool(candidate.runs), is_pretrained
     )
 
 
 def _metric(score: Score) -> dict[str, Any]:
-    """The fields of `Metrics`, computed by the metric that others can load with `evaluate`."""
+    """Return the fields of `Metrics`, computed by the metric that `evaluate` can load anywhere."""
     spans = np.diff(score.byte_ends, prepend=0)
     metric = evaluate.load(str(METRIC))
     return metric.compute(nats=score.nats.tolist(), bytes=spans.tolist(), text=score.text)
 
 
 def _costs(candidate: Candidate, loaded: Sequence[PreTrainedModel], epoch_tokens: int) -> Costs:
-    """Of the study's own training, of which an untouched base has had none."""
+    """Return the costs of the study's own training: none for an untouched base."""
     if not candidate.runs:
         return UNTRAINED
     return costs([run.record for run in candidate.runs], loaded, epoch_tokens)

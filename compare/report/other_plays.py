@@ -56,7 +56,10 @@ def excerpts(corpus: Corpus) -> dict[str, str]:
 
 
 def is_eligible(base: BaseIdentity | None) -> bool:
-    """Return whether the plays are a fair test of a model with the pretrained weights of `base`."""
+    """Return whether the plays are a fair test of a model that started from `base`.
+
+    They are not if its weights or its tokenizer were trained on them.
+    """
     return base is None or base.kind is not BaseKind.STAND_IN
 
 
@@ -138,7 +141,5 @@ def interval_over_plays(values: Sequence[float]) -> Interval:
 
     There is one value for each play, and there must be at least two.
     """
-    mean = float(np.mean(values))
-    standard_error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half_width = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * standard_error
-    return (mean - half_width, mean + half_width)
+    low, high = stats.t.interval(LEVEL, len(values) - 1, np.mean(values), stats.sem(values))
+    return float(low), float(high)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from compare.files import write_atomically
+from compare.kinds import RowKind
 from compare.rendering import render
 from compare.report import drawing, figures, results, story
 from compare.report.results import Results
@@ -23,6 +24,8 @@ PAGES = ("report.md", "report.html", "samples.md", "handin.de.md")
 
 def write(study_results: Results) -> None:
     """Write report.json, figures, tables and pages; each file is written atomically."""
+    # First of all, so that no score of the sealed text can be read without this note.
+    results.note_opening(study_results)
     images = draw(study_results)
     for name, image in images.items():
         write_atomically(REPORTS / "figures" / f"{name}.svg", image)
@@ -43,7 +46,7 @@ def write(study_results: Results) -> None:
 def render_page(page: str, study_results: Results, images: dict[str, bytes]) -> str:
     """Render one of PAGES.  `images` are the figures by name, which report.html embeds."""
     embedded = {name: image.decode() for name, image in images.items()}
-    told = {"answer": story.answer(study_results), "cards": story.cards(study_results)}
+    told = story.tell(study_results)
     return render(TEMPLATES / f"{page}.jinja", results=study_results, images=embedded, story=told)
 
 
@@ -52,11 +55,13 @@ def draw(study_results: Results) -> dict[str, bytes]:
     styles = drawing.assign_styles(study_results.rows)
     characters = study_results.corpus.splits["train"].chars
     images = {
-        "rows": figures.row_plot(study_results.rows),
+        "rows": figures.row_plot(study_results.rows, styles),
         "claims": figures.claim_plot(study_results.differences),
         "pairs": figures.pair_plot(study_results.pairs),
         "loss_curves": figures.loss_curves(study_results.curves, styles, characters),
-        "word_classes": figures.word_class_plot(study_results.word_classes, styles),
+        "word_classes": figures.word_class_plot(
+            study_results.word_classes, _names_to_compare(study_results), styles
+        ),
         "contexts": figures.context_plot(study_results.closer_looks, styles),
         "compute": figures.compute_plot(study_results.rows, styles),
     }
@@ -65,6 +70,12 @@ def draw(study_results: Results) -> dict[str, bytes]:
     if study_results.worth:
         images["worth"] = figures.worth_plot(study_results.worth, styles)
     return images
+
+
+def _names_to_compare(study_results: Results) -> list[str]:
+    """Return the rows of the study's answer and of the n-gram model."""
+    headline, n_gram = study_results.headline, RowKind.N_GRAM
+    return [headline.a, headline.b, *(r.name for r in study_results.rows if r.kind is n_gram)]
 
 
 def tables(study_results: Results) -> dict[str, pd.DataFrame]:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 
+from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.errors import Misuse
 from compare.files import write_atomically
 from compare.kinds import BaseKind, RowKind, Track
@@ -30,7 +31,7 @@ from compare.runs.record import (
 )
 
 PATH = Path("reports/report.json")
-# When the sealed text was opened: kept whatever becomes of report.json.
+# When the sealed text was opened: kept even if report.json is deleted.
 OPENING = PATH.with_name("sealed.json")
 SCHEMA = 6  # 3 had a single pretrained base, 5 other names of questions and baselines
 BASELINE: Literal["baseline"] = "baseline"
@@ -150,7 +151,7 @@ class PartDifference(_StrictModel):
     @property
     def direction(self) -> int:
         """The sign of the difference, or 0 if the interval contains 0 or is missing."""
-        if self.ci95 is None or self.ci95[0] <= 0 <= self.ci95[1]:
+        if self.ci95 is None or not (self.ci95[0] > 0 or self.ci95[1] < 0):
             return 0
         return 1 if self.delta_bits_per_byte > 0 else -1
 
@@ -160,10 +161,14 @@ class PartDifference(_StrictModel):
             return "no difference is claimed, because the text is too short for an interval"
         low, high = self.ci95
         if not self.direction:
-            return f"no difference is shown [{low:+.3f}, {high:+.3f}]"
+            return f"no difference is shown [{_signed(low)}, {_signed(high)}]"
         near, far = sorted(map(abs, self.ci95))
         more = "more" if self.direction > 0 else "fewer"
         return f"{abs(self.delta_bits_per_byte):.3f} {more} bits per byte [{near:.3f}, {far:.3f}]"
+
+
+def _signed(bits_per_byte: float) -> str:
+    return f"{bits_per_byte:+.3f}".replace("-", "−")
 
 
 class PairDifference(PartDifference):
@@ -213,12 +218,17 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
         return f"{self.a} against {self.b}: {by_part}; over the whole text, {self.describe()}"
 
 
+def format_share(share: float) -> str:
+    """Return a share of a text as a simple fraction, such as 1/8, or else in percent."""
+    fraction = Fraction(share)
+    return str(fraction) if fraction.denominator <= 16 else f"{100 * share:g}%"
+
+
 def _share_in_words(share: float) -> str:
     """Return how much of the text a share is, such as "1/8 of the text"."""
     if share in (0, 1):
         return "all of the text" if share else "none of the text"
-    fraction = Fraction(share)
-    return f"{fraction if fraction.denominator <= 16 else f'{100 * share:g}%'} of the text"
+    return f"{format_share(share)} of the text"
 
 
 def _short(times: float) -> str:
@@ -629,6 +639,11 @@ class Results(_StrictModel):
         return self.differences[0]
 
     @property
+    def is_tiny_shakespeare(self) -> bool:
+        """Whether the corpus is Tiny Shakespeare."""
+        return self.corpus.sha256 == TINY_SHAKESPEARE_SHA256
+
+    @property
     def trained_rows(self) -> list[ResultRow]:
         """The rows of models that the study has trained."""
         return [row for row in self.rows if row.seeds]
@@ -680,11 +695,15 @@ class Results(_StrictModel):
 
 def write(results: Results, path: Path = PATH) -> None:
     """Replace the report at `path`; note next to it, once, that the sealed text was opened."""
+    note_opening(results, path.with_name(OPENING.name))
     text = json.dumps(results.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode())
-    opening = path.with_name(OPENING.name)
-    if results.sealed and not opening.exists():
-        write_atomically(opening, results.sealed.model_dump_json(indent=1).encode() + b"\n")
+
+
+def note_opening(results: Results, path: Path = OPENING) -> None:
+    """Note in `path` that `results` have scores of the sealed text, unless it is noted already."""
+    if results.sealed and not path.exists():
+        write_atomically(path, results.sealed.model_dump_json(indent=1).encode() + b"\n")
 
 
 def read_opening() -> SealedResult | None:

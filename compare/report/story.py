@@ -1,12 +1,19 @@
-"""The answer in plain words, and three figures that tell the story of the report."""
+"""The answer in plain words, three figures that explain it, and titles that say what is seen."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from compare.kinds import Track
 from compare.report.results import Difference, Question, ResultRow, Results
 from compare.ruler.metrics import Interval
+
+UNIT = (
+    "Bits per byte measure how much each byte of the text (in English, a character) surprises a "
+    "model: certainty costs 0 bits, a blind guess among all bytes 8, and fewer are better."
+)
+SINGLE_RUN = "other seeds are not covered"
 
 
 @dataclass(frozen=True)
@@ -15,11 +22,22 @@ class Card:
 
     title: str
     number: str
-    interval: Interval | None
-    """95%, of the number, in bits per byte.  None if the text is too short for one."""
+    """The figure, in bits per byte."""
+    interval: str | None
+    """Its 95% interval, in words.  None if there is none, or if `meaning` has it."""
     meaning: str
-    is_claim: bool
-    """Whether it answers one of the study's questions: these intervals hold simultaneously."""
+
+
+def tell(results: Results) -> dict[str, Any]:
+    """Return what the pages show of the story, by the names that the templates use."""
+    return {
+        "answer": answer(results),
+        "unit": UNIT,
+        "cards": cards(results),
+        "caveats": caveats(results),
+        "titles": titles(results),
+        "scores": [f"{row.name} {row.bits_per_byte:.2f}" for row in results.rows],
+    }
 
 
 def answer(results: Results) -> str:
@@ -29,7 +47,6 @@ def answer(results: Results) -> str:
     """
     headline = results.headline
     a, b = results.row(headline.a), results.row(headline.b)
-    scores = f"{a.bits_per_byte:.2f} bits for each byte of text instead of {b.bits_per_byte:.2f}"
     if not headline.parts_agree:
         return f"{headline.sentence}."
     if headline.ci95 is None:
@@ -40,8 +57,9 @@ def answer(results: Results) -> str:
     better = "better" if headline.direction < 0 else "worse"
     fewer = "fewer" if headline.direction < 0 else "more"
     return (
-        f"{a.name} predicts the test text {better} than {b.name}, the best model trained from "
-        f"scratch: it needs {scores}, {share:.0%} {fewer}."
+        f"A pretrained model that was fine-tuned on this text predicts the rest of it {better} "
+        f"than our best small model trained from scratch: it needs {a.bits_per_byte:.2f} bits for "
+        f"each byte instead of {b.bits_per_byte:.2f}, {share:.0%} {fewer}."
     )
 
 
@@ -50,53 +68,130 @@ def cards(results: Results) -> list[Card]:
     found = [_scratch_card(results)]
     for question, title in (
         (Question.PRETRAINING, "What pretraining gives"),
-        (Question.FINE_TUNING, "What fine-tuning adds"),
+        (Question.FINE_TUNING, "What fine-tuning improves"),
     ):
         # The first is about the first base, unless that has no row to compare with.
         difference = next((each for each in results.differences if each.question is question), None)
         if difference:
-            card = _difference_card(title, difference)
-            if question is Question.PRETRAINING:
-                card = replace(
-                    card, meaning=f"{card.meaning} {_compared_reading(difference, results)}"
-                )
-            found.append(card)
+            found.append(difference_card(title, difference, results))
     return found
 
 
 def _scratch_card(results: Results) -> Card:
     row = results.row(results.chosen_run(Track.SCRATCH).name)
+    interval = None
+    if row.ci95:
+        of_one_run = " for this one run" if row.seeds == 1 else ""
+        interval = f"95% interval{of_one_run}: {_range(row.ci95)}"
+    passes = (row.trained_characters or 0) / results.corpus.splits["train"].chars
     return Card(
         title="What training from scratch reaches",
         number=f"{row.bits_per_byte:.2f} bits per byte",
-        interval=row.ci95,
-        meaning=f"{row.name}, with {row.parameters:,} parameters, after {_reading(row, results)}.",
-        is_claim=False,
+        interval=interval,
+        meaning=(
+            f"{row.name}, with {row.parameters:,} parameters, after reading "
+            f"{results.corpus.splits['train'].chars:,} characters {passes:.0f} times."
+        ),
     )
 
 
-def _reading(row: ResultRow, results: Results) -> str:
-    characters = results.corpus.splits["train"].chars
-    passes = (row.trained_characters or 0) / characters
-    return f"reading {characters:,} characters {passes:.0f} times"
-
-
-def _compared_reading(difference: Difference, results: Results) -> str:
-    """Say how much both rows of a difference have read in the study's own training."""
-    a, b = (results.row(name).trained_characters or 0 for name in (difference.a, difference.b))
-    if a == b:
-        return f"Both were trained on {a:,} characters."
-    return f"They were trained on {a:,} and {b:,} characters."
-
-
-def _difference_card(title: str, difference: Difference) -> Card:
-    if not difference.direction:
-        return Card(title, "no difference shown", difference.ci95, f"{difference.sentence}.", True)
-    sign = "−" if difference.direction < 0 else "+"
+def difference_card(title: str, difference: Difference, results: Results) -> Card:
+    """Show the scores of two rows, the worse or earlier one first."""
+    a, b = results.row(difference.a), results.row(difference.b)
+    if difference.ci95 is None or not difference.direction or not difference.parts_agree:
+        number = "no difference shown" if not difference.direction else "depends on the text"
+        return Card(title, number, None, f"{difference.sentence}.")
+    single_run = f"; {SINGLE_RUN}" if 1 in (a.seeds, b.seeds) else ""
     return Card(
         title=title,
-        number=f"{sign}{abs(difference.delta_bits_per_byte):.2f} bits per byte",
-        interval=difference.ci95,
-        meaning=f"{difference.sentence}.",
-        is_claim=True,
+        number=f"{b.bits_per_byte:.2f} → {a.bits_per_byte:.2f} bits per byte",
+        interval=(
+            f"95% interval, together with the other claims: {_range(difference.ci95)} "
+            f"{'more' if difference.direction > 0 else 'fewer'}{single_run}"
+        ),
+        meaning=_meaning(difference.question, a, b),
     )
+
+
+def _range(interval: Interval) -> str:
+    near, far = sorted(map(abs, interval))
+    return f"{near:.3f} to {far:.3f}"
+
+
+def _meaning(question: Question, a: ResultRow, b: ResultRow) -> str:
+    """Say which two rows a card compares: that of `b` with that of `a`."""
+    if question is Question.FINE_TUNING:
+        return f"{a.base} before fine-tuning, and after reading {_characters(a)} of this text."
+    compared = (
+        f"The same network, trained on this text from random weights and from those of {a.base}"
+    )
+    if a.trained_characters != b.trained_characters:
+        return f"{compared}, for {_characters(b)} and {_characters(a)}."
+    return (
+        f"{compared}, for {_characters(a)} each. This is the gain at equal training, not over the "
+        "best that training from random weights could reach."
+    )
+
+
+def _characters(row: ResultRow) -> str:
+    """Say how much a row has read, counting what it has read several times as often."""
+    return f"{row.trained_characters or 0:,} characters"
+
+
+def caveats(results: Results) -> list[str]:
+    """Return what a reader must know before believing the answer and the cards."""
+    found = []
+    if len(cards(results)) > 2:
+        found.append("The cards compare different pairs of models; their numbers do not add up.")
+    if results.is_tiny_shakespeare and results.rows_with_drills:
+        found.append(
+            "Scores on this test text influenced how the small models were designed, so on new "
+            "text they may be worse than here."
+        )
+    return found
+
+
+def titles(results: Results) -> dict[str, str]:
+    """Return titles of sections, with what is seen in them where this can be computed."""
+    return {
+        "other_plays": _other_plays_title(results),
+        "word_classes": _word_classes_title(results),
+        "memorization": _memorization_title(results),
+        "requirements": _requirements_title(results),
+    }
+
+
+def _other_plays_title(results: Results) -> str:
+    headline, other = results.headline, results.other_plays
+    plays = {row.name: row.by_play for row in other.rows} if other else {}
+    if headline.a not in plays or headline.b not in plays:
+        return "Other plays"
+    a, b = plays[headline.a], plays[headline.b]
+    ahead = sum(a[title] < b[title] for title in a)
+    return f"Other plays: {headline.a} is ahead of {headline.b} on {ahead} of {len(a)}"
+
+
+def _word_classes_title(results: Results) -> str:
+    headline = results.headline
+    if not headline.direction:
+        return "Scores by kind of word"
+    word_class, part = max(
+        headline.by_word_class.items(), key=lambda item: item[1] / headline.delta_bits_per_byte
+    )
+    share = part / headline.delta_bits_per_byte
+    if share > 1:  # other kinds of words favor the other model
+        return "Scores by kind of word"
+    return f"Where the difference comes from: {share:.0%} of it from {word_class}"
+
+
+def _memorization_title(results: Results) -> str:
+    _, *of_models = results.memorization  # the first is of real text
+    most = max(of_models, key=lambda each: each.copied_10)
+    if not most.copied_10:
+        return "Memorization: no sample copies ten words in a row"
+    return f"Memorization: {most.name} copies {most.copied_10:.1%} of its ten-word sequences"
+
+
+def _requirements_title(results: Results) -> str:
+    met = sum(point.met for point in results.requirements)
+    return f"Course requirements: {met} of {len(results.requirements)} are met"

@@ -176,6 +176,8 @@ class Uncertainty:
                 deviation = deviation + sign * math.sqrt(variance_of_mean) * self._run_normals[name]
                 chi_squares = stats.chi2.ppf(self._run_uniforms[name], run_degrees)
                 drawn_variance += variance_of_mean * chi_squares / run_degrees
+        if not variance:  # the same nats everywhere, as in the difference of identical runs
+            return Estimate(value, 0.0, np.zeros(DRAWS))
         return Estimate(value, math.sqrt(variance), np.abs(deviation) / np.sqrt(drawn_variance))
 
     def _resample_text(

@@ -134,15 +134,19 @@ def load(path: Path) -> CompleteRun:
 
 
 def latest(track: Track) -> CompleteRun:
-    """Return the newest complete run of `track`.
+    """Return the newest complete run of `track` that was trained on the whole training split.
 
     Raises Misuse if there is none; the message has the command that makes one.
     """
     newest = latest_run(ROOT / track)
     if newest is None:
-        unfinished = [path.parent.name for path in sorted((ROOT / track).glob("*/run.json"))]
+        folders = [path.parent for path in sorted((ROOT / track).glob("*/run.json"))]
+        unfinished = [
+            each.name for each in folders if read_record(each).status is not RunStatus.COMPLETE
+        ]
         raise Misuse(
-            f"no complete run in {ROOT / track}: make one with {track.command}"
+            f"no complete run in {ROOT / track} that was trained on the whole training split: "
+            f"make one with {track.command}"
             + (f", or finish {', '.join(unfinished)} with --resume" if unfinished else "")
         )
     return load(newest)

@@ -54,7 +54,7 @@ def find_subject(what: str) -> Subject:
     downloaded into the cache of the Hub's client.
 
     Raises Misuse if there is nothing of that name, or if it is a run that is not complete, and
-    Failure if the Hub is out of reach or refuses access.
+    Failure if the Hub is unreachable or refuses access.
     """
     path = Path(what)
     if path.exists():
@@ -62,8 +62,8 @@ def find_subject(what: str) -> Subject:
     match = REPOSITORY.fullmatch(what.removeprefix(f"{constants.ENDPOINT}/"))
     if not match:
         raise Misuse(
-            f"{what} is no directory here, and no name of a repository on the Hub: give a run, a "
-            "model directory, or OWNER/NAME"
+            f"{what} is neither a directory here nor the name of a repository on the Hub: give a "
+            "run, a model directory, or OWNER/NAME"
         )
     return _download(what, match["repo"], match["revision"])
 
@@ -84,7 +84,7 @@ def _find_directory(what: str, path: Path) -> Subject:
 
 
 def _download(what: str, repo: str, revision: str | None) -> Subject:
-    """Download `repo`; if the Hub is out of reach, use the copy in its client's cache."""
+    """Download `repo`; if the Hub cannot be reached, use the copy in its client's cache."""
     reachable = reachability.hub_reachable()
     try:
         folder = Path(
@@ -97,7 +97,7 @@ def _download(what: str, repo: str, revision: str | None) -> Subject:
         )
     except LocalEntryNotFoundError:
         raise Failure(
-            f"{what} is no directory here, and the Hub is out of reach: try again later"
+            f"{what} is not a directory here, and the Hub cannot be reached: try again later"
         ) from None
     except GatedRepoError:
         raise Failure(
@@ -116,5 +116,5 @@ def _download(what: str, repo: str, revision: str | None) -> Subject:
         raise Failure(f"{repo} cannot be downloaded ({error}): try again later") from None
     kind = f"Hub repository at commit {folder.name[:9]}"
     if not reachable:
-        kind += ", from the cache because the Hub is out of reach"
+        kind += ", from the cache because the Hub cannot be reached"
     return Subject(what, kind, folder, on_hub=f"{constants.ENDPOINT}/{repo}")

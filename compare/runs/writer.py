@@ -17,7 +17,7 @@ import math
 import shutil
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,45 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ROOT = Path("runs")
+
+
+@dataclass(frozen=True)
+class StepLog:
+    """What the training steps since the last log line have done, the same in both tracks."""
+
+    step: int
+    """The last of these steps, counted from 1."""
+    epoch: float
+    """Passes over the text so far, such as 1.5."""
+    characters_seen: int
+    """Characters of the text read so far, in all epochs."""
+    loss: float
+    """Mean over these steps, in nats per token."""
+    learning_rate: float
+    gradient_norm: float
+    """Of the last step, before clipping."""
+    characters: float
+    """Characters of the text that these steps have read."""
+    seconds: float
+    """What these steps have taken."""
+
+    @property
+    def characters_per_second(self) -> int:
+        """The speed of these steps."""
+        return round(self.characters / self.seconds)
+
+    def values(self) -> dict[str, Any]:
+        """Return the line of `history.jsonl`, whose keys are W&B's, too."""
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "characters_seen": self.characters_seen,
+            "train/loss": self.loss,
+            "train/learning_rate": self.learning_rate,
+            "train/gradient_norm": self.gradient_norm,
+            "throughput/characters_per_second": self.characters_per_second,
+            "throughput/seconds": self.seconds,
+        }
 
 
 class Run:
@@ -107,22 +146,26 @@ class Run:
                 self.path, self.record, self.save, options, self.history, samples
             )
 
-    def log(self, values: dict[str, Any], bar: tqdm | None = None) -> None:
-        """Add a line to `history.jsonl`, and log the same values to W&B.
-
-        The values of a step are shown next to `bar`, or printed if stderr is not a terminal.
-        """
+    def log(self, values: dict[str, Any]) -> None:
+        """Add a line to `history.jsonl`, and log the same values to W&B."""
         if not self.is_writer:
             return
         self.history.append(values)
         self._append("history", values)
         self.tracker.log(values)
-        if bar is not None:
-            speed = values["throughput/characters_per_second"]
-            shown = f"loss {values['train/loss']:.3f}, {speed:,} chars/s"
-            bar.set_postfix_str(shown)
-            if bar.disable:
-                print(f"epoch {values['epoch']:.2f}, step {values['step']}: {shown}", flush=True)
+
+    def log_steps(self, log: StepLog, bar: tqdm) -> None:
+        """Log what the last steps have done, and show it next to `bar`.
+
+        It is printed if stderr is not a terminal.
+        """
+        if not self.is_writer:
+            return
+        self.log(log.values())
+        shown = f"loss {log.loss:.3f}, {log.characters_per_second:,} chars/s"
+        bar.set_postfix_str(shown)
+        if bar.disable:
+            print(f"epoch {log.epoch:.2f}, step {log.step}: {shown}", flush=True)
 
     def log_zero_shot(self, scores: Metrics) -> None:
         """Record the validation metrics of the base before training."""
@@ -175,6 +218,8 @@ class Run:
         try:
             model.save_pretrained(new, state_dict=weights)
             tokenizer.save_pretrained(new)
+            for weight_file in new.glob("*.safetensors"):  # written readable by the owner alone
+                shutil.copymode(new / "config.json", weight_file)
         except Exception as error:  # libraries define their own types, even for a full disk
             raise Failure(f"the model cannot be written to {new}: {error}") from None
         shutil.rmtree(self.path / "model", ignore_errors=True)
@@ -201,7 +246,7 @@ class Run:
         self.save()
         self.tracker.flush()
         has_checkpoint = any(self.checkpoint_folder.glob("*"))
-        message = f"{reason}: try a lower --learning-rate"
+        message = f"{reason}: try a lower learning rate"
         if has_checkpoint:
             message += f"; the previous checkpoint is kept in {self.checkpoint_folder}"
         raise Failure(message)

@@ -91,7 +91,7 @@ def main(options: VerifyOptions) -> None:
     """Check every hand-in, and print what was found; exit with code 1 unless all is well.
 
     Raises Misuse if nothing is named, if an option cannot be fulfilled, or if the only hand-in is
-    not found, and Failure if it is out of reach.
+    not found, and Failure if the Hub cannot be reached.
     """
     if not options.what:
         raise Misuse("name what to check: a run, a model directory, or OWNER/NAME on the Hub")

@@ -121,8 +121,20 @@ def claims_of_card(metadata: dict[str, Any], body: str, corpus: Corpus) -> list[
         value, decimals = _number(match["value"])
         if name in UNITS and value is not None:
             found.append(Claim("card's text", name, value, decimals, split, name not in VAGUE))
-    # The text usually repeats what the metadata say.
-    return list({(claim.metric, claim.value): claim for claim in reversed(found)}.values())[::-1]
+    return _without_repetitions(found)
+
+
+def _without_repetitions(found: list[Claim]) -> list[Claim]:
+    """Leave out what the text repeats of the metadata, which come first, with or without the split.
+
+    The same value on another split is another claim.
+    """
+    kept: list[Claim] = []
+    for claim in found:
+        same = [each for each in kept if (each.metric, each.value) == (claim.metric, claim.value)]
+        if not any(claim.split in (None, each.split) for each in same):
+            kept.append(claim)
+    return kept
 
 
 def losses_of_card(body: str) -> list[float]:

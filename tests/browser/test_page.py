@@ -104,21 +104,45 @@ def test_axe_finds_no_barriers(page: Any) -> None:
 
 def test_the_story_fits_in_few_screens_and_details_are_folded(page: Any) -> None:
     look(page, COMMITTED / "report.html")
-    assert page.locator("details.fold[open]").count() == 1
+    assert page.locator("details.fold").count() > 8
+    assert page.locator("details.fold[open]").count() == 0
     assert not page.get_by_role("button", name="bits/byte", exact=True).is_visible()
-    page.get_by_text("All rows", exact=True).click()
+    page.get_by_text("All models", exact=True).click()
     assert page.get_by_role("button", name="bits/byte", exact=True).is_visible()
 
 
-def test_one_model_at_a_time_is_shown_its_surprisal(page: Any) -> None:
+def test_two_models_at_a_time_are_shown_with_their_surprisal(page: Any) -> None:
+    """First those of the study's answer, then any that the reader selects, on their sides."""
     look(page, COMMITTED / "report.html")
-    models = json.loads((COMMITTED / "report.json").read_text())["surprisal"]["models"]
+    report = json.loads((COMMITTED / "report.json").read_text())
+    models = list(report["surprisal"]["models"])
     cards = page.locator("[data-reader]")
     assert cards.count() == len(models)
-    for name in models:
-        page.get_by_label("Model:").select_option(name)
+
+    def shown() -> list[str | None]:
         visible = [card for card in cards.all() if card.is_visible()]
-        assert [card.get_attribute("data-reader") for card in visible] == [name]
+        visible.sort(key=lambda card: card.bounding_box()["x"])
+        return [card.get_attribute("data-reader") for card in visible]
+
+    fine_tuned, scratch = (report["differences"][0][side] for side in "ab")
+    assert shown() == [scratch, fine_tuned]
+    for name in models:
+        page.get_by_label("Right:").select_option(name)
+        assert shown() == ([scratch, name] if name != scratch else [scratch])
+
+
+def test_no_text_in_a_figure_is_cut_off(page: Any) -> None:
+    look(page, COMMITTED / "report.html")
+    open_details(page)
+    cut_off = page.evaluate(
+        """Array.from(document.querySelectorAll('figure svg text')).filter(text => {
+            const inner = text.getBoundingClientRect();
+            const outer = text.closest('svg').getBoundingClientRect();
+            return inner.left < outer.left - 1 || inner.right > outer.right + 1
+                || inner.top < outer.top - 1 || inner.bottom > outer.bottom + 1;
+        }).map(text => text.textContent)"""
+    )
+    assert not cut_off
 
 
 def test_the_main_table_sorts(page: Any) -> None:

@@ -12,6 +12,7 @@ from transformers import GPT2Tokenizer, LlamaConfig, LlamaForCausalLM
 
 from gpt2_finetune.base import load_base
 from tests.conftest import FINETUNE, Place
+from tests.killed_at import FileEvent
 
 gguf = pytest.importorskip("gguf", reason="the package gguf is not installed")
 
@@ -130,7 +131,7 @@ def test_a_killed_conversion_leaves_nothing_that_is_used(
     place.environment["XDG_CACHE_HOME"] = str(place.path / "cache")
     options = [*FINETUNE, "--base", file, "--corpus", mini_text, "--epochs", 1]
     options += ["--tracking", "disabled"]
-    place.kill_at("open", "tokenizer_config.json", 1, *options)
+    place.kill_at(FileEvent("open", "tokenizer_config.json", 1), *options)
     (left,) = (place.path / "cache/tiny-shakespeare-study/gguf").glob(".*.new")
     assert (left / "model.safetensors").exists()
     assert "converting" in place.run(*options).stderr

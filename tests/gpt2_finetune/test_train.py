@@ -16,6 +16,7 @@ from gpt2_finetune.base import STAND_IN
 from gpt2_finetune.dataset import make_dataset
 from gpt2_finetune.defaults import learning_rate
 from tests.conftest import FINETUNE, Place
+from tests.killed_at import FileEvent
 from tests.scratch_lm.test_train import lines, without_times
 
 RUN = Path("runs/gpt2_finetune/tiny-gpt2-seed1")
@@ -96,7 +97,7 @@ def test_killed_run_resumes_to_the_same_weights_and_history(
     place: Place, mini_text: Path, tiny_base: Path
 ) -> None:
     command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled"]
-    place.kill_at("os.rename", "sha256.json", 2, *command)
+    place.kill_at(FileEvent("os.rename", "sha256.json", 2), *command)
     # A checkpoint that was being written when the process died is not one.
     (first,) = (place.path / RUN / "checkpoint").glob("checkpoint-*/sha256.json")
     steps = int(first.parent.name.removeprefix("checkpoint-"))

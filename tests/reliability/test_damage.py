@@ -15,10 +15,12 @@ from compare import files, generate
 from compare.errors import Failure
 from compare.runs.writer import read_lines
 from gpt2_finetune.trainer import ScoringTrainer
+from scratch_lm.batches import Batch
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.config import ScratchOptions
 from scratch_lm.train import build_model, train_step
 from tests.conftest import FINETUNE, Place
+from tests.killed_at import FileEvent
 
 
 def cut(path: Path) -> None:
@@ -37,7 +39,7 @@ def test_any_flipped_bit_of_a_scratch_checkpoint_is_found_out(tmp_path: Path) ->
     model = build_model(options, 0)
     made = [torch.optim.AdamW(model.parameters())]
     ids = torch.randint(300, (2, 8))
-    train_step(model, made, ids, ids, positions=torch.zeros_like(ids))
+    train_step(model, made, Batch(ids, ids, torch.zeros_like(ids)))
     path = tmp_path / "state.safetensors"
     save_checkpoint(path, model, made, Progress(step=7))
     good = path.read_bytes()
@@ -83,7 +85,8 @@ def test_the_trainer_goes_on_from_the_newest_checkpoint_that_is_whole(
     ]
     run = place.path / "runs/gpt2_finetune/tiny-gpt2-seed1"
     sums = "checkpoint/checkpoint-*/sha256.json"
-    place.kill_at("shutil.rmtree", "checkpoint-10", 1, *command)  # when the third is there
+    third_is_there = FileEvent("shutil.rmtree", "checkpoint-10", 1)
+    place.kill_at(third_is_there, *command)
     _, newer = sorted(
         (path.parent for path in run.glob(sums)), key=lambda path: int(path.name.split("-")[1])
     )

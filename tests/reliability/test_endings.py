@@ -25,12 +25,14 @@ from compare.runs.writer import Run
 from compare.runs.writer import read_lines as lines
 from gpt2_finetune.base import load_base
 from gpt2_finetune.config import FinetuneOptions
+from scratch_lm.batches import Batch
 from scratch_lm.checkpoint import _sha256
 from scratch_lm.config import ScratchOptions
 from scratch_lm.journal import Journal
 from scratch_lm.optimizer import make_optimizers
 from scratch_lm.train import build_model, train_step
 from tests.conftest import FINETUNE, SCRATCH, Place
+from tests.killed_at import FileEvent
 from tests.run_records import make_record
 
 RUNS = {"scratch_lm": "course-seed1", "gpt2_finetune": "tiny-gpt2-seed1"}
@@ -79,7 +81,7 @@ def test_a_training_asked_to_end_writes_a_checkpoint_and_says_how_to_go_on(
     step = max(line.get("step", 0) for line in lines(run / "history.jsonl"))
     resume = shlex.split(last.partition("python -m ")[2])
     assert resume[-1] == "--resume"
-    place.kill_at("open", "history.jsonl", 2, *resume)  # after one more line
+    place.kill_at(FileEvent("open", "history.jsonl", 2), *resume)  # after one more line
     steps = [line["step"] for line in lines(run / "history.jsonl") if "step" in line]
     assert steps == sorted(set(steps))  # the printed command goes on after the very step
     assert step in steps and steps[-1] > step
@@ -105,7 +107,7 @@ def test_a_nan_loss_stops_the_scratch_track_and_keeps_the_checkpoint(
     command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled"]
     run = place.path / "runs/scratch_lm/course-seed1"
     checkpoint = run / "checkpoint/state.safetensors"
-    place.kill_at("os.rename", checkpoint.name, 2, *command, "--checkpoint-steps", "10")
+    place.kill_at(FileEvent("os.rename", checkpoint.name, 2), *command, "--checkpoint-steps", "10")
     spoil(checkpoint, "model/tokens.weight")
     before = checkpoint.read_bytes()
     line = place.refused(*command, "--checkpoint-steps", "10", "--resume", code=1)
@@ -154,13 +156,13 @@ def test_a_nan_gradient_stops_the_scratch_track_before_its_weights_change(tmp_pa
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     poison_gradient(model.tokens.weight)
     ids = torch.randint(300, (2, 8))
-    nats, tokens, norm = train_step(model, optimizers, ids, ids, torch.zeros_like(ids))
-    assert math.isfinite(nats) and math.isnan(norm)
+    result = train_step(model, optimizers, Batch(ids, ids, torch.zeros_like(ids)))
+    assert math.isfinite(result.nats) and math.isnan(result.gradient_norm)
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
     run = Run(tmp_path / "run", make_record(status=RunStatus.RUNNING))
     journal = Journal(run, model, None, optimizers, 100, 100, 10)
     with pytest.raises(Failure, match="the gradient of step 1 is nan"):
-        journal.count_step(nats, tokens, norm)
+        journal.count_step(result)
 
 
 @pytest.mark.usefixtures("restored_signals")

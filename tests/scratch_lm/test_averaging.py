@@ -14,6 +14,7 @@ from scratch_lm.averaging import make_average
 from scratch_lm.config import ScratchOptions
 from scratch_lm.model import ScratchLM
 from tests.conftest import SCRATCH, TINY, Place
+from tests.killed_at import FileEvent
 
 
 def test_the_average_follows_its_definition() -> None:
@@ -77,6 +78,6 @@ def test_a_resumed_run_continues_the_average(place: Place, mini_text: Path) -> N
     whole = place.path / "runs/scratch_lm/course-seed1/model/model.safetensors"
     expected = whole.read_bytes()
     (place.path / "runs").rename(place.path / "uninterrupted")
-    place.kill_at("os.rename", "state.safetensors", 5, *command)
+    place.kill_at(FileEvent("os.rename", "state.safetensors", 5), *command)
     place.run(*command, "--resume")
     assert whole.read_bytes() == expected

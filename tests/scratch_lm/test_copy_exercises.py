@@ -11,13 +11,12 @@ from torch.nn import functional as F
 
 from compare.corpus.blocks import IGNORED
 from compare.corpus.encoding import token_ids
-from scratch_lm.batches import epoch_batches
+from scratch_lm.batches import epoch_batches, first_drills
 from scratch_lm.config import ScratchOptions
 from scratch_lm.copy_exercises import (
     FIRST_DRILL_STEPS,
     SHORTEST_PERIOD,
     Speakers,
-    first_drills,
     make_drills,
 )
 from scratch_lm.optimizer import make_optimizers, set_learning_rate
@@ -155,7 +154,7 @@ def test_a_model_with_smeared_keys_learns_to_copy_from_drills() -> None:
     model_optimizers = make_optimizers(model, options)
     for number, batch in enumerate(first_drills(options)):
         set_learning_rate(model_optimizers, number, 2 * FIRST_DRILL_STEPS, 20)
-        train_step(model, model_optimizers, *batch)
+        train_step(model, model_optimizers, batch)
     unseen = make_drills(64, 48, 300, np.random.default_rng(7))
     inputs, targets, _ = map(torch.from_numpy, unseen)
     with torch.inference_mode():

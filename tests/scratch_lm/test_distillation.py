@@ -23,6 +23,7 @@ from scratch_lm import distillation
 from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.distillation import Teacher
 from tests.conftest import SCRATCH, Place
+from tests.killed_at import FileEvent
 
 TEACHERS = ["course-seed1", "course-seed2"]
 
@@ -79,7 +80,7 @@ def test_a_distilled_run_records_its_teachers_and_resumes_to_the_same_weights(
     command += ["--teachers", *TEACHERS, "--checkpoint-steps", "20"]
     command += ["--drills", "--rename", "0.5"]
     run = school.path / "runs/scratch_lm/course-seed3"
-    school.kill_at("os.rename", "state.safetensors", 2, *command)
+    school.kill_at(FileEvent("os.rename", "state.safetensors", 2), *command)
     school.run(*command, "--resume")
     school.run(*command)
     resumed, straight = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SCRATCH, Place
+from tests.conftest import HANGS, SCRATCH, Place
 
 RUN = Path("runs/scratch_lm/course-seed1")
 # 7 rows for 2 processes: uneven shares, and one process may get no rows of the last batch.
@@ -30,7 +30,7 @@ def torchrun(place: Place, *arguments: object) -> None:
         env=place.environment | {"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=HANGS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

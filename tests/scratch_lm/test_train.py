@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
 from tests.conftest import SCRATCH, Place
+from tests.killed_at import FileEvent
 
 RUN = Path("runs/scratch_lm/course-seed1")
 
@@ -63,13 +66,19 @@ def test_history_and_samples_follow_the_contract(study: Place) -> None:
     assert all(len(sample["text"]) == 40 for sample in samples)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_teacher_with_another_account_may_read_the_whole_model(study: Place) -> None:
+    files = (study.path / RUN / "model").iterdir()
+    assert len({stat.filemode(file.stat().st_mode) for file in files}) == 1
+
+
 @pytest.mark.parametrize("lines_before", [7, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_run_resumes_to_the_same_weights_and_history(
     place: Place, mini_text: Path, lines_before: int
 ) -> None:
     command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled"]
     command += ["--checkpoint-steps", "20", "--dropout", "0.1"]
-    place.kill_at("open", "history.jsonl", lines_before + 1, *command)
+    place.kill_at(FileEvent("open", "history.jsonl", lines_before + 1), *command)
     assert len(lines(place.path / RUN / "history.jsonl")) == lines_before
     assert json.loads((place.path / RUN / "run.json").read_text())["status"] == "running"
     assert "resumed" in place.run(*command, "--resume").stdout
@@ -91,7 +100,7 @@ def test_resume_of_a_complete_run_does_nothing(study: Place, mini_text: Path) ->
 
 def test_resume_under_another_configuration_is_refused(place: Place, mini_text: Path) -> None:
     command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled"]
-    place.kill_at("open", "history.jsonl", 2, *command)
+    place.kill_at(FileEvent("open", "history.jsonl", 2), *command)
     line = place.refused(*command, "--dropout", "0.1", "--resume")
     assert "dropout was 0.0 and is now 0.1" in line
 

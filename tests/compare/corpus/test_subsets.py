@@ -11,7 +11,7 @@ from compare.corpus.parts import PLAY_STARTS
 from compare.corpus.subsets import left_out_play, training_plays, training_subset
 from compare.errors import Misuse
 
-CORPUS = corpora.load("tiny-shakespeare")
+CORPUS = corpora.load("tiny-shakespeare")  # into the cache that tests/conftest.py has set
 
 
 @pytest.mark.parametrize("share", [0.125, 0.25, 0.5])

@@ -53,7 +53,7 @@ def test_fewer_more_or_no_difference_shown() -> None:
     more = difference((0.2, 0.4)).sentence
     assert more == "fine-tuned needs 0.300 more bits per byte [0.200, 0.400] than tuned"
     none = difference((-0.05, 0.15)).sentence
-    assert none == "fine-tuned and tuned: no difference is shown [-0.050, +0.150]"
+    assert none == "fine-tuned and tuned: no difference is shown [−0.050, +0.150]"
 
 
 def test_a_difference_of_one_direction_in_all_parts_is_stated_once() -> None:
@@ -65,7 +65,7 @@ def test_a_difference_that_one_part_alone_shows_is_stated_for_that_part() -> Non
     sentence = difference((-0.4, -0.2), Shrew=(-0.1, 0.1), Tempest=(-0.4, -0.1)).sentence
     assert sentence == (
         "fine-tuned against tuned: in Tempest, 0.250 fewer bits per byte [0.100, 0.400]; in Shrew, "
-        "no difference is shown [-0.100, +0.100]; over the whole text, 0.300 fewer bits per byte "
+        "no difference is shown [−0.100, +0.100]; over the whole text, 0.300 fewer bits per byte "
         "[0.200, 0.400]"
     )
     opposite = difference((-0.4, -0.2), Shrew=(0.1, 0.2), Tempest=(-0.8, -0.6)).sentence

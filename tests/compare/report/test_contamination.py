@@ -210,14 +210,16 @@ def test_the_interval_of_no_repetition_is_the_rule_of_three() -> None:
 
 
 def test_the_paragraph_says_that_a_base_knew_the_text_only_if_the_intervals_show_it() -> None:
-    by_heart = "in all likelihood, web knew parts of the test split by heart"
-    for repeated, is_shown in ((30, True), (5, False), (0, False)):
+    by_heart = "in all likelihood, web knew parts of this text by heart"
+    for repeated, shown, is_shown in ((30, "30", True), (5, "5", False), (0, "none", False)):
         base = rates("web zero-shot", BaseKind.OTHER, repeated, 4, 0)
         text = describe(base, SCRATCH, is_tiny_shakespeare=True)
         assert (by_heart in text) == is_shown
-        assert ("shows neither that web has read the test split nor" in text) != is_shown
-        assert f"word for word {repeated} of 250 times" in text
-        assert "Scratch (tuned), which has read only the training split, does so 1 of 250" in text
+        assert ("shows neither that web has read this text nor" in text) != is_shown
+        assert (
+            f"250 passages of 50 tokens from the test text, and continued {shown} of them" in text
+        )
+        assert "Scratch (tuned), which cannot know this text, continued 1 of them" in text
         assert "almost certainly includes Shakespeare" in text
         assert text.endswith("how much from having read this very text.")
     # More than by chance, but no more than the scratch model can guess.
@@ -239,7 +241,7 @@ def test_the_paragraph_says_that_the_stand_in_cannot_have_read_tiny_shakespeare(
 def test_other_bases_are_judged_too() -> None:
     web = rates("web zero-shot", BaseKind.GPT2, 30, 4, 0)
     text = describe_other(web, SCRATCH, is_tiny_shakespeare=True)
-    assert "web may have" in text and "web knew parts" in text and "30 of 250" in text
+    assert "web may have" in text and "web knew parts" in text and "30 of them" in text
     stand_in = rates("stand-in zero-shot", BaseKind.STAND_IN, 0, 0, 0)
     text = describe_other(stand_in, SCRATCH, is_tiny_shakespeare=True)
     assert "stand-in has not" in text and "shows neither" not in text

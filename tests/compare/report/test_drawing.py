@@ -38,6 +38,8 @@ def test_labels_keep_apart(labels: list[tuple[float, int]]) -> None:
     for (a, b), (lower, upper) in zip(pairwise(places), pairwise(heights), strict=True):
         assert b - a >= (lower + upper) / 2 - 1e-9
     assert places[-1] <= 300 - heights[-1] / 2 + 1e-9
+    if sum(heights) <= 300:
+        assert places[0] >= heights[0] / 2 - 1e-9
 
 
 def test_labels_of_points_that_coincide_spread_to_both_sides() -> None:

@@ -32,7 +32,7 @@ def difference(question: Question, delta: float, ci95: Interval | None) -> Diffe
 @pytest.mark.parametrize(
     ("ci95", "words"),
     [
-        ((-0.6, -0.4), "fine-tuned predicts the test text better than tuned"),
+        ((-0.6, -0.4), "predicts the rest of it better than our best small model"),
         ((-0.6, 0.4), "does not show whether fine-tuned or tuned is better"),
         (None, "too short to tell whether fine-tuned or tuned is better"),
     ],
@@ -43,11 +43,40 @@ def test_the_answer_follows_the_interval(ci95: Interval | None, words: str) -> N
 
 def test_the_answer_gives_both_scores_and_the_share_saved() -> None:
     answer = story.answer(results(difference(Question.FROM_SCRATCH, -0.5, (-0.6, -0.4))))
-    assert "1.50 bits for each byte of text instead of 2.00, 25% fewer" in answer
+    assert "1.50 bits for each byte instead of 2.00, 25% fewer" in answer
 
 
 def test_a_worse_model_is_called_worse() -> None:
     rows = [make_row(RowKind.FINE_TUNED, 2.5), make_row(RowKind.TUNED, 2.0)]
     claim = difference(Question.FROM_SCRATCH, 0.5, (0.4, 0.6))
     answer = story.answer(Results.model_construct(rows=rows, differences=[claim]))
-    assert "worse than tuned" in answer and "25% more" in answer
+    assert "worse than our best small model" in answer and "25% more" in answer
+
+
+def with_training(characters: int) -> Results:
+    """Return results in which the control from random weights has read so many characters."""
+    rows = [
+        make_row(RowKind.FINE_TUNED, 1.5, trained_characters=2_000_000, seeds=3),
+        make_row(RowKind.RANDOM_WEIGHTS, 2.5, trained_characters=characters, seeds=1),
+    ]
+    claim = difference(Question.PRETRAINING, -1.0, (-1.2, -0.8))
+    claim = claim.model_copy(update={"b": RowKind.RANDOM_WEIGHTS.value})
+    return Results.model_construct(rows=rows, differences=[claim])
+
+
+def test_a_card_tells_of_equal_training_only_if_it_was_equal() -> None:
+    for characters, is_equal in ((2_000_000, True), (3_000_000, False)):
+        results = with_training(characters)
+        card = story.difference_card("", results.differences[0], results)
+        assert ("at equal training" in card.meaning) == is_equal
+        assert card.number == "2.50 → 1.50 bits per byte"
+        assert (
+            card.interval and "0.800 to 1.200 fewer; other seeds are not covered" in card.interval
+        )
+
+
+def test_a_card_without_a_shown_difference_has_no_number() -> None:
+    results = with_training(2_000_000)
+    unclear = results.differences[0].model_copy(update={"ci95": (-1.2, 0.1)})
+    card = story.difference_card("", unclear, results)
+    assert card.number == "no difference shown" and card.interval is None

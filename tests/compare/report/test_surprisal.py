@@ -23,6 +23,11 @@ def test_a_text_without_speeches_gives_a_piece_all_the_same() -> None:
     assert surprisal.passage("a b c") == (2, 5)
 
 
+def test_a_character_of_several_tokens_has_the_bits_of_all_of_them() -> None:
+    score = Score(np.array([1.0, 2.0, 4.0]) * math.log(2), np.array([2, 2, 3]), "éa")
+    assert surprisal.by_token(score, 0, 2) == [("é", 3.0), ("a", 4.0)]
+
+
 def test_tokens_tile_a_passage_of_wide_characters() -> None:
     text = "né à ça"
     ends = np.array([1, 3, 4, 7, 9, 10])  # n, é, " ", "à ", ç, a

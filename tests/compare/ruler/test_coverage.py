@@ -21,7 +21,6 @@ PLAYS = (190, 310)  # speeches
 REPETITIONS = 1000
 SPEECH_NOISE = 30.0  # nats, for a speech of 100 bytes
 INTERACTION_NOISE = 8.0  # nats: how differently two runs find a speech
-BITS_PER_NAT = 1 / math.log(2)
 
 pytestmark = pytest.mark.slow
 

@@ -61,6 +61,11 @@ def test_a_constant_difference_is_known_exactly_because_it_is_paired() -> None:
     assert width(interval(rows.score("a"))) > 0.01
 
 
+def test_rows_with_the_same_scores_differ_by_exactly_nothing() -> None:
+    same = scored(np.random.default_rng(0).exponential(2.0, len(TEXT)))
+    assert interval(uncertainty({"a": [same], "b": [same]}).difference("a", "b")) == (0.0, 0.0)
+
+
 def test_dependence_of_neighbors_widens_the_interval() -> None:
     """The values are the same, once in random order and once sorted."""
     values = np.random.default_rng(1).standard_normal(90)

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from compare.ruler import text_units
-from compare.ruler.scoring import Score
 
 TEXT = "ROMEO:\nAy me!\n\nJULIET:\nHe speaks.\n\nROMEO:\nO, speak again!\n"
-
-
-def scored(nats_per_byte: np.ndarray, text: str) -> Score:
-    """Return a score with one token per byte."""
-    return Score(nats_per_byte, np.arange(1, len(text) + 1), text)
 
 
 def parts(text: str) -> tuple[str, list[str]]:

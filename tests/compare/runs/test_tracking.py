@@ -12,6 +12,7 @@ from compare import reachability
 from compare.runs import tracking
 from compare.runs.writer import read_lines
 from tests.conftest import SCRATCH, Place
+from tests.killed_at import FileEvent
 from tests.scratch_lm.test_train import lines
 from tests.wandb_file import logged, records
 
@@ -87,7 +88,7 @@ def test_wandb_gets_its_copy_while_the_run_goes_on(place: Place, mini_text: Path
 def test_a_run_that_goes_on_is_the_same_wandb_run(place: Place, mini_text: Path) -> None:
     run = place.path / "runs" / RUNS[0]
     command = [*SCRATCH, "--corpus", mini_text, "--checkpoint-steps", 10]
-    place.kill_at("os.rename", "state.safetensors", 2, *command)
+    place.kill_at(FileEvent("os.rename", "state.safetensors", 2), *command)
     first_id = json.loads((run / "run.json").read_text())["tracking"]["id"]
     place.run(*command, "--resume")
     tracking = json.loads((run / "run.json").read_text())["tracking"]

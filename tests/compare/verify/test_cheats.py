@@ -16,6 +16,7 @@ from compare.corpus import Corpus
 from compare.ruler.scoring import score
 from compare.runs import models
 from compare.verify import provenance
+from compare.verify.claims import claims_of_card
 from compare.verify.comparison import notes
 from compare.verify.known_models import STAND_IN
 from compare.verify.points import Verdict
@@ -184,9 +185,10 @@ def test_a_fine_tuned_model_is_not_from_scratch(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, tokenizer = models.load(STAND_IN)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in model.parameters():
-            weight += 0.02 * torch.randn_like(weight)
+            weight += 0.02 * torch.randn(weight.shape, generator=generator)
     found = check_provenance(model, tokenizer, corpus.train)
     assert found.verdict is Verdict.FAIL and "embeddings are those of stand-in" in found.evidence
     # Where the weights of the base are not at hand, the tokenizer and the shape tell.
@@ -216,6 +218,25 @@ def test_weights_that_were_swapped_after_the_run_are_found_even_if_the_record_wa
     edit_record(model_sha256=files.checksums(run / "model"))
     found = verdicts(check(run))
     assert found["unchanged"] == "pass" and found["record"] == "fail"
+
+
+def test_hand_ins_without_safetensors_are_not_called_copies(hand_in: Path, check: Check) -> None:
+    (hand_in / "model.safetensors").rename(hand_in / "pytorch_model.bin")
+    assert not notes([check(hand_in), check(hand_in)])
+
+
+def test_a_true_validation_score_does_not_hide_the_same_claim_for_the_test_split(
+    corpus: Corpus,
+) -> None:
+    splits = [
+        {
+            "dataset": {"split": split},
+            "metrics": [{"type": "bits_per_byte", "value": 1.9}],
+        }
+        for split in ("validation", "test")
+    ]
+    found = claims_of_card({"model-index": [{"results": splits}]}, "bits per byte: 1.9", corpus)
+    assert [claim.split for claim in found] == ["validation", "test"]
 
 
 def test_the_same_weights_handed_in_twice_are_named(

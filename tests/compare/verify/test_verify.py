@@ -238,7 +238,7 @@ def test_what_is_nothing_is_refused_with_a_remedy(
 
     monkeypatch.setattr(reachability, "hub_reachable", lambda: False)
     monkeypatch.setattr(subjects, "snapshot_download", out_of_reach)
-    with pytest.raises(Failure, match="out of reach"):
+    with pytest.raises(Failure, match="cannot be reached"):
         subjects.find_subject("student/model")
 
 
