@@ -16,12 +16,11 @@ from compare.corpus import Corpus
 from compare.corpus.parts import Part, parts_of_test
 from compare.corpus.sealed import sealed_text
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
-from compare.report import other_plays, published_results, surprisal, word_classes
+from compare.report import contamination, other_plays, published_results, surprisal, word_classes
 from compare.report.baselines import Baselines, baselines
 from compare.report.bases import describe
 from compare.report.candidates import Candidate, candidates
 from compare.report.claims import claims, pair_matrix
-from compare.report.contamination import measure_contamination
 from compare.report.course_checklist import requirements
 from compare.report.measure import Measured, measure
 from compare.report.memorization import copied_passages, measure_memorization
@@ -72,7 +71,11 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
     plays = other_plays.excerpts(corpus)
     counted = baselines(corpus)
     bar = tqdm(compared, "models", leave=False, disable=None)
-    measured = [measure(candidate, corpus, sample_settings, sealed, plays) for candidate in bar]
+    texts_to_repeat = contamination.texts_to_repeat(corpus)
+    measured = [
+        measure(candidate, corpus, sample_settings, texts_to_repeat, sealed, plays)
+        for candidate in bar
+    ]
     scores = {counted.ngram_name: [counted.ngram.score(corpus.test)]}
     scores |= {each.row.name: each.scores for each in measured}
     units, parts = split_into_units(corpus.test), parts_of_test(corpus)
@@ -119,7 +122,11 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
             uncertainty,
         ),
         pairs=pair_matrix(rows, list(scores), uncertainty),
-        contamination=measure_contamination(compared, corpus),
+        contamination=contamination.summarize(
+            [each.verbatim_rates for each in measured if each.verbatim_rates],
+            study.best_scratch.record.display_name,
+            corpus.sha256 == TINY_SHAKESPEARE_SHA256,
+        ),
         other_plays=_other_plays(measured, counted, plays),
         worth=worth(study, corpus, by_name, scores, units, part_ends),
         notes=[*notes_on_length(units), *published_results.notes(rows, corpus.name)],

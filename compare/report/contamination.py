@@ -19,10 +19,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import stats
-from tqdm.auto import tqdm
 
 from compare.corpus import Corpus
-from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.kinds import BaseKind, RowKind, Track
 from compare.report.candidates import Candidate
 from compare.report.results import (
@@ -46,41 +44,47 @@ SEED = 1
 PIECE = re.compile(r"\S(?:[^\n]{0,78}\S)?(?!\S)|\S{1,80}")
 
 
-def measure_contamination(compared: Sequence[Candidate], corpus: Corpus) -> Contamination | None:
-    """Measure every untouched base, and the best run of each scratch row.
-
-    The bases in `compared` are in the order of the report, which is about the first.
-
-    A model is left out if its context is too short, or a text too short for MIN_PROMPTS prompts.
-    Returns None if that leaves no base.
-    """
-    texts = {
+def texts_to_repeat(corpus: Corpus) -> dict[ContaminationText, str]:
+    """Return the texts that models are tested on, the shuffled one as a text that none has read."""
+    return {
         TEST: corpus.test,
         VALIDATION: corpus.validation,
         SHUFFLED: shuffle_lines(corpus.test),
     }
-    bases = [each for each in compared if each.kind is RowKind.ZERO_SHOT]
-    scratch = [each for each in compared if each.track is Track.SCRATCH]
-    bar = tqdm([*bases, *scratch], "word for word", leave=False, disable=None)
-    measured = [each for each in (_rates(candidate, texts) for candidate in bar) if each]
-    measured_bases = [model for model in measured if model.base_kind]
-    if not measured_bases:
+
+
+def summarize(
+    rates: Sequence[VerbatimRates], best_scratch: str, is_tiny_shakespeare: bool
+) -> Contamination | None:
+    """Return what `rates` show, or None if they have no base.
+
+    The bases are in the order of the report, which is about the first.  `best_scratch` is the name
+    of the scratch model that they are compared with.
+    """
+    bases = [model for model in rates if model.base_kind]
+    if not bases:
         return None
-    best_scratch = min(scratch, key=lambda each: each.runs[0].validation_nats).name
-    compared_with = next((model for model in measured if model.name == best_scratch), None)
-    is_tiny_shakespeare = corpus.sha256 == TINY_SHAKESPEARE_SHA256
-    first, *others = measured_bases
+    scratch = [model for model in rates if not model.base_kind]
+    compared_with = next((model for model in scratch if model.name == best_scratch), None)
+    first, *others = bases
     return Contamination(
         continuation_tokens=CONTINUATION_TOKENS,
-        models=measured,
+        models=[*bases, *scratch],
         paragraph=describe(first, compared_with, is_tiny_shakespeare),
         other_bases=[describe_other(base, compared_with, is_tiny_shakespeare) for base in others],
     )
 
 
-def _rates(candidate: Candidate, texts: Mapping[ContaminationText, str]) -> VerbatimRates | None:
-    """Measure the best run of a row, or the base; None if a text or its context is too short."""
-    kept = KeptModel(candidate.folders[0])
+def measure_rates(
+    candidate: Candidate, kept: KeptModel, texts: Mapping[ContaminationText, str]
+) -> VerbatimRates | None:
+    """Measure how often a model repeats `texts` word for word: a base, or the best run of a row.
+
+    Returns None for what was fine-tuned on the text, and if the model's context is too short, or a
+    text for MIN_PROMPTS prompts.
+    """
+    if candidate.track is not Track.SCRATCH and candidate.kind is not RowKind.ZERO_SHOT:
+        return None
     try:
         prompt = verbatim.prompt_tokens(kept.model)
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from transformers import PreTrainedModel
 
 from compare.corpus import Corpus
 from compare.kinds import BaseKind, RowKind
-from compare.report import contexts, large, other_plays
+from compare.report import contamination, contexts, large, other_plays
 from compare.report.candidates import Candidate
 from compare.report.costs import UNTRAINED, Costs, costs
 from compare.report.other_plays import PlayScores
-from compare.report.results import CloserLook, ResultRow
+from compare.report.results import CloserLook, ContaminationText, ResultRow, VerbatimRates
 from compare.ruler import sampling, scoring
 from compare.ruler.intervals import mean_score
 from compare.ruler.scoring import Score
@@ -41,6 +42,9 @@ class Measured:
     """At the run that is best on validation."""
     texts: list[str]
     """What that run makes of each prompt."""
+    verbatim_rates: VerbatimRates | None
+    """How often that run, or the base, repeats text word for word.  None if it was fine-tuned on
+    the text, or if that cannot be measured."""
     sealed_scores: list[Score]
     """Of the sealed text, by each of the row's runs.  Empty unless it was opened."""
     play_scores: PlayScores | None
@@ -51,6 +55,7 @@ def measure(
     candidate: Candidate,
     corpus: Corpus,
     sample_settings: sampling.Settings,
+    texts_to_repeat: Mapping[ContaminationText, str],
     sealed: str | None,
     plays: Mapping[str, str],
 ) -> Measured:
@@ -58,7 +63,11 @@ def measure(
 
     If the text `sealed` is given, score it, too, and likewise the other `plays`, by title.
     """
-    loaded = [KeptModel(folder) for folder in candidate.folders]
+    # The checksums of runs have just been compared with the files, by `candidates`.
+    known = [run.record.model_sha256 for run in candidate.runs]
+    loaded = [
+        KeptModel(folder, checksums) for folder, checksums in zip_longest(candidate.folders, known)
+    ]
     scores = [each.score(corpus.test, label=candidate.name) for each in loaded]
     bits = [score.metrics.bits_per_byte for score in scores]
     best = loaded[0]
@@ -78,19 +87,20 @@ def measure(
         **asdict(_costs(candidate, [each.model for each in loaded], epoch_tokens)),
     )
     return Measured(
-        candidate,
-        row,
-        scores,
-        [each.score(corpus.test[:SLICE]) for each in loaded],
-        _closer_look(candidate.name, best, corpus.test, scores[0]),
-        [best.sample(prompt, sample_settings) for prompt in sampling.prompts(corpus)],
+        candidate=candidate,
+        row=row,
+        scores=scores,
+        slices=[each.score(corpus.test[:SLICE]) for each in loaded],
+        closer_look=_closer_look(candidate.name, best, corpus.test, scores[0]),
+        texts=[best.sample(prompt, sample_settings) for prompt in sampling.prompts(corpus)],
+        verbatim_rates=contamination.measure_rates(candidate, best, texts_to_repeat),
         # Not kept, so that no score of the sealed text lies around.
-        [
+        sealed_scores=[
             scoring.score(each.model, each.tokenizer, sealed, label="sealed")
             for each in loaded
             if sealed
         ],
-        _play_scores(candidate, loaded, plays),
+        play_scores=_play_scores(candidate, loaded, plays),
     )
 
 

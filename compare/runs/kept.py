@@ -22,9 +22,9 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from compare import ruler
+from compare import files, ruler
 from compare.corpus import encoding
-from compare.files import sha256, write_atomically
+from compare.files import write_atomically
 from compare.ruler import sampling, scoring, verbatim
 from compare.ruler.scoring import Score
 from compare.runs import models
@@ -61,14 +61,15 @@ class Store:
 class KeptModel:
     """A model in evaluation mode, from the directory `folder`, with its tokenizer.
 
-    Raises Failure if it cannot be loaded.
+    `checksums` are the SHA-256 of its files by name, if they are known already.  Raises Failure if
+    the model cannot be loaded.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, checksums: Mapping[str, str] | None = None) -> None:
         self.model, self.tokenizer = models.load(folder)
         self._store = Store(
             {
-                "model": _directory_sha256(folder),
+                "model": _combine(checksums or files.checksums(folder)),
                 "device": self.model.device.type,
                 "code": _code_sha256(),
                 "versions": {name: version(name) for name in LIBRARIES},
@@ -119,19 +120,17 @@ class KeptModel:
         return int(self._store.get(compute, tokens_of=text)["tokens"][0])
 
 
-def _directory_sha256(folder: Path) -> str:
-    """Return a SHA-256 over the names and contents of all files in a model directory."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder)} {sha256(path)}\n".encode())
-    return digest.hexdigest()
+def _combine(checksums: Mapping[str, str]) -> str:
+    """Return a SHA-256 over the names and checksums of all files in a model directory."""
+    lines = [f"{name} {checksum}\n" for name, checksum in sorted(checksums.items())]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @cache
 def _code_sha256() -> str:
     """Return a SHA-256 over the code that computes what is kept."""
-    files = [Path(encoding.__file__), *sorted(Path(ruler.__file__).parent.glob("*.py"))]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    sources = [Path(encoding.__file__), *sorted(Path(ruler.__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
 def _content_sha256(arrays: dict[str, np.ndarray]) -> str:

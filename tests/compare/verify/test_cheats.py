@@ -15,7 +15,7 @@ from compare import files
 from compare.corpus import Corpus
 from compare.ruler.scoring import score
 from compare.runs import models
-from compare.verify import provenance
+from compare.verify import generation, provenance
 from compare.verify.claims import claims_of_card
 from compare.verify.comparison import notes
 from compare.verify.known_models import STAND_IN
@@ -218,6 +218,24 @@ def test_weights_that_were_swapped_after_the_run_are_found_even_if_the_record_wa
     edit_record(model_sha256=files.checksums(run / "model"))
     found = verdicts(check(run))
     assert found["unchanged"] == "pass" and found["record"] == "fail"
+
+
+def test_a_model_that_recites_its_training_text_fails(
+    hand_in: Path, check: Check, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "sample", lambda *_: corpus.train[1000:1300])
+    found = point(check(hand_in), "memorization")
+    assert found.verdict is Verdict.FAIL and "98% of the sequences of 10 words" in found.evidence
+
+
+def test_weights_that_predict_no_better_than_chance_fail(hand_in: Path, check: Check) -> None:
+    weights = load_file(hand_in / "model.safetensors")
+    generator = torch.Generator().manual_seed(0)
+    for name, weight in weights.items():
+        weights[name] = 3 * torch.randn(weight.shape, generator=generator)
+    save_file(weights, hand_in / "model.safetensors", {"format": "pt"})
+    found = point(check(hand_in), "score")
+    assert found.verdict is Verdict.FAIL and "guessing at random" in found.evidence
 
 
 def test_hand_ins_without_safetensors_are_not_called_copies(hand_in: Path, check: Check) -> None:
