@@ -94,13 +94,7 @@ def train(options: FinetuneOptions) -> None:
     if run.is_writer:
         trainer.add_callback(RecordCallback(run, corpus))
 
-    checkpoint = newest_checkpoint(run.checkpoint_folder)
-    resumed_state = TrainerState()
-    if checkpoint:
-        resumed_state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    epochs = resumed_state.epoch or 0
-    # -1 also discards the base's metrics, which are logged at 0 characters.
-    run.rewind(round(epochs * len(corpus.train)) if checkpoint else -1, int(epochs))
+    checkpoint, resumed_state = rewind_to_checkpoint(run, corpus)
     run.start_tracking(options)
     if run.is_writer and not checkpoint:
         score = scoring.score(model, tokenizer, corpus.validation, label="before training")
@@ -126,6 +120,21 @@ def train(options: FinetuneOptions) -> None:
     weights = trainer.accelerator.get_state_dict(model)  # gathered, if they are sharded
     run.save_model(model, tokenizer, weights)
     run.finish()
+
+
+def rewind_to_checkpoint(run: Run, corpus: Corpus) -> tuple[Path | None, TrainerState]:
+    """Forget what `run` has done since its newest checkpoint, and return that and its state.
+
+    Without a checkpoint, training starts from the beginning, and the state is that of step 0.
+    """
+    checkpoint = newest_checkpoint(run.checkpoint_folder)
+    if checkpoint is None:
+        run.rewind(-1, epochs=0)  # also discards the base's metrics, logged at 0 characters
+        return None, TrainerState()
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    epochs = state.epoch or 0
+    run.rewind(round(epochs * len(corpus.train)), int(epochs))
+    return checkpoint, state
 
 
 def join_processes(options: FinetuneOptions, device: torch.device) -> PartialState:

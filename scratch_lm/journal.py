@@ -31,7 +31,7 @@ class StepResult(NamedTuple):
     targets: int
     """The number of these targets."""
     gradient_norm: float
-    """Before clipping."""
+    """The norm before clipping."""
 
 
 class Journal:

@@ -80,7 +80,7 @@ class Reading:
     epochs: float
     """Passes over the training split so far; a fraction in the middle of an epoch."""
     bits_per_byte: float
-    """On the validation split."""
+    """The score on the validation split."""
 
 
 def measure(options: TimeToQualityOptions) -> None:

@@ -35,20 +35,20 @@ class Measured:
     candidate: Candidate
     row: ResultRow
     scores: list[Score]
-    """Of the test split, by each of the row's runs."""
+    """Scores of the test split, one for each of the row's runs."""
     slices: list[Score]
-    """Of the test split's beginning, for a quick check of a copy of the model."""
+    """Scores of the beginning of the test split, to check an uploaded copy quickly."""
     closer_look: CloserLook
-    """At the run that is best on validation."""
+    """A closer look at the run that is best on validation."""
     texts: list[str]
-    """What that run makes of each prompt."""
+    """That run's continuation of each prompt."""
     verbatim_rates: VerbatimRates | None
     """How often that run, or the base, repeats text word for word.  None if it was fine-tuned on
     the text, or if that cannot be measured."""
     sealed_scores: list[Score]
-    """Of the sealed text, by each of the row's runs.  Empty unless it was opened."""
+    """Scores of the sealed text, one for each run.  Empty unless it was opened."""
     play_scores: PlayScores | None
-    """Of the plays that are in no split.  None if they are no fair test of this row."""
+    """Scores of the plays that are in no split.  None if they are no fair test of this row."""
 
 
 def measure(

@@ -40,7 +40,7 @@ class PlayScores:
     may_have_read: bool
     """Whether its pretraining data may contain the plays."""
     bits_per_byte: Mapping[str, float]
-    """By title, the mean over runs."""
+    """Means over the runs, keyed by title."""
 
 
 def excerpts(corpus: Corpus) -> dict[str, str]:
@@ -141,5 +141,7 @@ def interval_over_plays(values: Sequence[float]) -> Interval:
 
     There is one value for each play, and there must be at least two.
     """
-    low, high = stats.t.interval(LEVEL, len(values) - 1, np.mean(values), stats.sem(values))
-    return float(low), float(high)
+    mean = float(np.mean(values))
+    # Not stats.t.interval, which has NaN for values that are all the same.
+    half_width = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values))
+    return mean - half_width, mean + half_width

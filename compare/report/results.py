@@ -124,8 +124,8 @@ class ResultRow(_StrictModel):
     bits_per_byte_sd: float | None = None
     """Standard deviation over the runs.  None for fewer than two."""
     nanogpt_val_nats_per_char: float | None
-    """On nanoGPT's `val`, the last 10%: our validation and test splits together.  None for large
-    models without published results on it."""
+    """The score on nanoGPT's `val`, the last 10% of the text: our validation and test splits
+    together.  None for large models without published results on it."""
 
     trained_characters: int | None = None
     """Characters read during the study's own training, as are the following costs."""
@@ -137,9 +137,9 @@ class ResultRow(_StrictModel):
     ci95: Interval | None = None
     """None if the row has no probabilities of bytes, or the text is too short."""
     by_play: dict[str, PartScore] = {}
-    """For each part of the test split.  Empty if the row has no probabilities of bytes."""
+    """The score on each part of the test split.  Empty if the row has no probabilities of bytes."""
     sealed: PartScore | None = None
-    """On the sealed text.  None unless it was opened."""
+    """The score on the sealed text.  None unless it was opened."""
 
 
 class PartDifference(_StrictModel):
@@ -189,7 +189,8 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
 
     question: Question
     by_play: dict[str, PartDifference]
-    """For each part of the text.  All intervals of all questions hold simultaneously."""
+    """The difference on each part of the text.  All intervals of all questions hold
+    simultaneously."""
     by_word_class: dict[WordClass, float]
     """The contribution of each class of words; they add up to `delta_bits_per_byte`."""
 
@@ -242,21 +243,21 @@ class WorthPoint(_StrictModel):
     share: float
     """1 is the whole training split; 0 is the base before it was fine-tuned."""
     characters: int
-    """Of the text that was trained on."""
+    """Length of the text that was trained on."""
     epochs: int
     """How often that text was read at most; the epoch best on validation is scored."""
     seeds: int
     """Number of runs; 0 for the base before fine-tuning."""
     bits_per_byte: float
     ci95: Interval | None
-    """Of this score alone."""
+    """The interval of this score alone."""
 
 
 class WorthCurve(_StrictModel):
     """The scores of one recipe after training on more and more of the training split."""
 
     name: str
-    """Of the row on the whole training split."""
+    """The name of the row that was trained on the whole training split."""
     kind: RowKind
     base: str | None
     """Name of the pretrained model, in the GPT-2 track."""
@@ -343,7 +344,7 @@ class WordClassResult(_StrictModel):
     words: int
     bytes: int
     bits_per_word: dict[str, float]
-    """By row name, as is the next."""
+    """Keyed by row name, like `bits_per_byte`."""
     bits_per_byte: dict[str, float]
 
 
@@ -361,11 +362,11 @@ class CloserLook(_StrictModel):
 
     name: str
     characters: int
-    """Of the test split that these scores are of, from its beginning."""
+    """How much of the test split was scored, from its beginning."""
     stride: dict[str, float]
     """Bits per byte at strides C, C/2 and C/8, for the model's context length C."""
     context: list[ContextPoint]
-    """From the model's context length down."""
+    """One point for each context length, from the model's own downwards."""
 
 
 class Memorization(_StrictModel):
@@ -432,7 +433,7 @@ class RunResult(_StrictModel):
     """The base on the validation split, before training."""
     test: TestScores
     test_slice: Metrics
-    """On the beginning of the test split, for a quick check of a copy of the model."""
+    """Metrics on the beginning of the test split, to check an uploaded copy quickly."""
 
     @property
     def best_validation(self) -> Metrics:
@@ -460,7 +461,7 @@ class SurprisalResult(_StrictModel):
 
     characters: int
     models: dict[str, list[tuple[str, float]]]
-    """By row name: each token's text, and its surprisal in bits."""
+    """Each token's text and its surprisal in bits, keyed by row name."""
 
 
 class Sample(_StrictModel):
@@ -468,9 +469,9 @@ class Sample(_StrictModel):
 
     prompt: str
     texts: dict[str, str]
-    """By row name."""
+    """Keyed by row name."""
     copied: dict[str, list[tuple[int, int]]]
-    """By row name: (start, end) offsets of passages that occur in the training split."""
+    """(start, end) offsets of passages that occur in the training split, keyed by row name."""
 
 
 class Requirement(_StrictModel):
@@ -509,7 +510,7 @@ class VerbatimRate(_StrictModel):
     share: float
     """repeated / prompts."""
     ci95: tuple[float, float]
-    """Of the share: Clopper and Pearson's interval, with the prompts taken as independent."""
+    """The share's interval (Clopper and Pearson), with the prompts taken as independent."""
     mean_tokens: float
     """How many tokens are repeated before the first one that differs."""
 
@@ -523,9 +524,9 @@ class VerbatimRates(_StrictModel):
     """How often one model repeats each of the texts."""
 
     name: str
-    """Of its row."""
+    """The name of its row."""
     base_kind: BaseKind | None
-    """Of an untouched base.  None for a model that this study trained from scratch."""
+    """The kind of an untouched base.  None for a model that this study trained from scratch."""
     prompt_tokens: int
     continuation_characters: float
     """How many characters of the test split the tokens of a continuation cover on average."""
@@ -539,8 +540,8 @@ class Contamination(_StrictModel):
     models: list[VerbatimRates]
     """The bases, then the models from scratch."""
     paragraph: str
-    """In plain words: what was found about the first base, and what the comparison can and cannot
-    say."""
+    """A summary in plain words: what was found about the first base, and what the comparison can
+    and cannot say."""
     other_bases: list[str]
     """What was found about each of the others."""
 
@@ -567,7 +568,7 @@ class OtherPlays(_StrictModel):
     characters: int
     """How many of each play were scored."""
     rows: list[OtherPlaysRow]
-    """In order of their bits per byte."""
+    """Sorted by bits per byte."""
     differences: list[PairDifference]
     """Each row minus the best of those that cannot have read the plays; each interval holds by
     itself."""
@@ -581,7 +582,7 @@ class SealedResult(_StrictModel):
     opened: str
     """Date, ISO 8601."""
     git_commit: str | None
-    """Of the code that opened it."""
+    """The commit of the code that opened it."""
     git_dirty: bool | None
 
 
@@ -596,9 +597,9 @@ class Results(_StrictModel):
     """The first is the one that the study's answer is about."""
     units: TextUnitsResult
     parts: list[TextPart]
-    """Of the test split."""
+    """The parts of the test split."""
     rows: list[ResultRow]
-    """In order of their bits per byte."""
+    """Sorted by bits per byte."""
     sealed: SealedResult | None = None
     """None unless the sealed text was opened."""
     differences: list[Difference]
@@ -620,10 +621,10 @@ class Results(_StrictModel):
     """Minimum number of occurrences of a common word in the training split."""
     closer_looks: list[CloserLook]
     memorization: list[Memorization]
-    """Of real text from the test split first, then of the samples of each model."""
+    """The first is of real text from the test split, the others of each model's samples."""
     runs: list[RunResult]
     curves: dict[str, Curve]
-    """By row name, of each row's best run."""
+    """The curve of each row's best run, keyed by row name."""
     surprisal: SurprisalResult
     samples: list[Sample]
     sample_settings: Settings

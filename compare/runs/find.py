@@ -42,7 +42,7 @@ class ShareGroup:
 
     share: float
     runs: tuple[CompleteRun, ...]
-    """In order of their seeds, and with the same number of epochs."""
+    """Sorted by seed; all have the same number of epochs."""
 
 
 @dataclass(frozen=True)

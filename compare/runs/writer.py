@@ -56,7 +56,7 @@ class StepLog:
     """Mean over these steps, in nats per token."""
     learning_rate: float
     gradient_norm: float
-    """Of the last step, before clipping."""
+    """The norm in the last step, before clipping."""
     characters: float
     """Characters of the text that these steps have read."""
     seconds: float

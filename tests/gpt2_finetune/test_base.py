@@ -47,8 +47,8 @@ def test_auto_loads_gpt2_from_the_cache(
 ) -> None:
     place.environment["HF_HOME"] = str(tmp_path / "hf")
     put_in_cache(place, tiny_base, "openai-community/gpt2")
-    options = ["--corpus", mini_text, "--epochs", "1", "--tracking", "disabled"]
-    done = place.run("gpt2_finetune.train", *options)
+    options = ["--corpus", mini_text, "--epochs", 1, "--tracking", "disabled"]
+    done = place.run(*FINETUNE, *options)
     assert "WARNING" not in done.stderr
     base = record(place)["base"]
     assert base["resolved"] == "openai-community/gpt2" and base["source"] == "cache"

@@ -123,16 +123,3 @@ def test_training_stops_early_where_the_untouched_base_remains_the_best(
     assert epoch["eval"]["loss"] > run["zero_shot"]["loss"]
     assert run["status"] == "complete" and run["best_epoch"] == 1
     assert "no epoch was better than the model before training" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--epochs", "0"], "--epochs is 0"),
-        (["--learning-rate", "inf"], "--learning-rate is inf"),
-        (["--base", ""], "--base is empty"),
-        (["--warmup", "1"], "--warmup is 1.0"),
-    ],
-)
-def test_wrong_options_are_refused(place: Place, options: list[str], words: str) -> None:
-    assert words in place.refused("gpt2_finetune.train", *options)

@@ -49,7 +49,6 @@ def test_two_processes_have_the_losses_of_one(
     assert losses(together) == pytest.approx(single_process_losses, rel=1e-5)
     record = json.loads((together / "run.json").read_text())
     assert record["status"] == "complete" and len(record["epochs"]) == 3
-    torchrun(place, *COMMAND, "--corpus", mini_text, "--resume")  # already complete: does nothing
 
 
 @pytest.mark.slow

@@ -252,6 +252,8 @@ def test_every_number_of_the_markdown_is_in_the_json(study: Place, report: dict)
     text = (study.path / "reports" / "report.md").read_text().replace("\\", "")
     text = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"`[^`]*`|\]\([^)]*\)|\d{4}-\d\d-\d\d(?:T[\d:]+Z)?|\d+\.\d+\.\d+\S*", "", text)
+    text = re.sub(r" × 10([⁰¹²³⁴⁵⁶⁷⁸⁹]+)", lambda m: "e+" + m[1].translate(DIGITS), text)
+    text = re.sub(r"(\d+\.\d+)%", lambda m: f"{float(m[1]) / 100:.{decimals(m[1]) + 2}f}", text)
     evidence = " ".join(point["evidence"] for point in report["requirements"])
     tabled = {key: report[key] for key in report if key not in ("curves", "surprisal")}
     known = [*numbers(tabled), 1_000_000, 2022]  # the course's limit, a year of publication
@@ -273,7 +275,12 @@ def test_every_table_of_the_markdown_ends_with_a_blank_line(study: Place, report
             assert not line.startswith("| ") or after.startswith("|") or not after, after
 
 
+DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 NUMBER = re.compile(r"(?<![\w.])[-+]?[\d,]*\d\.\d+(?:e[-+]\d+)?|\b\d[\d,]{3,}\b")
+
+
+def decimals(number: str) -> int:
+    return len(number.partition(".")[2])
 
 
 def numbers(value: object) -> Iterator[float]:
