@@ -163,12 +163,13 @@ def titles(results: Results) -> dict[str, str]:
 
 def _other_plays_title(results: Results) -> str:
     headline, other = results.headline, results.other_plays
-    plays = {row.name: row.by_play for row in other.rows} if other else {}
-    if headline.a not in plays or headline.b not in plays:
+    rows = {row.name: row for row in other.rows} if other else {}
+    if headline.a not in rows or headline.b not in rows:
         return "Other plays"
-    a, b = plays[headline.a], plays[headline.b]
-    ahead = sum(a[title] < b[title] for title in a)
-    return f"Other plays: {headline.a} is ahead of {headline.b} on {ahead} of {len(a)}"
+    a, b = rows[headline.a], rows[headline.b]
+    ahead = sum(a.by_play[title] < b.by_play[title] for title in a.by_play)
+    known = ", which it may have read" if a.may_have_read else ""
+    return f"Other plays: {a.name} is ahead of {b.name} on {ahead} of {len(a.by_play)}{known}"
 
 
 def _word_classes_title(results: Results) -> str:
