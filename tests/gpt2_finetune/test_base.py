@@ -62,34 +62,38 @@ MISSING = {
 }
 
 
+@pytest.fixture
+def snapshot(tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the directory that the Hub's client finds in its cache, without a network."""
+    path = tmp_path / "models--x" / "snapshots" / "0123456789abcdef"
+    shutil.copytree(tiny_base, path)
+    monkeypatch.setattr(bases, "snapshot_download", lambda name, **_: str(path))
+    monkeypatch.setattr(reachability, "hub_reachable", lambda: False)
+    return path
+
+
 @pytest.mark.parametrize(("pattern", "words"), MISSING.values(), ids=MISSING)
 def test_auto_with_an_incomplete_cache_uses_the_stand_in_and_names_what_is_missing(
-    place: Place, tmp_path: Path, mini_text: Path, tiny_base: Path, pattern: str, words: str
+    snapshot: Path, capsys: pytest.CaptureFixture, pattern: str, words: str
 ) -> None:
-    place.environment["HF_HOME"] = str(tmp_path / "hf")
-    snapshot = put_in_cache(place, tiny_base, "openai-community/gpt2")
     for file in snapshot.glob(pattern):
         file.unlink()
-    # A text too short for the stand-in's context stops the command after the base is chosen.
-    short = place.path / "short.txt"
-    short.write_text(mini_text.read_text()[:2000])
-    done = place.run("gpt2_finetune.train", "--corpus", short, code=2)
-    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("WARNING")]
+    assert bases.load_base("auto", 0.0)[2].resolved == "stand-in-3.7m"
+    lines = capsys.readouterr().err.splitlines()
+    (warning,) = [line for line in lines if line.startswith("WARNING")]
     assert "the copy of openai-community/gpt2 in the local cache cannot be used" in warning
-    assert (
-        words in warning and "the Hub cannot be reached" in warning and "stand-in-3.7m" in warning
-    )
+    assert words in warning and "the Hub cannot be reached" in warning
 
 
 def test_a_named_base_with_an_incomplete_cache_fails_and_names_what_is_missing(
-    place: Place, tmp_path: Path, tiny_base: Path
+    snapshot: Path,
 ) -> None:
-    place.environment["HF_HOME"] = str(tmp_path / "hf")
-    for file in put_in_cache(place, tiny_base, "distilgpt2").glob("tokenizer*"):
+    for file in snapshot.glob("tokenizer*"):
         file.unlink()
-    line = place.refused(*FINETUNE, "--base", "distilgpt2", code=1)
-    assert "the copy of distilgpt2 in the local cache cannot be used" in line
-    assert "has no tokenizer" in line and "the Hub cannot be reached" in line
+    with pytest.raises(Failure, match="has no tokenizer") as failure:
+        bases.load_base("distilgpt2", 0.0)
+    assert "the copy of distilgpt2 in the local cache cannot be used" in str(failure.value)
+    assert "the Hub cannot be reached" in str(failure.value)
 
 
 @pytest.mark.parametrize("requested", ["auto", "distilgpt2"])
