@@ -121,7 +121,8 @@ def test_two_models_at_a_time_are_shown_with_their_surprisal(page: Any) -> None:
 
     def shown() -> list[str | None]:
         visible = [card for card in cards.all() if card.is_visible()]
-        visible.sort(key=lambda card: card.bounding_box()["x"])
+        places = {card: card.bounding_box() for card in visible}
+        visible.sort(key=lambda card: (places[card]["y"], places[card]["x"]))
         return [card.get_attribute("data-reader") for card in visible]
 
     fine_tuned, scratch = (report["differences"][0][side] for side in "ab")
@@ -177,5 +178,5 @@ def test_text_of_models_and_corpora_shows_as_text(page: Any, study: Place, tmp_p
     pages.write(Results.model_validate_json(json.dumps(report)))
     look(page, tmp_path / "reports" / "report.html")
     assert page.evaluate("window.broken") is None
-    assert page.locator("section pre", has_text=NASTY).count() >= len(sample["texts"]) + 1
+    assert page.locator("main pre", has_text=NASTY).count() >= len(sample["texts"]) + 1
     assert os.listdir(tmp_path) == ["reports"]
