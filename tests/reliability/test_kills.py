@@ -93,6 +93,7 @@ def test_twenty_kills_leave_no_trace(
     place: Place, mini_text: Path, tiny_base: Path, track: str, capsys: pytest.CaptureFixture
 ) -> None:
     common = ["--corpus", mini_text, "--tracking", "disabled", "--checkpoint-steps", "8"]
+    common += ["--sample-characters", "300"]  # with short samples, the end would come too soon
     if track == "scratch_lm":  # so fast that fewer epochs would end before the random kills do
         command, run = [*SCRATCH, *common, "--epochs", "12", "--dropout", "0.1"], "course-seed1"
     else:
