@@ -23,6 +23,7 @@ from compare.signals import restored_signal_handlers
 from tests import preloaded
 from tests.killed_at import FileEvent
 
+NOWHERE = "http://127.0.0.1:9"  # nothing listens there: the network, cut
 CACHES = tempfile.TemporaryDirectory()
 # Libraries read these when they are imported.  The processes of xdist share the cores: with a
 # thread per core in each, they would wait for one another in every matrix product.
@@ -30,7 +31,7 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",
     "XDG_CACHE_HOME": CACHES.name,
     "HF_HOME": str(Path(CACHES.name, "huggingface")),
-    "HF_ENDPOINT": "http://127.0.0.1:9",
+    "HF_ENDPOINT": NOWHERE,
 }
 
 # How long an example takes says nothing about the code on a busy machine.  The same examples each
@@ -42,7 +43,6 @@ settings.load_profile("study")
 
 ROOT = Path(__file__).parents[1]
 HANGS = 1800  # seconds; no command takes as long, however slow or busy the machine is
-NOWHERE = "http://127.0.0.1:9"  # nothing listens there: the network, cut
 
 # Generating long samples would take most of the time of a miniature training.
 SHORT_SAMPLES = ["--sample-characters", "40"]

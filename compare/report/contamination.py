@@ -128,7 +128,8 @@ def describe(base: VerbatimRates, scratch: VerbatimRates | None, is_tiny_shakesp
     sentences = [_describe_rate(base, is_tiny_shakespeare)]
     if scratch:
         sentences.append(
-            f"{scratch.name}, which cannot know this text, continued {_repeated(scratch)}."
+            f"{scratch.name}, which cannot know this text, was shown {scratch.prompt_tokens} of "
+            f"its own tokens each time, and continued {_repeated(scratch)} passages in this way."
         )
     if base.base_kind is STAND_IN and is_tiny_shakespeare:
         sentences.append(
@@ -168,15 +169,16 @@ def _describe_rate(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
         case _:
             known = "may have: what it was pretrained on is not known here"
     return (
-        f"{_base_name(base)} {known}. It was shown {base.rates[TEST].prompts} passages of "
-        f"{base.prompt_tokens} tokens from the test text, and continued {_repeated(base)} with "
-        f"exactly the next {CONTINUATION_TOKENS} tokens (95% interval: {_percent(low)} to "
-        f"{_percent(high)} of such passages)."
+        f"{_base_name(base)} {known}. Shown {base.prompt_tokens} tokens of the test text each "
+        f"time, it continued {_repeated(base)} passages with exactly the next "
+        f"{CONTINUATION_TOKENS} tokens (95% interval: {_percent(low)} to {_percent(high)} of such "
+        "passages)."
     )
 
 
 def _repeated(model: VerbatimRates) -> str:
-    return f"{model.rates[TEST].repeated or 'none'} of them"
+    rate = model.rates[TEST]
+    return f"{rate.repeated or 'none'} of {rate.prompts}"
 
 
 def _percent(share: float) -> str:

@@ -216,10 +216,9 @@ def test_the_paragraph_says_that_a_base_knew_the_text_only_if_the_intervals_show
         text = describe(base, SCRATCH, is_tiny_shakespeare=True)
         assert (by_heart in text) == is_shown
         assert ("shows neither that web has read this text nor" in text) != is_shown
-        assert (
-            f"250 passages of 50 tokens from the test text, and continued {shown} of them" in text
-        )
-        assert "Scratch (tuned), which cannot know this text, continued 1 of them" in text
+        assert f"tokens of the test text each time, it continued {shown} of 250 passages" in text
+        assert "Scratch (tuned), which cannot know this text, was shown" in text
+        assert "and continued 1 of 250 passages in this way" in text
         assert "almost certainly includes Shakespeare" in text
         assert text.endswith("how much from having read this very text.")
     # More than by chance, but no more than the scratch model can guess.
@@ -241,7 +240,7 @@ def test_the_paragraph_says_that_the_stand_in_cannot_have_read_tiny_shakespeare(
 def test_other_bases_are_judged_too() -> None:
     web = rates("web zero-shot", BaseKind.GPT2, 30, 4, 0)
     text = describe_other(web, SCRATCH, is_tiny_shakespeare=True)
-    assert "web may have" in text and "web knew parts" in text and "30 of them" in text
+    assert "web may have" in text and "web knew parts" in text and "30 of 250 passages" in text
     stand_in = rates("stand-in zero-shot", BaseKind.STAND_IN, 0, 0, 0)
     text = describe_other(stand_in, SCRATCH, is_tiny_shakespeare=True)
     assert "stand-in has not" in text and "shows neither" not in text
