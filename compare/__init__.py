@@ -14,7 +14,8 @@ models with them, `scratch_lm/model.py` and the weights of the stand-in.
     reachability.py  is a server reachable? asked once, for at most 3 seconds
     rendering.py     renders Jinja templates and escapes inserted values
     course.py        the limits that the course sets
-    kinds.py         enums: Track, RowKind, BaseKind, RunStatus
+    kinds.py         enums: Track, RowKind, BaseKind, RunStatus and others
+    strict_model.py  base classes of typed records
     plan.py          the commands of make study, for a shell, make or a scheduler
     generate.py      both newest models, side by side in the terminal
     corpus/          the text and its splits (`__init__`)

@@ -47,3 +47,22 @@ class RunStatus(StrEnum):
     RUNNING = "running"
     COMPLETE = "complete"
     FAILED = "failed"
+
+
+class WordClass(StrEnum):
+    """Classes of words that are easy or hard to predict for different reasons."""
+
+    SPEAKER_NAME = "speaker names"
+    LINE_START = "line starts"
+    COMMON = "common words"
+    RARE = "rare words"
+    UNSEEN = "unseen words"
+
+
+class ContaminationText(StrEnum):
+    """The texts that models are asked to continue."""
+
+    TEST = "test split"
+    VALIDATION = "validation split"
+    SHUFFLED = "shuffled test split"
+    """The lines of the test split in an order that nobody can have read."""

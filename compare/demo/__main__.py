@@ -46,8 +46,7 @@ from compare.demo.offline import require_gradio
 from compare.demo.ports import find_free_port
 from compare.demo.sides import load_sides
 from compare.errors import Misuse
-from compare.report import results as report
-from compare.report import story
+from compare.report import storage, story
 
 
 def main(options: DemoOptions) -> None:
@@ -73,10 +72,10 @@ def read_answer() -> str | None:
 
     A report that cannot be read is no reason not to show the models: a message says so.
     """
-    if not report.PATH.exists():
+    if not storage.PATH.exists():
         return None
     try:
-        return story.answer(report.read())
+        return story.answer(storage.read())
     except Misuse as error:
         print(f"the page does not show the report's answer: {error}", file=sys.stderr)
         return None

@@ -20,12 +20,13 @@ from compare.ruler.sampling import Settings
 TITLE = "From scratch versus fine-tuned"
 DEFAULTS = Settings()
 # One request at a time, whichever tab it comes from: two would compete for the same processor.
-EVENT: dict[str, Any] = {
+QUEUED: dict[str, Any] = {
     "concurrency_id": "models",
     "concurrency_limit": 1,
     "show_progress": "hidden",
     "api_visibility": "private",
 }
+AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
 def make_page(sides: Sequence[Side], answer: str | None) -> gr.Blocks:
@@ -129,13 +130,20 @@ def _connect(
     """Let the events `starts` show what `answers` yields, until the button `stop` is clicked."""
     stops = Stops()
 
+    # Not queued: if another visitor's request is being answered, this one waits, and Stop must
+    # count from the click on.
+    def begin(request: gr.Request) -> str:
+        stops.begin(str(request.session_hash))
+        return markup.status("Waiting…")
+
     def answer(request: gr.Request, *values: Any) -> Iterator[Answer]:
-        visitor = str(request.session_hash)
-        stops.begin(visitor)
-        yield from answers(*values, is_stopped=partial(stops.is_stopped, visitor))
+        is_stopped = partial(stops.is_stopped, str(request.session_hash))
+        yield from answers(*values, is_stopped=is_stopped)
 
     def stop_answer(request: gr.Request) -> None:
         stops.stop(str(request.session_hash))
 
-    gr.on(starts, answer, inputs=inputs, outputs=outputs, **EVENT)
-    stop.click(stop_answer, queue=False, show_progress="hidden", api_visibility="private")
+    message = outputs[0]
+    begun = gr.on(starts, begin, outputs=message, **AT_ONCE)
+    begun.then(answer, inputs=inputs, outputs=outputs, **QUEUED)
+    stop.click(stop_answer, **AT_ONCE)

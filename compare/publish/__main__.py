@@ -59,10 +59,11 @@ from compare.files import hold_lock
 from compare.publish import hub, spaces
 from compare.publish.spaces import Space
 from compare.publish.staging import STAGED, require_report_of, result_of, stage
-from compare.report import results as report
+from compare.report import storage
 from compare.report.results import Results
 from compare.runs import find, receipt
 from compare.runs.find import CompleteRun
+from compare.runs.study import find_study
 
 
 def publish(options: PublishOptions) -> None:
@@ -72,8 +73,8 @@ def publish(options: PublishOptions) -> None:
     and Failure if a model has changed, the upload fails, or its verification fails.
     """
     lock = hold_lock(STAGED / ".lock", str(STAGED))
-    study = find.study()
-    results = report.read()
+    study = find_study()
+    results = storage.read()
     require_report_of([run for group in study.groups for run in group.runs], results)
     namespace = options.namespace
     if options.push:

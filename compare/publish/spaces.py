@@ -15,8 +15,7 @@ import compare
 from compare.errors import Misuse
 from compare.publish.card import CARD_FILE, MARK
 from compare.publish.staging import new_folder, replace_folder
-from compare.report import pages
-from compare.report import results as report
+from compare.report import pages, storage
 from compare.runs import models
 
 PACKAGE = Path(compare.__file__).parent
@@ -53,8 +52,8 @@ def stage_demo(target: Path, repo: str, model_repos: Sequence[str]) -> Space:
     # The models' own code, with which the code next to their weights is compared.
     (new / "scratch_lm").mkdir()
     shutil.copy(models.OWN_CODE, new / "scratch_lm" / models.OWN_CODE.name)
-    (new / report.PATH.parent).mkdir()
-    shutil.copy(report.PATH, new / report.PATH)
+    (new / storage.PATH.parent).mkdir()
+    shutil.copy(storage.PATH, new / storage.PATH)
     (new / "app.py").write_text(APP.format(models=list(model_repos)), "utf-8")
     (new / "requirements.txt").write_text("\n".join(pinned_requirements()) + "\n", "utf-8")
     lock = (PACKAGE / "demo" / "demo.lock").read_text("utf-8")

@@ -13,8 +13,7 @@ from compare.errors import Misuse
 from compare.publish import licenses
 from compare.publish.card import REPORT, metadata
 from compare.rendering import render
-from compare.report import pages
-from compare.report import results as report
+from compare.report import pages, storage
 from compare.report.bases import describe
 from compare.report.results import Results, RunResult
 from compare.runs import models, writer
@@ -146,7 +145,7 @@ def require_report_of(runs: Sequence[CompleteRun], results: Results) -> None:
     scored = {(run.run, run.started) for run in results.runs}
     newest = {(run.path.name, run.record.started) for run in runs}
     if scored != newest:
-        raise Misuse(f"{report.PATH} does not cover the newest runs: run python -m compare.report")
+        raise Misuse(f"{storage.PATH} does not cover the newest runs: run python -m compare.report")
 
 
 def result_of(run: CompleteRun, results: Results) -> RunResult:

@@ -5,7 +5,10 @@ May import the modules directly in `compare`, and `compare.corpus`, `compare.rul
 `compare.publish`, `compare.verify` and `compare.demo` read the `report.json` that it writes, and
 reuse some of its measurements.
 
-    results.py            the types of all results; reads and writes report.json
+    storage.py            reads and writes report.json
+    results.py            the types of all results, which report.json holds
+    differences.py        the study's questions, and the types of their answers
+    worth_results.py      the types of what pretraining is worth in text
     run_results.py        the results of each run, and its history
     assemble.py           runs all measurements and builds the `Results`
     candidates.py         the models to score: the runs or the base behind each row

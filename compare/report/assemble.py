@@ -36,19 +36,19 @@ from compare.report.results import (
     SurprisalResult,
     TextPart,
     TextUnitsResult,
-    read_opening,
 )
 from compare.report.run_results import curve_of, run_results
+from compare.report.storage import read_opening
 from compare.report.worth import worth
 from compare.ruler import sampling
 from compare.ruler.intervals import Uncertainty, interval, mean_score
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import MIN_UNITS, TextUnits, split_into_units
 from compare.runs import find
-from compare.runs.find import BaseGroups
 from compare.runs.receipt import published_url
 from compare.runs.record import CorpusRecord
 from compare.runs.start import code_version
+from compare.runs.study import BaseGroups, find_study
 
 REAL_TEXT = "real text of the test split"
 
@@ -62,7 +62,7 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
     it stays open since then.  Raises Misuse if the runs are not of Tiny Shakespeare, to which it
     belongs.
     """
-    study = find.study()
+    study = find_study()
     compared = candidates(study)
     sample_settings = sampling.Settings(characters=sample_characters)
     corpus = find.corpus_of(study.best_gpt2)

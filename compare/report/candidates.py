@@ -8,8 +8,9 @@ from pathlib import Path
 from compare.errors import Misuse
 from compare.kinds import RowKind, Track
 from compare.runs import models
-from compare.runs.find import BaseGroups, CompleteRun, Study
+from compare.runs.find import CompleteRun
 from compare.runs.record import Base
+from compare.runs.study import BaseGroups, Study
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,8 @@ from itertools import combinations
 
 from compare.corpus.parts import Part
 from compare.kinds import RowKind
-from compare.report.results import (
-    Difference,
-    PairDifference,
-    PartDifference,
-    Question,
-    ResultRow,
-    WordClassResult,
-)
+from compare.report.differences import Difference, PairDifference, PartDifference, Question
+from compare.report.results import ResultRow, WordClassResult
 from compare.ruler.intervals import Estimate, Uncertainty, interval, simultaneous_intervals
 
 

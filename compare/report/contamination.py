@@ -21,14 +21,9 @@ import numpy as np
 from scipy import stats
 
 from compare.corpus import Corpus
-from compare.kinds import BaseKind, RowKind, Track
+from compare.kinds import BaseKind, ContaminationText, RowKind, Track
 from compare.report.candidates import Candidate
-from compare.report.results import (
-    Contamination,
-    ContaminationText,
-    VerbatimRate,
-    VerbatimRates,
-)
+from compare.report.results import Contamination, VerbatimRate, VerbatimRates
 from compare.report.word_classes import SPEAKER
 from compare.ruler import verbatim
 from compare.ruler.verbatim import CONTINUATION_TOKENS

@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from matplotlib.typing import ColorType
 
 from compare.kinds import RowKind
+from compare.report.differences import Difference, PairDifference, PartDifference
 from compare.report.drawing import (
     FIGURE_STYLE,
     GRAY,
@@ -29,15 +30,11 @@ from compare.report.results import (
     CloserLook,
     Curve,
     CurvePoint,
-    Difference,
     OtherPlays,
-    PairDifference,
-    PartDifference,
     ResultRow,
     WordClassResult,
-    Worth,
-    format_share,
 )
+from compare.report.worth_results import Worth, format_share
 from compare.ruler.metrics import Interval
 
 TRAIN_STROKE: Style = {"alpha": 0.45, "lw": 1, "marker": ""}

@@ -13,12 +13,12 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from compare.corpus import Corpus
-from compare.kinds import BaseKind, RowKind
+from compare.kinds import BaseKind, ContaminationText, RowKind
 from compare.report import contamination, contexts, large, other_plays
 from compare.report.candidates import Candidate
 from compare.report.costs import UNTRAINED, Costs, costs
 from compare.report.other_plays import PlayScores
-from compare.report.results import CloserLook, ContaminationText, ResultRow, VerbatimRates
+from compare.report.results import CloserLook, ResultRow, VerbatimRates
 from compare.ruler import sampling, scoring
 from compare.ruler.intervals import mean_score
 from compare.ruler.scoring import Score

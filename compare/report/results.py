@@ -1,4 +1,4 @@
-"""The results of the comparison: their types, and the one place that reads and writes their JSON.
+"""The results of the comparison, and the types of their parts.
 
 `reports/report.json` holds a `Results`, and every number that the pages show is in it.  The other
 modules of this package compute its parts; `compare.report.assemble` puts them together.
@@ -6,64 +6,26 @@ modules of this package compute its parts; `compare.report.assemble` puts them t
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from enum import StrEnum
-from fractions import Fraction
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
+from pydantic import Field
 
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
-from compare.errors import Misuse
-from compare.files import write_atomically
-from compare.kinds import BaseKind, RowKind, Track
+from compare.kinds import BaseKind, ContaminationText, RowKind, Track, WordClass
+from compare.report.differences import Difference, PairDifference
+from compare.report.worth_results import Worth
 from compare.ruler.metrics import Interval, Metrics
 from compare.ruler.sampling import Settings
-from compare.runs.record import (
-    BaseIdentity,
-    CorpusRecord,
-    Epoch,
-    Parameters,
-    TrackingRecord,
-    describe_invalid,
-)
+from compare.runs.record import BaseIdentity, CorpusRecord, Epoch, Parameters, TrackingRecord
+from compare.strict_model import FrozenModel
 
-PATH = Path("reports/report.json")
-# When the sealed text was opened: kept even if report.json is deleted.
-OPENING = PATH.with_name("sealed.json")
 SCHEMA = 6  # 3 had a single pretrained base, 5 other names of questions and baselines
 BASELINE: Literal["baseline"] = "baseline"
 """The `track` of rows that neither track made: uniform bytes, compressors, the n-gram model."""
 
 
-class _StrictModel(BaseModel):
-    """Values are not converted to other types, and unknown fields are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class WordClass(StrEnum):
-    """Classes of words that are easy or hard to predict for different reasons."""
-
-    SPEAKER_NAME = "speaker names"
-    LINE_START = "line starts"
-    COMMON = "common words"
-    RARE = "rare words"
-    UNSEEN = "unseen words"
-
-
-class Question(StrEnum):
-    """What the study asks; each question is answered by one difference."""
-
-    FROM_SCRATCH = "Fine-tuned or from scratch?"
-    PRETRAINING = "What does pretraining add?"
-    FINE_TUNING = "What does fine-tuning add to the base?"
-    N_GRAM = "Does the best model from scratch beat the n-gram model?"
-
-
-class TextUnitsResult(_StrictModel):
+class TextUnitsResult(FrozenModel):
     """The units of the test split that intervals resample in blocks."""
 
     kind: str
@@ -79,7 +41,7 @@ class TextUnitsResult(_StrictModel):
         return self.number >= self.needed
 
 
-class TextPart(_StrictModel):
+class TextPart(FrozenModel):
     """A part of the test split, such as a play."""
 
     name: str
@@ -87,14 +49,14 @@ class TextPart(_StrictModel):
     bytes: int
 
 
-class PartScore(_StrictModel):
+class PartScore(FrozenModel):
     """The score of a row on one text or a part of one."""
 
     bits_per_byte: float
     ci95: Interval | None = None
 
 
-class ResultRow(_StrictModel):
+class ResultRow(FrozenModel):
     """One row of the comparison.  If it has several runs, its values are means over them."""
 
     name: str
@@ -136,208 +98,13 @@ class ResultRow(_StrictModel):
 
     ci95: Interval | None = None
     """None if the row has no probabilities of bytes, or the text is too short."""
-    by_play: dict[str, PartScore] = {}
+    by_play: dict[str, PartScore] = Field(default_factory=dict)
     """The score on each part of the test split.  Empty if the row has no probabilities of bytes."""
     sealed: PartScore | None = None
     """The score on the sealed text.  None unless it was opened."""
 
 
-class PartDifference(_StrictModel):
-    """A difference on a part of the test split."""
-
-    delta_bits_per_byte: float
-    ci95: Interval | None
-
-    @property
-    def direction(self) -> int:
-        """The sign of the difference, or 0 if the interval contains 0 or is missing."""
-        if self.ci95 is None or not (self.ci95[0] > 0 or self.ci95[1] < 0):
-            return 0
-        return 1 if self.delta_bits_per_byte > 0 else -1
-
-    def describe(self) -> str:
-        """Return what the interval supports, without the names of the rows."""
-        if self.ci95 is None:
-            return "no difference is claimed, because the text is too short for an interval"
-        low, high = self.ci95
-        if not self.direction:
-            return f"no difference is shown [{_signed(low)}, {_signed(high)}]"
-        near, far = sorted(map(abs, self.ci95))
-        more = "more" if self.direction > 0 else "fewer"
-        return f"{abs(self.delta_bits_per_byte):.3f} {more} bits per byte [{near:.3f}, {far:.3f}]"
-
-
-def _signed(bits_per_byte: float) -> str:
-    return f"{bits_per_byte:+.3f}".replace("-", "−")
-
-
-class PairDifference(PartDifference):
-    """The difference between two rows on the whole test split: that of `a` minus that of `b`."""
-
-    a: str
-    b: str
-
-    def claim(self) -> str:
-        """Return a sentence with what the interval supports."""
-        if self.direction:
-            return f"{self.a} needs {self.describe()} than {self.b}"
-        return f"{self.a} and {self.b}: {self.describe()}"
-
-
-class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from the other fields
-    """The answer to one of the study's questions."""
-
-    question: Question
-    by_play: dict[str, PartDifference]
-    """The difference on each part of the text.  All intervals of all questions hold
-    simultaneously."""
-    by_word_class: dict[WordClass, float]
-    """The contribution of each class of words; they add up to `delta_bits_per_byte`."""
-
-    @property
-    def parts_agree(self) -> bool:
-        """Whether the difference has the same direction in all parts as on the whole text."""
-        return all(part.direction == self.direction for part in self._shown_parts.values())
-
-    @property
-    def _shown_parts(self) -> dict[str, PartDifference]:
-        """The parts that are long enough for an interval."""
-        return {name: part for name, part in self.by_play.items() if part.ci95 is not None}
-
-    @computed_field  # type: ignore[prop-decorator]  # mypy does not support this usage
-    @property
-    def sentence(self) -> str:
-        """The claim that the intervals support, and no more.
-
-        If a difference does not have the same direction in all parts of the text, it is stated for
-        each part.
-        """
-        if self.parts_agree:
-            return self.claim()
-        shown_first = sorted(self._shown_parts.items(), key=lambda item: not item[1].direction)
-        by_part = "; ".join(f"in {name}, {part.describe()}" for name, part in shown_first)
-        return f"{self.a} against {self.b}: {by_part}; over the whole text, {self.describe()}"
-
-
-def format_share(share: float) -> str:
-    """Return a share of a text as a simple fraction, such as 1/8, or else in percent."""
-    fraction = Fraction(share)
-    return str(fraction) if fraction.denominator <= 16 else f"{100 * share:g}%"
-
-
-def _share_in_words(share: float) -> str:
-    """Return how much of the text a share is, such as "1/8 of the text"."""
-    if share in (0, 1):
-        return "all of the text" if share else "none of the text"
-    return f"{format_share(share)} of the text"
-
-
-def _short(times: float) -> str:
-    """Format a number of two significant digits."""
-    return f"{times:,.0f}" if times >= 10 else f"{times:.2g}"
-
-
-class WorthPoint(_StrictModel):
-    """The score of a recipe on the test split, after training on a share of the training split."""
-
-    share: float
-    """1 is the whole training split; 0 is the base before it was fine-tuned."""
-    characters: int
-    """Length of the text that was trained on."""
-    epochs: int
-    """How often that text was read at most; the epoch best on validation is scored."""
-    seeds: int
-    """Number of runs; 0 for the base before fine-tuning."""
-    bits_per_byte: float
-    ci95: Interval | None
-    """The interval of this score alone."""
-
-
-class WorthCurve(_StrictModel):
-    """The scores of one recipe after training on more and more of the training split."""
-
-    name: str
-    """The name of the row that was trained on the whole training split."""
-    kind: RowKind
-    base: str | None
-    """Name of the pretrained model, in the GPT-2 track."""
-    points: list[WorthPoint]
-    """The smallest share first."""
-
-
-class TextEquivalent(_StrictModel):
-    """How many times the text the scratch track would need to score like a fine-tuned model.
-
-    Between neighboring points, the scratch track's curve is taken as straight over the logarithm of
-    the characters.  The bounds are rounded outwards to two digits.
-    """
-
-    fine_tuned: str
-    """The row of the fine-tuned model."""
-    share: float
-    """The share of the training split that it was fine-tuned on, from 0 to 1."""
-    characters: int
-    """Number of characters in that share."""
-    scratch: str
-    """The row whose curve it is compared with; the curve ends at the whole training split."""
-    smallest_share: float
-    """The share of the training split where that curve begins, from 0 to 1."""
-    low: float | None
-    """Lower bound, as a multiple of `characters`.  None if even the smallest share of the text may
-    be enough."""
-    high: float | None
-    """Upper bound, as a multiple of `characters`.  None if even the whole training split may not
-    be enough."""
-    is_off_the_curve: bool
-    """Whether the scratch track is shown to be worse, or to be better, at every length of text."""
-
-    @property
-    def sentence(self) -> str:
-        """The claim that the interval supports, and no more."""
-        subject = (
-            f"{self.fine_tuned} on {_share_in_words(self.share)} ({self.characters:,} characters)"
-        )
-        if self.is_off_the_curve and self.low is not None:
-            bound = "more" if self.low == 1 else f"more than {_short(self.low)} times as much"
-            return (
-                f"{subject} needs fewer bits per byte than {self.scratch} on all of it: "
-                f"{bound} text would be needed"
-            )
-        if self.is_off_the_curve and self.high is not None:
-            bound = "less" if self.high == 1 else f"less than {_short(self.high)} times as much"
-            return (
-                f"{subject} needs more bits per byte than {self.scratch} on "
-                f"{_share_in_words(self.smallest_share)}: {bound} text would be enough"
-            )
-        amount = "an amount of text that these runs do not bound"
-        if self.low is not None and self.high is not None:
-            amount = f"{_short(self.low)} to {_short(self.high)} times as much text"
-        elif self.low is not None:
-            amount = f"at least {_short(self.low)} times as much text, with no upper bound shown"
-        elif self.high is not None:
-            amount = f"at most {_short(self.high)} times as much text, with no lower bound shown"
-        return f"{subject} equals {self.scratch} on {amount}"
-
-
-class Worth(_StrictModel):
-    """What pretraining is worth, in text: how scores depend on the amount of training text."""
-
-    curves: list[WorthCurve]
-    equivalents: list[TextEquivalent]
-    """One for each share that was fine-tuned on; all hold simultaneously with probability 95%."""
-
-    @property
-    def zero_shot(self) -> dict[str, float]:
-        """The bits per byte of the bases before fine-tuning, by base."""
-        return {
-            curve.base: point.bits_per_byte
-            for curve in self.curves
-            for point in curve.points
-            if curve.base and not point.share
-        }
-
-
-class WordClassResult(_StrictModel):
+class WordClassResult(FrozenModel):
     """Bits per word and per byte of one class of words, for each model."""
 
     word_class: WordClass
@@ -348,7 +115,7 @@ class WordClassResult(_StrictModel):
     bits_per_byte: dict[str, float]
 
 
-class ContextPoint(_StrictModel):
+class ContextPoint(FrozenModel):
     """The score of a model whose context is limited."""
 
     tokens: int
@@ -357,7 +124,7 @@ class ContextPoint(_StrictModel):
     bits_per_byte: float
 
 
-class CloserLook(_StrictModel):
+class CloserLook(FrozenModel):
     """How the score of a row's best run depends on the evaluation."""
 
     name: str
@@ -369,7 +136,7 @@ class CloserLook(_StrictModel):
     """One point for each context length, from the model's own downwards."""
 
 
-class Memorization(_StrictModel):
+class Memorization(FrozenModel):
     """How much of a text occurs verbatim in the training split, and how diverse the text is.
 
     An n-gram is a sequence of n words.
@@ -402,7 +169,7 @@ class TestScores(Metrics):
     ci95: Interval | None
 
 
-class RunResult(_StrictModel):
+class RunResult(FrozenModel):
     """The record of a run without machine-specific fields, and its test scores."""
 
     name: str
@@ -441,14 +208,14 @@ class RunResult(_StrictModel):
         return self.epochs[self.best_epoch - 1].eval
 
 
-class CurvePoint(_StrictModel):
+class CurvePoint(FrozenModel):
     """A loss during training."""
 
     characters_seen: int
     bits_per_byte: float
 
 
-class Curve(_StrictModel):
+class Curve(FrozenModel):
     """The losses of one run."""
 
     train: list[CurvePoint]
@@ -456,7 +223,7 @@ class Curve(_StrictModel):
     validation: list[CurvePoint]
 
 
-class SurprisalResult(_StrictModel):
+class SurprisalResult(FrozenModel):
     """One passage of the test split, with the surprisal of each model on it."""
 
     characters: int
@@ -464,7 +231,7 @@ class SurprisalResult(_StrictModel):
     """Each token's text and its surprisal in bits, keyed by row name."""
 
 
-class Sample(_StrictModel):
+class Sample(FrozenModel):
     """How each model continues one prompt."""
 
     prompt: str
@@ -474,7 +241,7 @@ class Sample(_StrictModel):
     """(start, end) offsets of passages that occur in the training split, keyed by row name."""
 
 
-class Requirement(_StrictModel):
+class Requirement(FrozenModel):
     """A requirement of the course, with evidence."""
 
     id: str
@@ -483,7 +250,7 @@ class Requirement(_StrictModel):
     evidence: str
 
 
-class BaseResult(_StrictModel):
+class BaseResult(FrozenModel):
     """A pretrained model that the GPT-2 track started from."""
 
     identity: BaseIdentity
@@ -492,16 +259,7 @@ class BaseResult(_StrictModel):
     """What it is and what it was pretrained on, without its name and the final period."""
 
 
-class ContaminationText(StrEnum):
-    """The texts that models are asked to continue."""
-
-    TEST = "test split"
-    VALIDATION = "validation split"
-    SHUFFLED = "shuffled test split"
-    """The lines of the test split in an order that nobody can have read."""
-
-
-class VerbatimRate(_StrictModel):
+class VerbatimRate(FrozenModel):
     """How often the greedy continuation of a prompt repeats the text word for word."""
 
     prompts: int
@@ -520,7 +278,7 @@ class VerbatimRate(_StrictModel):
         return f"{self.repeated} of {self.prompts}"
 
 
-class VerbatimRates(_StrictModel):
+class VerbatimRates(FrozenModel):
     """How often one model repeats each of the texts."""
 
     name: str
@@ -533,7 +291,7 @@ class VerbatimRates(_StrictModel):
     rates: dict[ContaminationText, VerbatimRate]
 
 
-class Contamination(_StrictModel):
+class Contamination(FrozenModel):
     """Whether the bases show that they have read the test text before."""
 
     continuation_tokens: int
@@ -546,7 +304,7 @@ class Contamination(_StrictModel):
     """What was found about each of the others."""
 
 
-class OtherPlaysRow(_StrictModel):
+class OtherPlaysRow(FrozenModel):
     """The scores of a row on the plays that are in no split."""
 
     name: str
@@ -562,7 +320,7 @@ class OtherPlaysRow(_StrictModel):
     """Bits per byte by title."""
 
 
-class OtherPlays(_StrictModel):
+class OtherPlays(FrozenModel):
     """A test of generalization: plays that are in no split."""
 
     characters: int
@@ -574,7 +332,7 @@ class OtherPlays(_StrictModel):
     itself."""
 
 
-class SealedResult(_StrictModel):
+class SealedResult(FrozenModel):
     """The sealed text has been opened: scores after this are not on unseen text any more."""
 
     chars: int
@@ -586,7 +344,7 @@ class SealedResult(_StrictModel):
     git_dirty: bool | None
 
 
-class Results(_StrictModel):
+class Results(FrozenModel):
     """All results of the comparison."""
 
     schema_version: int = SCHEMA
@@ -692,46 +450,3 @@ class Results(_StrictModel):
     def chosen_run(self, track: Track) -> RunResult:
         """Return the run of `track` that is handed in and published."""
         return self.run_result(track, self.chosen[track])
-
-
-def write(results: Results, path: Path = PATH) -> None:
-    """Replace the report at `path`; note next to it, once, that the sealed text was opened."""
-    note_opening(results, path.with_name(OPENING.name))
-    text = json.dumps(results.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-    write_atomically(path, text.encode())
-
-
-def note_opening(results: Results, path: Path = OPENING) -> None:
-    """Note in `path` that `results` have scores of the sealed text, unless it is noted already."""
-    if results.sealed and not path.exists():
-        write_atomically(path, results.sealed.model_dump_json(indent=1).encode() + b"\n")
-
-
-def read_opening() -> SealedResult | None:
-    """Return when the sealed text was opened; None if it was not.  Raises Misuse if damaged."""
-    try:
-        return SealedResult.model_validate_json(OPENING.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise Misuse(f"{OPENING} is damaged ({describe_invalid(error)}): restore it") from None
-
-
-def read(path: Path = PATH) -> Results:
-    """Read `report.json`.  Raises Misuse if it is missing, damaged or of another version."""
-    command = "python -m compare.report"
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise Misuse(f"no {path}: make it with {command}") from None
-    try:
-        parsed = json.loads(data)
-        if not isinstance(parsed, dict) or parsed.get("schema_version") != SCHEMA:
-            raise Misuse(f"{path} was written by another version: write it again with {command}")
-        return Results.model_validate_json(data)
-    except ValidationError as error:
-        raise Misuse(
-            f"{path} is damaged ({describe_invalid(error)}): write it again with {command}"
-        ) from None
-    except ValueError as error:
-        raise Misuse(f"{path} is damaged ({error}): write it again with {command}") from None

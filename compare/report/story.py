@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from compare.kinds import Track
-from compare.report.results import Difference, Question, ResultRow, Results
+from compare.report.differences import Difference, Question
+from compare.report.results import ResultRow, Results
 from compare.ruler.metrics import Interval
 
 UNIT = (

@@ -12,7 +12,8 @@ from collections import Counter
 
 import numpy as np
 
-from compare.report.results import WordClass, WordClassResult
+from compare.kinds import WordClass
+from compare.report.results import WordClassResult
 from compare.ruler.scoring import Score
 
 COMMON_WORD_COUNT = 100  # minimum number of occurrences of a common word in the training split

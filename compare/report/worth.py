@@ -16,12 +16,14 @@ from tqdm.auto import tqdm
 
 from compare.corpus import Corpus
 from compare.kinds import RowKind
-from compare.report.results import ResultRow, TextEquivalent, Worth, WorthCurve, WorthPoint
+from compare.report.results import ResultRow
+from compare.report.worth_results import TextEquivalent, Worth, WorthCurve, WorthPoint
 from compare.ruler.intervals import Estimate, Uncertainty, interval, simultaneous_level
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import TextUnits
-from compare.runs.find import CompleteRun, Group, Study
+from compare.runs.find import CompleteRun
 from compare.runs.kept import KeptModel
+from compare.runs.study import Group, Study
 
 STEPS_PER_DOUBLING = 64  # lengths of text at which the curves are compared: 1.1% apart
 

@@ -7,6 +7,7 @@ The tracks write run directories; the other subpackages, and `compare.generate`,
     record.py    the typed run record, run.json: reads, validates and writes it
     writer.py    writes the record, history and samples
     find.py      finds and reads complete runs
+    study.py     groups them by recipe and base: the runs that a report compares
     subjects.py  what a user names: a run, a model directory, or a repository on the Hub
     latest.py    runs/<track>/latest: a link, or a file on systems without links
     models.py    loads models, and decides whose code may run

@@ -6,43 +6,38 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from compare.errors import Misuse
 from compare.files import write_atomically
 from compare.kinds import BaseKind, RowKind, RunStatus, Track
 from compare.ruler.metrics import Metrics
+from compare.strict_model import StrictModel
 
 # Version 2 added `base.kind`; for version 1 it is inferred from the base's name and source.
 SCHEMA = 2
 READABLE_SCHEMAS = (1, SCHEMA)
 
 
-class _StrictModel(BaseModel):
-    """Values are not converted to other types, and unknown fields are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class SplitSize(_StrictModel):
+class SplitSize(StrictModel):
     """The length of a split."""
 
     chars: int
     bytes: int
 
 
-class CorpusRecord(_StrictModel):
+class CorpusRecord(StrictModel):
     """The text that a run was trained on."""
 
     name: str
     source: str
     sha256: str
-    line_ends: dict[str, int] = {"CRLF": 0, "CR": 0}
+    line_ends: dict[str, int] = Field(default_factory=lambda: {"CRLF": 0, "CR": 0})
     """How many line endings of the text were converted to LF, by kind."""
     splits: dict[str, SplitSize]
 
 
-class BaseIdentity(_StrictModel):
+class BaseIdentity(StrictModel):
     """Which pretrained model fine-tuning started from."""
 
     requested: str
@@ -70,7 +65,7 @@ class Base(BaseIdentity):
         return BaseIdentity(**self.model_dump(exclude={"folder"}))
 
 
-class Parameters(_StrictModel):
+class Parameters(StrictModel):
     """Parameter counts; see `compare.ruler.flops.count_parameters`."""
 
     total: int
@@ -79,7 +74,7 @@ class Parameters(_StrictModel):
     """Trainable parameters; set for LoRA only."""
 
 
-class TrackingRecord(_StrictModel):
+class TrackingRecord(StrictModel):
     """The run on W&B."""
 
     project: str
@@ -89,7 +84,7 @@ class TrackingRecord(_StrictModel):
     """The URL of the run, or the directory to upload."""
 
 
-class Epoch(_StrictModel):
+class Epoch(StrictModel):
     """One finished epoch."""
 
     epoch: int
@@ -102,7 +97,7 @@ class Epoch(_StrictModel):
     """Metrics of the validation split."""
 
 
-class RunRecord(_StrictModel):
+class RunRecord(StrictModel):
     """What was run, on which data, and with what result."""
 
     schema_version: int = Field(SCHEMA, alias="schema")
@@ -115,7 +110,7 @@ class RunRecord(_StrictModel):
     corpus: CorpusRecord
     preset: RowKind
     seed: int
-    teachers_sha256: list[str] = []
+    teachers_sha256: list[str] = Field(default_factory=list)
     base: Base | None = None
     parameters: Parameters
     device: str
@@ -127,14 +122,14 @@ class RunRecord(_StrictModel):
     """UTC, ISO 8601."""
     zero_shot: Metrics | None = None
     """Validation metrics before training: of the base, or of random weights."""
-    epochs: list[Epoch] = []
+    epochs: list[Epoch] = Field(default_factory=list)
     best_epoch: int | None = None
     wall_seconds: float = 0.0
     characters_per_second: int | None = None
     peak_memory_mb: int = 0
     trainer_loaded: bool | None = None
     """Whether the training process had imported transformers.trainer."""
-    model_sha256: dict[str, str] = {}
+    model_sha256: dict[str, str] = Field(default_factory=dict)
     """Checksums of the saved model's files, by name."""
     tracking: TrackingRecord | None = None
 

@@ -68,9 +68,7 @@ def test_both_models_write_and_read_and_nothing_is_loaded_from_elsewhere(
     page.goto(address)
 
     page.get_by_label("Prompt").fill(PROMPT)
-    page.get_by_label("number input for Length").fill("2000")
-    page.get_by_label("number input for Number of texts").fill("5")
-    page.get_by_role("button", name="Write", exact=True).click()
+    write_at_length(page)
     sides = page.locator("section.side:visible")
     for name in NAMES:
         sides.filter(has_text=name).filter(has_text=PROMPT.split("\n")[1]).wait_for()
@@ -107,3 +105,31 @@ def test_both_models_write_and_read_and_nothing_is_loaded_from_elsewhere(
     assert not complaints
     assert not [url for url in requests if not url.startswith((address, "data:", "blob:"))]
     context.close()
+
+
+def test_stop_also_ends_a_request_that_waits_for_another_visitors(
+    browser: Any,  # noqa: F811
+    address: str,
+) -> None:
+    contexts = [browser.new_context(), browser.new_context()]
+    for context in contexts:
+        context.set_default_timeout(2 * MINUTE)
+    first, second = (context.new_page() for context in contexts)
+    for page in (first, second):
+        page.goto(address)
+    write_at_length(first)
+    first.get_by_text("Writing…").wait_for()
+    write_at_length(second)
+    second.get_by_text("Waiting…").wait_for()
+    second.get_by_role("button", name="Stop", exact=True).click()
+    first.get_by_role("button", name="Stop", exact=True).click()
+    second.get_by_text("Stopped.").wait_for()
+    for context in contexts:
+        context.close()
+
+
+def write_at_length(page: Any) -> None:
+    """Let the models write for longer than it takes to press Stop."""
+    page.get_by_label("number input for Length").fill("2000")
+    page.get_by_label("number input for Number of texts").fill("5")
+    page.get_by_role("button", name="Write", exact=True).click()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from compare.report import pages, results
+from compare.report import pages, storage
 from compare.report.results import Results
 from tests.conftest import REPORT, Place
 
@@ -166,9 +166,9 @@ def test_the_main_table_sorts(page: Any) -> None:
 
 
 def test_text_of_models_and_corpora_shows_as_text(page: Any, study: Place, tmp_path: Path) -> None:
-    if not (study.path / results.PATH).exists():
+    if not (study.path / storage.PATH).exists():
         study.run(*REPORT)
-    report = json.loads((study.path / results.PATH).read_text())
+    report = json.loads((study.path / storage.PATH).read_text())
     report["corpus"]["name"] = NASTY
     sample = report["samples"][0]
     sample["prompt"] = NASTY

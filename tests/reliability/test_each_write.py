@@ -21,9 +21,9 @@ import gpt2_finetune.train
 import scratch_lm.train
 from compare.errors import Failure
 from compare.publish import staging
-from compare.report import pages, results
+from compare.report import pages, storage
 from compare.report.results import Results
-from compare.runs import find
+from compare.runs.study import find_study
 from gpt2_finetune.config import FinetuneOptions
 from scratch_lm.config import ScratchOptions
 from tests.conftest import REPORT, TINY, Place
@@ -122,9 +122,9 @@ def test_a_training_goes_on_after_any_failed_write(
 @pytest.fixture
 def reported(study: Place, here: Path) -> Results:
     shutil.copytree(study.path, here, dirs_exist_ok=True, symlinks=True)
-    if not results.PATH.exists():
+    if not storage.PATH.exists():
         Place(here, Path(study.environment["XDG_CACHE_HOME"])).run(*REPORT)
-    return results.read()
+    return storage.read()
 
 
 def test_pages_and_staged_uploads_are_old_or_new(
@@ -150,7 +150,7 @@ def test_pages_and_staged_uploads_are_old_or_new(
     with capsys.disabled():
         print(f"\nreport: {fault.failed} writes failed in turn")
 
-    run = find.study().best_scratch
+    run = find_study().best_scratch
     target = here / "runs/publish/repository"
 
     def stage() -> None:

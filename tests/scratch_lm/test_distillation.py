@@ -18,7 +18,8 @@ from compare.corpus.encoding import token_ids
 from compare.errors import Misuse
 from compare.report import assemble, candidates
 from compare.ruler import scoring
-from compare.runs import find, models
+from compare.runs import models
+from compare.runs.study import find_study
 from scratch_lm import distillation
 from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.distillation import Teacher
@@ -90,7 +91,7 @@ def test_a_distilled_run_records_its_teachers_and_resumes_to_the_same_weights(
     assert resumed == straight
     assert len(json.loads((run / "run.json").read_text())["teachers_sha256"]) == 2
     monkeypatch.chdir(school.path)
-    notes = assemble.notes_on_training(candidates.candidates(find.study()))
+    notes = assemble.notes_on_training(candidates.candidates(find_study()))
     distilled = [note for note in notes if "distilled from 2 other models" in note]
     assert len(distilled) == 1 and distilled[0].startswith("Scratch (course) was")
     assert sum("trained on copying exercises" in note for note in notes) == 2
@@ -217,7 +218,7 @@ def test_runs_that_share_teachers_are_said_to_vary_less(
     school: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(school.path)
-    study = find.study()
+    study = find_study()
     (group,) = (group for group in study.scratch if len(group.runs) == 2)
     for run in group.runs:
         run.record.teachers_sha256 = ["a", "b"]

@@ -10,14 +10,8 @@ import pytest
 from compare.corpus.parts import Part
 from compare.kinds import RowKind
 from compare.report.claims import claims, pair_matrix
-from compare.report.results import (
-    Difference,
-    Interval,
-    PartDifference,
-    PartScore,
-    Question,
-    ResultRow,
-)
+from compare.report.differences import Difference, PartDifference, Question
+from compare.report.results import Interval, PartScore, ResultRow
 from compare.ruler.intervals import Uncertainty
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import split_into_units

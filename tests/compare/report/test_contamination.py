@@ -17,9 +17,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 from transformers.modeling_outputs import CausalLMOutput
 
 from compare.corpus.encoding import encode, token_ids
-from compare.kinds import BaseKind
+from compare.kinds import BaseKind, ContaminationText
 from compare.report.contamination import describe, describe_other, rate, shuffle_lines
-from compare.report.results import ContaminationText, VerbatimRates
+from compare.report.results import VerbatimRates
 from compare.ruler import verbatim
 from compare.ruler.scoring import start_token
 from compare.runs import models

@@ -17,10 +17,11 @@ from huggingface_hub import ModelCard
 from compare.kinds import BaseKind, RunStatus, Track
 from compare.publish import staging
 from compare.rendering import cell, fenced
-from compare.report import assemble, pages, results
+from compare.report import assemble, pages, storage
 from compare.report.course_checklist import requirements
+from compare.report.differences import Question
 from compare.report.other_plays import PlayScores, summarize
-from compare.report.results import Question, Results, SealedResult
+from compare.report.results import Results, SealedResult
 from compare.ruler.scoring import Score
 from compare.runs import find, models
 from compare.runs.record import read_record, write_record
@@ -38,7 +39,7 @@ def report(study: Place) -> dict:
 
 def with_runs(study: Place, **changes: object) -> Results:
     """Return the results of `study`, with these changes to each of its runs."""
-    typed = results.read(study.path / results.PATH)
+    typed = storage.read(study.path / storage.PATH)
     runs = [run.model_copy(update=changes) for run in typed.runs]
     return typed.model_copy(update={"runs": runs})
 
@@ -81,7 +82,7 @@ def test_the_kind_of_units_is_in_the_record_and_on_the_pages(study: Place, repor
 def test_other_plays_are_on_the_pages_the_best_row_without_a_difference(
     study: Place, report: dict
 ) -> None:
-    typed = results.read(study.path / results.PATH)
+    typed = storage.read(study.path / storage.PATH)
     names = typed.model_names[:3]
     scores = [
         PlayScores(name, 1, number == 0, {"Hamlet": 1.5 + number, "Macbeth": 1.7 + number})
@@ -161,7 +162,7 @@ def test_a_short_text_gets_no_interval_and_no_claim_on_any_page(short_study: Pla
 def test_nothing_is_said_of_repetitions_if_a_text_has_room_for_few_prompts(
     short_study: Place,
 ) -> None:
-    assert json.loads((short_study.path / results.PATH).read_text())["contamination"] is None
+    assert json.loads((short_study.path / storage.PATH).read_text())["contamination"] is None
     for page in ("report.md", "report.html"):
         assert "word for word" not in (short_study.path / "reports" / page).read_text()
     assert not (short_study.path / "reports/tables/contamination.csv").exists()
@@ -312,7 +313,7 @@ def test_the_seal_of_another_corpus_cannot_be_opened(study: Place, report: dict)
 
 def test_an_opened_seal_is_recorded_and_shown(study: Place, tmp_path: Path, report: dict) -> None:
     """Uses another text, because no test may score the sealed one."""
-    opened = results.read(study.path / results.PATH)
+    opened = storage.read(study.path / storage.PATH)
     text = "A speech of it.\n\n" * 80
     scores = {
         row.name: [Score(np.linspace(1, 2, len(text)), np.arange(1, len(text) + 1), text)]
@@ -326,8 +327,8 @@ def test_an_opened_seal_is_recorded_and_shown(study: Place, tmp_path: Path, repo
     )
     opened = opened.model_copy(update={"rows": rows, "sealed": seal})
     path = tmp_path / "report.json"
-    results.write(opened, path)
-    assert results.read(path) == opened
+    storage.write(opened, path)
+    assert storage.read(path) == opened
     assert SealedResult.model_validate_json((tmp_path / "sealed.json").read_bytes()) == seal
     page = pages.render_page("report.md", opened, images={})
     assert "was opened on 2100-01-01, by the code of commit 012345678." in page
@@ -353,7 +354,7 @@ def test_both_tracks_are_shown_on_half_of_the_text_and_on_all_of_it(
     assert [each["share"] for each in equivalents] == [0.5, 1]
     assert all(each["scratch"] == "Scratch (course)" for each in equivalents)
     sentences = [
-        each.sentence for each in results.read(study.path / results.PATH).worth.equivalents
+        each.sentence for each in storage.read(study.path / storage.PATH).worth.equivalents
     ]
     for page in ("report.md", "report.html"):
         text = (study.path / "reports" / page).read_text().replace("\\", "")
@@ -375,7 +376,7 @@ def test_the_interval_of_a_single_run_is_that_of_its_row(report: dict) -> None:
 
 
 def test_without_runs_on_a_share_nothing_is_said_of_them(study: Place, short_study: Place) -> None:
-    assert json.loads((short_study.path / results.PATH).read_text())["worth"] is None
+    assert json.loads((short_study.path / storage.PATH).read_text())["worth"] is None
     for page in ("report.md", "report.html"):
         text = (short_study.path / "reports" / page).read_text()
         assert "What pretraining is worth" not in text
@@ -386,7 +387,7 @@ def test_without_runs_on_a_share_nothing_is_said_of_them(study: Place, short_stu
 @pytest.fixture
 def typed(study: Place, report: dict) -> Results:
     """Return the results of the study."""
-    return results.read(study.path / results.PATH)
+    return storage.read(study.path / storage.PATH)
 
 
 def test_a_report_removes_the_files_of_an_earlier_one_and_no_others(typed: Results) -> None:
@@ -400,22 +401,22 @@ def test_a_report_removes_the_files_of_an_earlier_one_and_no_others(typed: Resul
 
 
 def test_it_is_noted_once_when_the_sealed_text_was_opened(typed: Results) -> None:
-    results.write(typed)
-    assert results.read_opening() is None
+    storage.write(typed)
+    assert storage.read_opening() is None
     first, second = (
         SealedResult(chars=9, bytes=9, opened=day, git_commit=None, git_dirty=None)
         for day in ("2026-01-01", "2026-01-02")
     )
-    results.write(typed.model_copy(update={"sealed": first}))
-    results.write(typed.model_copy(update={"sealed": second}))
-    results.write(typed)  # a report on another text
-    assert results.read_opening() == first
+    storage.write(typed.model_copy(update={"sealed": first}))
+    storage.write(typed.model_copy(update={"sealed": second}))
+    storage.write(typed)  # a report on another text
+    assert storage.read_opening() == first
 
 
 def test_a_test_split_too_short_for_intervals_has_curves_and_no_claim(
     study: Place, report: dict
 ) -> None:
-    typed = results.read(study.path / results.PATH)
+    typed = storage.read(study.path / storage.PATH)
     units = typed.units.model_copy(update={"number": 5})
     worth = typed.worth.model_copy(update={"equivalents": []})
     short = typed.model_copy(update={"units": units, "worth": worth})
@@ -613,7 +614,7 @@ def two_bases(study: Place, tmp_path_factory: pytest.TempPathFactory, report: di
     record.base.weights_sha256 = models.weights_sha256(base)
     write_record(copy, record)
     place.run(*REPORT)
-    return results.read(path / results.PATH)
+    return storage.read(path / storage.PATH)
 
 
 def test_two_bases_have_rows_and_claims_and_the_answer_is_about_the_real_one(

@@ -6,7 +6,8 @@ import pytest
 
 from compare.kinds import RowKind
 from compare.report import story
-from compare.report.results import Difference, Question, Results
+from compare.report.differences import Difference, Question
+from compare.report.results import Results
 from compare.ruler.metrics import Interval
 from tests.result_rows import make_row
 

@@ -12,8 +12,8 @@ import pytest
 
 from compare.kinds import RowKind
 from compare.report import worth
-from compare.report.results import TextEquivalent, WorthPoint
 from compare.report.worth import ScoredCurve, ScoredPoint, text_equivalents
+from compare.report.worth_results import TextEquivalent, WorthPoint
 from compare.ruler import intervals
 from compare.ruler.intervals import Uncertainty
 from compare.ruler.scoring import Score

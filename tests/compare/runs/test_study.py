@@ -9,9 +9,9 @@ import pytest
 
 from compare.errors import Misuse
 from compare.kinds import BaseKind, RowKind, Track
-from compare.runs import find
 from compare.runs.latest import point_latest_at
 from compare.runs.record import write_record
+from compare.runs.study import find_study
 from tests.run_records import BASE, CORPUS, make_epoch, make_record
 
 ADDED_OPTIONS = ("train_share", "leave_out", "patience")  # which the oldest records do not have
@@ -54,7 +54,7 @@ def leave(
 
 
 def found() -> list[list[str]]:
-    return [[run.path.name for run in group.runs] for group in find.study().groups]
+    return [[run.path.name for run in group.runs] for group in find_study().groups]
 
 
 def test_seeds_of_one_recipe_are_one_row_the_best_first() -> None:
@@ -81,7 +81,7 @@ def test_full_fine_tuning_speaks_for_its_track_low_rank_only_where_there_is_noth
     assert found() == [["c1"], ["l1"], ["r1"]]
     leave("gpt2_finetune", "g1", 3, "fine-tuned", 1, 5.0)
     assert found() == [["c1"], ["g1"], ["l1"], ["r1"]]
-    assert find.study().best_gpt2.path.name == "g1"
+    assert find_study().best_gpt2.path.name == "g1"
 
 
 def test_every_base_has_its_rows_and_the_answer_is_about_the_best_real_one() -> None:
@@ -94,7 +94,7 @@ def test_every_base_has_its_rows_and_the_answer_is_about_the_best_real_one() -> 
     leave("gpt2_finetune", "some-random", 3, "from random weights", 1, 9.0)
     leave("gpt2_finetune", "small1", 4, "fine-tuned", 1, 1.0, **stand_in)
     assert found()[1:] == [["real1"], ["some1"], ["some-random"], ["small1"]]
-    assert find.study().best_gpt2.path.name == "real1"
+    assert find_study().best_gpt2.path.name == "real1"
     leave("gpt2_finetune", "gpt2-random", 5, "from random weights", 1, 3.0, **gpt2)
     assert found()[1] == ["real1"] and found()[-1] == ["gpt2-random"]
     leave("gpt2_finetune", "gpt2-1", 6, "fine-tuned", 1, 7.0, **gpt2)
@@ -140,7 +140,7 @@ def test_runs_from_before_an_option_belong_to_the_recipe_that_does_not_use_it() 
 def found_shares() -> dict[str, dict[float, list[str]]]:
     return {
         group.kind: {each.share: [run.path.name for run in each.runs] for each in group.shares}
-        for group in find.study().groups
+        for group in find_study().groups
     }
 
 
@@ -188,11 +188,11 @@ def test_tracks_on_different_texts_are_refused() -> None:
     leave("gpt2_finetune", "g1", 0, "fine-tuned", 1, 5.0)
     leave("scratch_lm", "c1", 1, "course", 1, 5.0, text="u")
     with pytest.raises(Misuse, match="same --corpus"):
-        find.study()
+        find_study()
 
 
 def test_a_control_alone_is_no_study() -> None:
     leave("gpt2_finetune", "r1", 0, "from random weights", 1, 5.0)
     leave("scratch_lm", "c1", 1, "course", 1, 5.0)
     with pytest.raises(Misuse, match="nothing was fine-tuned"):
-        find.study()
+        find_study()

@@ -1,0 +1,97 @@
+"""The study's questions, and the types of their answers: differences and what they support."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import computed_field
+
+from compare.kinds import WordClass
+from compare.ruler.metrics import Interval
+from compare.strict_model import FrozenModel
+
+
+class Question(StrEnum):
+    """What the study asks; each question is answered by one difference."""
+
+    FROM_SCRATCH = "Fine-tuned or from scratch?"
+    PRETRAINING = "What does pretraining add?"
+    FINE_TUNING = "What does fine-tuning add to the base?"
+    N_GRAM = "Does the best model from scratch beat the n-gram model?"
+
+
+class PartDifference(FrozenModel):
+    """A difference on a part of the test split."""
+
+    delta_bits_per_byte: float
+    ci95: Interval | None
+
+    @property
+    def direction(self) -> int:
+        """The sign of the difference, or 0 if the interval contains 0 or is missing."""
+        if self.ci95 is None or not (self.ci95[0] > 0 or self.ci95[1] < 0):
+            return 0
+        return 1 if self.delta_bits_per_byte > 0 else -1
+
+    def describe(self) -> str:
+        """Return what the interval supports, without the names of the rows."""
+        if self.ci95 is None:
+            return "no difference is claimed, because the text is too short for an interval"
+        low, high = self.ci95
+        if not self.direction:
+            return f"no difference is shown [{_signed(low)}, {_signed(high)}]"
+        near, far = sorted(map(abs, self.ci95))
+        more = "more" if self.direction > 0 else "fewer"
+        return f"{abs(self.delta_bits_per_byte):.3f} {more} bits per byte [{near:.3f}, {far:.3f}]"
+
+
+def _signed(bits_per_byte: float) -> str:
+    return f"{bits_per_byte:+.3f}".replace("-", "−")
+
+
+class PairDifference(PartDifference):
+    """The difference between two rows on the whole test split: that of `a` minus that of `b`."""
+
+    a: str
+    b: str
+
+    def claim(self) -> str:
+        """Return a sentence with what the interval supports."""
+        if self.direction:
+            return f"{self.a} needs {self.describe()} than {self.b}"
+        return f"{self.a} and {self.b}: {self.describe()}"
+
+
+class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from the other fields
+    """The answer to one of the study's questions."""
+
+    question: Question
+    by_play: dict[str, PartDifference]
+    """The difference on each part of the text.  All intervals of all questions hold
+    simultaneously."""
+    by_word_class: dict[WordClass, float]
+    """The contribution of each class of words; they add up to `delta_bits_per_byte`."""
+
+    @property
+    def parts_agree(self) -> bool:
+        """Whether the difference has the same direction in all parts as on the whole text."""
+        return all(part.direction == self.direction for part in self._shown_parts.values())
+
+    @property
+    def _shown_parts(self) -> dict[str, PartDifference]:
+        """The parts that are long enough for an interval."""
+        return {name: part for name, part in self.by_play.items() if part.ci95 is not None}
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not support this usage
+    @property
+    def sentence(self) -> str:
+        """The claim that the intervals support, and no more.
+
+        If a difference does not have the same direction in all parts of the text, it is stated for
+        each part.
+        """
+        if self.parts_agree:
+            return self.claim()
+        shown_first = sorted(self._shown_parts.items(), key=lambda item: not item[1].direction)
+        by_part = "; ".join(f"in {name}, {part.describe()}" for name, part in shown_first)
+        return f"{self.a} against {self.b}: {by_part}; over the whole text, {self.describe()}"
