@@ -49,6 +49,14 @@ class RunStatus(StrEnum):
     FAILED = "failed"
 
 
+class TrackingMode(StrEnum):
+    """Whether W&B receives a run at once, later by `wandb sync`, or not at all."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    DISABLED = "disabled"
+
+
 class WordClass(StrEnum):
     """Classes of words that are easy or hard to predict for different reasons."""
 

@@ -41,6 +41,10 @@ settings.register_profile(
 )
 settings.load_profile("study")
 
+# A shell lets its background commands ignore Ctrl-C, and what they start inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).parents[1]
 HANGS = 1800  # seconds; no command takes as long, however slow or busy the machine is
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compare.kinds import BaseKind, RowKind, RunStatus, Track
+from compare.kinds import BaseKind, RowKind, RunStatus, Track, TrackingMode
 from compare.ruler.metrics import Metrics
 from compare.runs.record import (
     Base,
@@ -79,6 +79,6 @@ def make_record(track: Track = Track.SCRATCH, **differing: Any) -> RunRecord:
         "epochs": [make_epoch()],
         "best_epoch": 1,
         "characters_per_second": 100,
-        "tracking": TrackingRecord(project="study", mode="disabled"),
+        "tracking": TrackingRecord(project="study", mode=TrackingMode.DISABLED),
     }
     return RunRecord(**fields | differing)

@@ -7,7 +7,7 @@ import json
 from safetensors import safe_open
 
 from compare.course import MIN_EPOCHS, PARAMETER_LIMIT, describe_losses, falls_visibly
-from compare.kinds import BaseKind, RowKind
+from compare.kinds import BaseKind, RowKind, TrackingMode
 from compare.report.results import Requirement
 from compare.runs.find import CompleteRun
 from compare.runs.receipt import published_url
@@ -70,7 +70,7 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
             (
                 f"tracking-{run.record.track}",
                 f"W&B: losses and samples ({run.record.track})",
-                run.record.tracking is not None and run.record.tracking.mode == "online",
+                run.record.tracking is not None and run.record.tracking.mode is TrackingMode.ONLINE,
                 _tracking(run),
             )
             for run in (scratch, gpt2)
@@ -105,5 +105,5 @@ def _tracking(run: CompleteRun) -> str:
     keys = {key for line in run.history for key in line}
     logged = ", ".join(key for key in ("train/loss", "eval/loss") if key in keys)
     where = tracking.where or "nowhere"
-    how = f"wandb sync {where}" if tracking.mode == "offline" else where
+    how = f"wandb sync {where}" if tracking.mode is TrackingMode.OFFLINE else where
     return f"{tracking.mode}: {logged} and {len(run.samples)} samples; {how}"

@@ -95,23 +95,25 @@ def row_plot(rows: Sequence[ResultRow], styles: Styles) -> bytes:
         row for row in reversed(rows) if row.kind is not RowKind.UNIFORM and row.name not in weaker
     ]
     with plt.rc_context(FIGURE_STYLE):
-        figure, axes = plt.subplots(figsize=(WIDTH, 0.42 * len(shown) + 1), layout="constrained")
+        figure, axes = plt.subplots(figsize=(WIDTH, 0.36 * len(shown) + 1), layout="constrained")
         for place, row in enumerate(shown):
+            right = row.bits_per_byte
             if row.ci95:
+                right = row.ci95[1]
                 axes.plot(row.ci95, [place, place], color=styles[row.name]["color"], lw=2)
             axes.plot(row.bits_per_byte, place, **styles[row.name])
             explain(axes, row.bits_per_byte, place, _score(row.name, row.bits_per_byte, row.ci95))
             axes.annotate(
                 f"{row.bits_per_byte:.3f}",
-                (row.bits_per_byte, place),
-                xytext=(0, 5),
+                (right, place),
+                xytext=(6, 0),
                 textcoords="offset points",
-                ha="center",
+                va="center",
                 fontsize=9,
             )
         axes.margins(x=0.12)
         axes.set_yticks(range(len(shown)), [wrap(row.name, 27) for row in shown], fontsize=10)
-        axes.set_ylim(-0.6, len(shown) - 0.3)
+        axes.set_ylim(-0.6, len(shown) - 0.4)
         has_intervals = any(row.ci95 for row in shown)
         axes.set_xlabel("bits per byte" + (", with 95% interval" if has_intervals else ""))
         return to_svg(figure, "rows")

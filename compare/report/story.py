@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from compare.kinds import Track
+from compare.kinds import RowKind, Track
 from compare.report.differences import Difference, Question
 from compare.report.results import ResultRow, Results
 from compare.ruler.metrics import Interval
@@ -36,6 +36,7 @@ def tell(results: Results) -> dict[str, Any]:
         "unit": UNIT,
         "cards": cards(results),
         "caveats": caveats(results),
+        "left_out_costs": left_out_costs(results),
         "titles": titles(results),
         "scores": [f"{row.name} {row.bits_per_byte:.2f}" for row in results.rows],
     }
@@ -149,6 +150,25 @@ def caveats(results: Results) -> list[str]:
             "Scores on this test text influenced how the small models were designed, so on new "
             "text they may be worse than here."
         )
+    return found
+
+
+def left_out_costs(results: Results) -> list[str]:
+    """Return what the two models of the answer cost before the training that the page counts."""
+    found = []
+    tuned = [row for row in results.rows if row.kind is RowKind.TUNED]
+    for row in (results.row(results.headline.b), results.row(results.headline.a)):
+        run = next(iter(results.runs_of(row)))
+        if run.config.get("teachers") == ["own"] and tuned:
+            minutes = run.teachers * (tuned[0].wall_seconds or 0) / 60
+            found.append(
+                f"Not included: {row.name} learned from {run.teachers} other models, each trained "
+                f"like {tuned[0].name}, in {minutes:,.0f} more minutes."
+            )
+        elif run.teachers:
+            found.append(f"Not included: the {run.teachers} models that {row.name} learned from.")
+        if run.base:
+            found.append(f"Not included: the pretraining of {run.base.resolved}.")
     return found
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from compare.errors import Misuse
 from compare.files import write_atomically
-from compare.kinds import BaseKind, RowKind, RunStatus, Track
+from compare.kinds import BaseKind, RowKind, RunStatus, Track, TrackingMode
 from compare.ruler.metrics import Metrics
 from compare.strict_model import StrictModel
 
@@ -78,7 +78,7 @@ class TrackingRecord(StrictModel):
     """The run on W&B."""
 
     project: str
-    mode: str
+    mode: TrackingMode
     id: str | None = None
     where: str | None = None
     """The URL of the run, or the directory to upload."""

@@ -15,16 +15,16 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from tqdm.auto import tqdm
 
 from compare import reachability
 from compare.cli import StudyOptions
+from compare.kinds import TrackingMode
 from compare.runs.record import RunRecord, TrackingRecord
 
-Mode = Literal["online", "offline", "disabled"]
 Row = dict[str, Any]
 SAMPLE_COLUMNS = ["epoch", "prompt", "text", "seed"]
 
@@ -70,7 +70,8 @@ class Tracker:
         history: list[Row],
         samples: list[Row],
     ) -> None:
-        self.mode: Mode = options.tracking if options.tracking != "auto" else _choose_mode()
+        chosen = options.tracking
+        self.mode = _choose_mode() if chosen == "auto" else TrackingMode(chosen)
         self._path, self._record = path, record
         self._client: _Client | None = None
         self._failed = False
@@ -78,7 +79,7 @@ class Tracker:
         earlier_id = record.tracking.id if record.tracking else None
         self._tracking_record = TrackingRecord(project=options.project, mode=self.mode)
         record.tracking = self._tracking_record
-        if self.mode != "disabled":
+        if self.mode is not TrackingMode.DISABLED:
             self._tracking_record.id = earlier_id or secrets.token_hex(4)
             earlier = list(history)
             self._queue(lambda: self._start(earlier, samples))
@@ -108,21 +109,21 @@ class Tracker:
         self._queue(lambda: self._finish(model, history, samples, upload_seconds))
         limit = CALL_SECONDS + upload_seconds + finish_seconds
         if not self._wait(limit):
-            self.mode, self._failed = "disabled", False
+            self.mode, self._failed = TrackingMode.DISABLED, False
             self._report(TimeoutError(f"its client is busy after {limit:.0f} seconds"))
         if self._failed:
-            self._tracking_record.mode, self._tracking_record.where = "disabled", None
+            self._tracking_record.mode, self._tracking_record.where = TrackingMode.DISABLED, None
 
     def _queue(self, call: Callable[[], None]) -> None:
         """Let the thread make a call, after those before it, unless tracking is disabled."""
-        if self.mode != "disabled":
+        if self.mode is not TrackingMode.DISABLED:
             self._calls.put(call)
 
     def _wait(self, seconds: float) -> bool:
         """Return whether all calls so far have been made within `seconds`."""
         made = threading.Event()
         self._queue(made.set)
-        return self.mode == "disabled" or made.wait(seconds)
+        return self.mode is TrackingMode.DISABLED or made.wait(seconds)
 
     # The thread runs what follows.
 
@@ -143,7 +144,9 @@ class Tracker:
         """Start the W&B run in the current mode, log what there is, and print its address."""
         self._client = _Client(self.mode, self._path, self._record, self._report)
         self._tracking_record.mode, self._tracking_record.where = self.mode, self._client.where
-        what = "offline; to upload: wandb sync" if self.mode == "offline" else "online at"
+        what = (
+            "offline; to upload: wandb sync" if self.mode is TrackingMode.OFFLINE else "online at"
+        )
         tqdm.write(f"W&B: {what} {self._client.where}")
         for values in history:
             self._client.log(values)
@@ -162,8 +165,8 @@ class Tracker:
                 self._client.finish()
         except Exception as error:
             self._report(error)
-        if self._failed and self.mode == "online":
-            self.mode, self._failed = "offline", False
+        if self._failed and self.mode is TrackingMode.ONLINE:
+            self.mode, self._failed = TrackingMode.OFFLINE, False
             _Client.tear_down()
             self._start(history, samples)
             self._use_client(lambda client: client.send_model(model, upload_seconds))
@@ -176,7 +179,7 @@ class Tracker:
         self._failed = True
         reason = " ".join(str(error).split())[:200]
         rest = "the run continues untracked, and history.jsonl has all values"
-        if self.mode == "online":
+        if self.mode is TrackingMode.ONLINE:
             rest = "the run continues, and at its end everything is logged offline"
         print(f"WARNING: W&B failed ({type(error).__name__}: {reason}); {rest}", file=sys.stderr)
 
@@ -188,7 +191,7 @@ class _Client:
     """
 
     def __init__(
-        self, mode: Mode, path: Path, record: RunRecord, report: Callable[[Exception], None]
+        self, mode: TrackingMode, path: Path, record: RunRecord, report: Callable[[Exception], None]
     ) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
@@ -197,10 +200,10 @@ class _Client:
         silent = wandb.Settings(silent=True)
         wandb.setup(silent)
         wandb.termsetup(silent, _Messages(report))
-        self._is_online, self._record = mode == "online", record
+        self._is_online, self._record = mode is TrackingMode.ONLINE, record
         self._run = wandb.init(
             project=record.tracking.project,
-            mode=mode,
+            mode=mode.value,
             dir=path,
             group=record.corpus.name,
             job_type=str(record.track),
@@ -290,15 +293,15 @@ def _limit(setting: str, default: float) -> float:
         return default
 
 
-def _choose_mode() -> Mode:
+def _choose_mode() -> TrackingMode:
     """Return the mode for `--tracking auto`: WANDB_MODE if set, else online if possible."""
-    modes: tuple[Mode, ...] = ("online", "offline", "disabled")
-    for mode in modes:
-        if os.environ.get("WANDB_MODE") == mode:
-            return mode
+    chosen = os.environ.get("WANDB_MODE")
+    if chosen in list(TrackingMode):
+        return TrackingMode(chosen)
     server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
     logged_in = bool(os.environ.get("WANDB_API_KEY")) or _has_netrc_key(server)
-    return "online" if logged_in and reachability.reachable(server) else "offline"
+    can_log_in = logged_in and reachability.reachable(server)
+    return TrackingMode.ONLINE if can_log_in else TrackingMode.OFFLINE
 
 
 def _has_netrc_key(server: str) -> bool:

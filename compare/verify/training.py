@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from compare import files
 from compare.course import MIN_EPOCHS, describe_losses, falls_visibly
+from compare.kinds import TrackingMode
 from compare.runs.find import CompleteRun
 from compare.runs.subjects import Subject
 from compare.verify.card import Card
@@ -90,10 +91,10 @@ def _check_tracking(run: CompleteRun | None, card: Card) -> Point:
         keys = {key for line in run.history for key in line}
         logged = [key for key in ("train/loss", "eval/loss") if key in keys]
         what = f"{', '.join(logged)} and {len(run.samples)} samples"
-        if tracking.mode == "online":
+        if tracking.mode is TrackingMode.ONLINE:
             holds = len(logged) == 2 and bool(run.samples)
             return judged(*TRACKING, holds, f"run.json: {what}; {tracking.where}", Basis.CLAIMED)
-        if tracking.mode == "offline":
+        if tracking.mode is TrackingMode.OFFLINE:
             return not_checkable(
                 *TRACKING,
                 f"{what} were logged offline; to upload them: wandb sync {tracking.where}",

@@ -7,9 +7,10 @@ import pytest
 from compare.kinds import RowKind
 from compare.report import story
 from compare.report.differences import Difference, Question
-from compare.report.results import Results
+from compare.report.results import Results, RunResult
 from compare.ruler.metrics import Interval
 from tests.result_rows import make_row
+from tests.run_records import BASE
 
 
 def results(*differences: Difference) -> Results:
@@ -81,3 +82,36 @@ def test_a_card_without_a_shown_difference_has_no_number() -> None:
     unclear = results.differences[0].model_copy(update={"ci95": (-1.2, 0.1)})
     card = story.difference_card("", unclear, results)
     assert card.number == "no difference shown" and card.interval is None
+
+
+@pytest.mark.parametrize(
+    ("teachers", "number", "told"),
+    [
+        (["own"], 3, "learned from 3 other models, each trained like tuned, in 30 more minutes"),
+        (["a", "b"], 2, "the 2 models that record learned from"),
+        ([], 0, None),
+    ],
+)
+def test_costs_that_are_left_out_are_named(
+    teachers: list[str], number: int, told: str | None
+) -> None:
+    rows = [
+        make_row(RowKind.FINE_TUNED, 1.5),
+        make_row(RowKind.RECORD, 1.9),
+        make_row(RowKind.TUNED, 2.0, wall_seconds=600.0),
+    ]
+    headline = difference(Question.FROM_SCRATCH, -0.4, (-0.5, -0.3))
+    headline = headline.model_copy(update={"b": RowKind.RECORD.value})
+    runs = [
+        RunResult.model_construct(
+            name=RowKind.RECORD.value, config={"teachers": teachers}, teachers=number, base=None
+        ),
+        RunResult.model_construct(
+            name=RowKind.FINE_TUNED.value, config={}, teachers=0, base=BASE.identity
+        ),
+    ]
+    costs = story.left_out_costs(
+        Results.model_construct(rows=rows, differences=[headline], runs=runs)
+    )
+    assert costs[-1] == "Not included: the pretraining of some/base."
+    assert (told is None and len(costs) == 1) or (told is not None and told in costs[0])

@@ -14,6 +14,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from compare import reachability
 from compare.errors import Failure, Misuse
+from compare.kinds import TrackingMode
 from compare.runs import models, subjects
 from compare.runs.record import TrackingRecord
 from compare.verify.__main__ import VerifyOptions, main
@@ -128,15 +129,20 @@ def test_what_a_card_lacks_is_named(
 
 
 @pytest.mark.parametrize(
-    ("mode", "verdict"), [("online", "fail"), ("offline", "not checkable"), ("disabled", "fail")]
+    ("mode", "verdict"),
+    [
+        (TrackingMode.ONLINE, "fail"),
+        (TrackingMode.OFFLINE, "not checkable"),
+        (TrackingMode.DISABLED, "fail"),
+    ],
 )
 def test_tracking_is_read_from_the_record(
-    run: Path, check: Check, edit_record: Callable[..., None], mode: str, verdict: str
+    run: Path, check: Check, edit_record: Callable[..., None], mode: TrackingMode, verdict: str
 ) -> None:
     edit_record(tracking=TrackingRecord(project="p", mode=mode, where="here"))
     found = check(run)
     assert verdicts(found)["tracking"] == verdict
-    if mode == "online":
+    if mode is TrackingMode.ONLINE:
         losses = [{"train/loss": 5.0}, {"eval/loss": 5.0}]
         for name, lines in {"history": losses, "samples": [{"text": "a"}]}.items():
             (run / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
