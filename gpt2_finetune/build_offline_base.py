@@ -165,8 +165,9 @@ def pretraining_arguments(
     finetune_options = FinetuneOptions(
         random_weights=True, epochs=options.epochs, seed=options.seed
     )
+    parameters = Parameters(**flops.count_parameters(model))
     finetune_options = with_defaults(
-        finetune_options, Parameters(**flops.count_parameters(model)), device
+        finetune_options, parameters, device, model.config.n_positions, num_processes=1
     )
     return replace(
         training_arguments(finetune_options, folder, ROWS, device),

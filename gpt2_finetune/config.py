@@ -32,9 +32,10 @@ class FinetuneOptions(StudyOptions):
     batch_tokens: int = 2048
     """Tokens per step in all processes together, rounded down to whole rows (at least one) of the
     base's context length, which is at most 1,024 tokens here."""
-    accumulation: int = 1
-    """Gradient accumulation: micro-batches per step, which save memory and do not change the
-    gradient."""
+    accumulation: int | None = None
+    """Gradient accumulation: micro-batches per step in each process, which save memory and do not
+    change the gradient; by default 1, or for a model of more than 50 M parameters on a CPU as many
+    as there are rows."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass instead of storing them, to save memory."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -56,7 +57,8 @@ class FinetuneOptions(StudyOptions):
         check(self, "epochs", 1, 1000)
         check(self, "patience", 1, 1000)
         check(self, "batch_tokens", 2, 2**24)
-        check(self, "accumulation", 1, 2**16)
+        if self.accumulation is not None:
+            check(self, "accumulation", 1, 2**16)
         check(self, "dropout", 0, 0.9)
         check(self, "checkpoint_steps", 1, 1_000_000)
         check(self, "weight_decay", 0, 10)

@@ -1,4 +1,7 @@
-"""Default values that depend on the device and the base: --precision and --learning-rate."""
+"""Default values that depend on the device and the base.
+
+These are --precision, --learning-rate and --accumulation.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from compare.runs.record import Parameters
 
 GPT2_PARAMETERS, GPT2_LEARNING_RATE = 124e6, 1e-4
 LORA_FACTOR = 10
+LARGE = 50_000_000  # parameters
 
 
 def precision(device: torch.device) -> Literal["fp32", "bf16"]:
@@ -40,3 +44,12 @@ def learning_rate(parameters: Parameters, random_weights: bool, lora: bool = Fal
         return 0.003239 - 0.0001395 * math.log(parameters.non_embedding)
     full_rank = GPT2_LEARNING_RATE * (GPT2_PARAMETERS / parameters.total) ** 0.5
     return full_rank * (LORA_FACTOR if lora else 1)
+
+
+def accumulation(parameters: Parameters, device: torch.device, rows: int) -> int:
+    """Return the default number of micro-batches into which a process divides `rows` of a step.
+
+    A large model on a CPU reads one row at a time, if there are any: a row of a thousand tokens
+    keeps the cores busy, and the activations of several would take more memory than all weights.
+    """
+    return max(1, rows) if device.type == "cpu" and parameters.total > LARGE else 1

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
-from transformers.activations import NewGELUActivation
+from transformers.activations import NewGELUActivation, SiLUActivation
 from transformers.loss.loss_utils import LOSS_MAPPING, ForCausalLMLoss
 from transformers.models.llama import modeling_llama as llama
 
@@ -39,7 +39,7 @@ def use_fast_kernels(model: PreTrainedModel) -> None:
         forward = type(module).forward
         if _is_copy(forward, llama.LlamaRMSNorm.forward):
             module.forward = MethodType(_rms_norm, module)
-        elif _is_copy(forward, llama.LlamaMLP.forward) and isinstance(module.act_fn, nn.SiLU):
+        elif _is_copy(forward, llama.LlamaMLP.forward) and _is_silu(module.act_fn):
             module.forward = MethodType(_feed_forward, module)
         elif _rotates_as_llama(forward):
             module.forward = MethodType(_with_global(forward, ROTATE, _rotate), module)
@@ -58,6 +58,10 @@ def _use_fused_activations(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, NewGELUActivation):
             setattr(module, name, nn.GELU(approximate="tanh"))
+
+
+def _is_silu(activation: Any) -> bool:
+    return isinstance(activation, nn.SiLU | SiLUActivation)
 
 
 def _is_copy(function: Any, original: Any) -> bool:

@@ -71,8 +71,9 @@ def train(options: FinetuneOptions) -> None:
     corpus = training_subset(corpus, options.train_share, options.leave_out)
     model, tokenizer, base = load_base(options.base, options.dropout, device)
     model, parameters = build_model(model, options)
-    options = with_defaults(options, parameters, device)
-    data = prepare_data(corpus, tokenizer, model, options, processes)
+    context_length = scoring.context_length_of(model)
+    options = with_defaults(options, parameters, device, context_length, processes.num_processes)
+    data = prepare_data(corpus, tokenizer, context_length, options, processes.num_processes)
 
     run = start_run(options, corpus, command, base, parameters, processes)
     if run.complete:
@@ -176,33 +177,44 @@ def build_model(
 
 
 def with_defaults(
-    options: FinetuneOptions, parameters: Parameters, device: torch.device
+    options: FinetuneOptions,
+    parameters: Parameters,
+    device: torch.device,
+    context_length: int,
+    num_processes: int,
 ) -> FinetuneOptions:
-    """Fill in the learning rate and the precision, if they are not set."""
+    """Fill in the learning rate, the precision and the micro-batches, if they are not set."""
     rate = defaults.learning_rate(parameters, options.random_weights, options.lora)
     precision = options.precision
+    rows = rows_per_step(options, context_length) // num_processes
     return replace(
         options,
         learning_rate=options.learning_rate or rate,
         precision=defaults.precision(device) if precision == "auto" else precision,
+        accumulation=options.accumulation or defaults.accumulation(parameters, device, rows),
     )
+
+
+def rows_per_step(options: FinetuneOptions, context_length: int) -> int:
+    """Return how many rows of `context_length` tokens all processes together read in a step."""
+    return max(1, options.batch_tokens // context_length)
 
 
 def prepare_data(
     corpus: Corpus,
     tokenizer: PreTrainedTokenizerBase,
-    model: PreTrainedModel,
+    context_length: int,
     options: FinetuneOptions,
-    processes: PartialState,
+    num_processes: int,
 ) -> TrainingData:
-    """Cut the training split into rows of the model's context length.
+    """Cut the training split into rows of `context_length` tokens.
 
     Raises Misuse if the processes cannot share a step's rows evenly, or if the text or the
     tokenizer cannot be used.
     """
-    context_length = scoring.context_length_of(model)
-    rows = max(1, options.batch_tokens // context_length)
-    micro_batches = options.accumulation * processes.num_processes
+    assert options.accumulation is not None, "with_defaults has filled it in"
+    rows = rows_per_step(options, context_length)
+    micro_batches = options.accumulation * num_processes
     if rows % micro_batches:
         raise Misuse(
             f"--batch-tokens {options.batch_tokens} gives {rows} rows of {context_length} tokens, "
@@ -251,7 +263,7 @@ def training_arguments(
     options: FinetuneOptions, output: Path, rows_per_device: int, device: torch.device
 ) -> TrainingArguments:
     """Translate the options to `TrainingArguments`."""
-    assert options.learning_rate is not None, "with_defaults has filled it in"
+    assert options.learning_rate and options.accumulation, "with_defaults has filled them in"
     return TrainingArguments(
         output_dir=str(output),
         num_train_epochs=options.epochs,

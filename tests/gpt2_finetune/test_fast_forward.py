@@ -106,6 +106,14 @@ def test_logits_do_not_exist_in_training(
     assert pair(config)[1](**batch).logits.shape == (3, 64, 64)  # hidden states, not 300 logits
 
 
+def test_the_parts_of_llama_are_replaced(batch: dict[str, torch.Tensor]) -> None:
+    """Otherwise, training takes more memory and time, and no result would show it."""
+    _, changed = pair(CONFIGS["llama"])
+    layer = changed.model.layers[0]
+    replaced = {name for name, module in layer.named_modules() if "forward" in vars(module)}
+    assert replaced == {"input_layernorm", "post_attention_layernorm", "mlp", "self_attn"}
+
+
 def test_training_in_bf16_follows_fp32_as_closely_as_the_library_does(
     batch: dict[str, torch.Tensor],
 ) -> None:

@@ -1,0 +1,65 @@
+"""Into how many micro-batches the rows of a step are divided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from compare.runs.record import Parameters
+from gpt2_finetune import defaults
+from gpt2_finetune import train as training
+from gpt2_finetune.config import FinetuneOptions
+
+ROWS = 4  # of 64 tokens, the context of `tiny_base`
+
+
+@pytest.mark.parametrize(
+    ("accumulation", "large", "rows"),
+    [(None, defaults.LARGE, ROWS), (None, 0, 1), (2, 0, ROWS // 2)],
+    ids=["a small model", "a large model", "as requested"],
+)
+def test_each_micro_batch_has_its_part_of_the_rows(
+    tiny_base: Path,
+    mini_text: Path,
+    restored_signals: None,
+    monkeypatch: pytest.MonkeyPatch,
+    accumulation: int | None,
+    large: int,
+    rows: int,
+) -> None:
+    shapes: list[torch.Size] = []
+
+    def note_shape(model: torch.nn.Module, args: Any, kwargs: dict[str, torch.Tensor]) -> None:
+        if model.training:
+            shapes.append(kwargs["input_ids"].shape)
+
+    def watch(model: torch.nn.Module) -> None:
+        model.register_forward_pre_hook(note_shape, with_kwargs=True)
+
+    monkeypatch.setattr(defaults, "LARGE", large)
+    monkeypatch.setattr(training, "use_fast_kernels", watch)
+    training.train(
+        FinetuneOptions(
+            base=str(tiny_base),
+            corpus=str(mini_text),
+            train_share=0.2,
+            epochs=1,
+            batch_tokens=64 * ROWS,
+            accumulation=accumulation,
+            sample_characters=20,
+            tracking="disabled",
+            device="cpu",
+        )
+    )
+    assert set(shapes) == {(rows, 64)} and len(shapes) % (ROWS // rows) == 0
+
+
+def test_only_a_large_model_on_a_cpu_reads_one_row_at_a_time() -> None:
+    small, large = (Parameters(total=n, non_embedding=n) for n in (4_000_000, 124_000_000))
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert defaults.accumulation(large, cpu, rows=2) == 2
+    assert defaults.accumulation(large, cpu, rows=0) == 1  # fewer rows than processes
+    assert defaults.accumulation(large, gpu, rows=2) == defaults.accumulation(small, cpu, 2) == 1
