@@ -173,8 +173,8 @@ def resume_command(command: str) -> str:
 def run(main: Callable[[Options], object], options: Options) -> None:
     """Call `main(options)`; report expected errors and Ctrl-C as one line and an exit code.
 
-    The exit code is 2 for Misuse, 1 for Failure and OSError, 130 for Ctrl-C, and that of the
-    exception for Interrupted.
+    The exit code is 2 for Misuse, 1 for Failure, OSError and the loss of another process of
+    torchrun, 130 for Ctrl-C, and that of the exception for Interrupted.
     """
     try:
         main(options)
@@ -184,8 +184,27 @@ def run(main: Callable[[Options], object], options: Options) -> None:
         fail(str(error), 1)
     except Interrupted as stop:
         fail(str(stop), stop.code)
+    except RuntimeError as error:
+        if not _is_lost_process(error):
+            raise
+        fail(
+            "another process of this training run has ended or cannot be reached; when all have "
+            "ended, repeat the command with --resume, with as many processes as you like",
+            1,
+        )
     except KeyboardInterrupt:
         fail("interrupted; to continue a training run, repeat the command with --resume", 130)
+
+
+def _is_lost_process(error: RuntimeError) -> bool:
+    """Return whether one of several processes of torchrun does not answer.
+
+    torch has types for such errors (DistBackendError and others), but reports those of Gloo, which
+    connects processes on CPUs, as a RuntimeError with a path in its source code.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return False
+    return type(error).__name__.startswith("Dist") or "/gloo/" in str(error)
 
 
 def fail(message: str, code: int) -> NoReturn:

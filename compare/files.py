@@ -1,4 +1,4 @@
-"""Atomic writes, checksums, locks, and the cache directory."""
+"""Atomic writes of files and directories, checksums, locks, and the cache directory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -72,6 +73,33 @@ def changed_files(folder: Path) -> list[str]:
     except (OSError, ValueError):
         return [CHECKSUMS]
     return damaged_files(folder, expected)
+
+
+def new_folder(target: Path) -> Path:
+    """Return a new directory beside `target`, which `replace_folder` moves there when complete."""
+    new = target.with_name(f".{target.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    return new
+
+
+def replace_folder(new: Path, target: Path) -> Path:
+    """Move the directory `new` to `target`, in place of what was there; return `target`.
+
+    If `new` cannot be moved, the old directory is put back.
+    """
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.replace(old)
+    try:
+        new.replace(target)
+    except OSError:
+        if old.exists():
+            old.replace(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    return target
 
 
 def hold_lock(path: Path, protected: str) -> FileLock:

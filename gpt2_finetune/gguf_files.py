@@ -7,7 +7,6 @@ the space of a 4-bit file.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -70,9 +69,7 @@ def _convert(file: Path, folder: Path) -> None:
     """Write the converted model under a temporary name, and rename it to `folder` at the end."""
     print(f"converting {file} to fp32, once, into {folder}", file=sys.stderr)
     model, tokenizer, license = _read(file)
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
-    new.mkdir()
+    new = files.new_folder(folder)
     model.save_pretrained(new)
     tokenizer.save_pretrained(new)
     if license:
@@ -81,8 +78,7 @@ def _convert(file: Path, folder: Path) -> None:
             f"---\n{card}\n---\n\nConverted from {file.name}.\n", "utf-8"
         )
     files.write_checksums(new)
-    shutil.rmtree(folder, ignore_errors=True)  # a damaged one
-    new.rename(folder)
+    files.replace_folder(new, folder)  # which may be damaged
 
 
 def _read(file: Path) -> tuple[Any, Any, str | None]:

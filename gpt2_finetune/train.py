@@ -70,10 +70,10 @@ def train(options: FinetuneOptions) -> None:
     corpus = corpora.load(options.corpus)
     corpus = training_subset(corpus, options.train_share, options.leave_out)
     model, tokenizer, base = load_base(options.base, options.dropout, device)
-    model, parameters = build_model(model, options)
+    model, parameters = build_model(options, model)
     context_length = scoring.context_length_of(model)
     options = with_defaults(options, parameters, device, context_length, processes.num_processes)
-    data = prepare_data(corpus, tokenizer, context_length, options, processes.num_processes)
+    data = prepare_data(options, corpus, tokenizer, context_length, processes.num_processes)
 
     run = start_run(options, corpus, command, base, parameters, processes)
     if run.complete:
@@ -155,7 +155,7 @@ def join_processes(options: FinetuneOptions, device: torch.device) -> PartialSta
 
 
 def build_model(
-    base: PreTrainedModel, options: FinetuneOptions
+    options: FinetuneOptions, base: PreTrainedModel
 ) -> tuple[PreTrainedModel, Parameters]:
     """Return the model to train, and its parameter counts.
 
@@ -201,10 +201,10 @@ def rows_per_step(options: FinetuneOptions, context_length: int) -> int:
 
 
 def prepare_data(
+    options: FinetuneOptions,
     corpus: Corpus,
     tokenizer: PreTrainedTokenizerBase,
     context_length: int,
-    options: FinetuneOptions,
     num_processes: int,
 ) -> TrainingData:
     """Cut the training split into rows of `context_length` tokens.

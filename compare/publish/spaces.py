@@ -13,8 +13,8 @@ from huggingface_hub import SpaceCard, SpaceCardData
 
 import compare
 from compare.errors import Misuse
+from compare.files import new_folder, replace_folder
 from compare.publish.card import CARD_FILE, MARK
-from compare.publish.staging import new_folder, replace_folder
 from compare.report import pages, storage
 from compare.runs import models
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard
 
+from compare import files
 from compare.errors import Misuse
 from compare.publish import licenses
 from compare.publish.card import REPORT, metadata
@@ -104,40 +105,13 @@ def stage(
         },
         results=results,
     )
-    new = new_folder(target)
+    new = files.new_folder(target)
     shutil.copytree(run.model, new, dirs_exist_ok=True)
     ModelCard(card).save(new / "README.md")
     shutil.copy(run.path / "samples.jsonl", new / "samples.jsonl")
     shutil.copy(pages.REPORTS / "figures" / "loss_curves.svg", new / "loss_curves.svg")
     shutil.copy(pages.REPORTS / REPORT, new / REPORT)
-    return replace_folder(new, target)
-
-
-def new_folder(target: Path) -> Path:
-    """Return a new directory beside `target`, which `replace_folder` moves there when complete."""
-    new = target.with_name(f".{target.name}")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    return new
-
-
-def replace_folder(new: Path, target: Path) -> Path:
-    """Move the directory `new` to `target`, in place of what was there; return `target`.
-
-    If `new` cannot be moved, the old directory is put back.
-    """
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.replace(old)
-    try:
-        new.replace(target)
-    except OSError:
-        if old.exists():
-            old.replace(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-    return target
+    return files.replace_folder(new, target)
 
 
 def require_report_of(runs: Sequence[CompleteRun], results: Results) -> None:

@@ -43,14 +43,11 @@ def tell(results: Results) -> dict[str, Any]:
 
 
 def answer(results: Results) -> str:
-    """Return the answer to the study's question in words for readers who know no jargon.
-
-    If the parts of the test text disagree, this is the claim that names them.
-    """
+    """Return the answer to the study's question in words for readers who know no jargon."""
     headline = results.headline
     a, b = results.row(headline.a), results.row(headline.b)
     if not headline.parts_agree:
-        return f"{headline.sentence}."
+        return _answer_by_part(headline)
     if headline.ci95 is None:
         return f"The test text is too short to tell whether {a.name} or {b.name} is better."
     if not headline.direction:
@@ -62,6 +59,28 @@ def answer(results: Results) -> str:
         f"A pretrained model that was fine-tuned on this text predicts the rest of it {better} "
         f"than our best small model trained from scratch: it needs {a.bits_per_byte:.2f} bits for "
         f"each byte instead of {b.bits_per_byte:.2f}, {share:.0%} {fewer}."
+    )
+
+
+def _answer_by_part(headline: Difference) -> str:
+    """Return the answer if the parts of the test text do not agree with the whole, or each other.
+
+    It is about the fine-tuned model, and what the intervals of the parts show.
+    """
+    parts: dict[int, list[str]] = {-1: [], 0: [], 1: []}
+    for name, part in headline.by_play.items():
+        if part.ci95 is not None:
+            parts[part.direction].append(name)
+    told = [
+        f"it is {better} in {' and in '.join(parts[direction])}"
+        for direction, better in ((-1, "better"), (1, "worse"))
+        if parts[direction]
+    ]
+    if parts[0]:
+        told.append(f"no difference is shown in {' and in '.join(parts[0])}")
+    return (
+        "Is a pretrained model that was fine-tuned on this text better than our best small model "
+        f"trained from scratch? That depends on the part of the test text: {', and '.join(told)}."
     )
 
 

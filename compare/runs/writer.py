@@ -214,16 +214,15 @@ class Run:
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # the bar would disappear at once
-        new = self.path / ".model"
         try:
+            new = files.new_folder(self.path / "model")
             model.save_pretrained(new, state_dict=weights)
             tokenizer.save_pretrained(new)
             for weight_file in new.glob("*.safetensors"):  # written readable by the owner alone
                 shutil.copymode(new / "config.json", weight_file)
+            files.replace_folder(new, self.path / "model")
         except Exception as error:  # libraries define their own types, even for a full disk
-            raise Failure(f"the model cannot be written to {new}: {error}") from None
-        shutil.rmtree(self.path / "model", ignore_errors=True)
-        new.replace(self.path / "model")
+            raise Failure(f"the model cannot be written to {self.path}: {error}") from None
         self.record.model_sha256 = files.checksums(self.path / "model")
 
     def save(self) -> None:

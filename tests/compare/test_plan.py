@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from compare import cli, plan
-from compare.plan import PlanOptions
+from compare.plan import PlanOptions, Step
 from gpt2_finetune.config import FinetuneOptions
 from scratch_lm.config import PRESETS, ScratchOptions
+from tests.conftest import HANGS
 
-FULL = PlanOptions(full=True, base=["auto", "smollm2", "models/my base"], seeds=[1, 2])
+needs_bash = pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+needs_make = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
-# Stands for Python: writes down the command that it would run.
+# A path that a shell would take apart, or replace by something else, if it was not quoted.
+STRANGE = "models/Ann's  base of $HOME (#1)"
+FULL = PlanOptions(full=True, base=["auto", "smollm2", STRANGE], seeds=[1, 2])
+
+# Stands for Python: writes down its number of threads and its arguments, separated by tabs.  Fails
+# if $FAILING is one of them.
 PYTHON = """#!/bin/bash
-echo "python $*" >> "$LOG"
+IFS=$'\\t'
+echo "python $OMP_NUM_THREADS"$'\\t'"$*" >> "$LOG"
+for argument; do [ "$argument" != "$FAILING" ] || exit 1; done
 """
 # Stands for Slurm: runs all tasks of an array, last one first, and prints the job's id.
 SBATCH = """#!/bin/bash
@@ -42,21 +54,28 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("FAILING", "nothing")
     return tmp_path / "log"
 
 
-def commands(log: Path) -> list[str]:
-    return [line for line in log.read_text().splitlines() if line.startswith("python ")]
+def commands(log: Path) -> list[tuple[str, ...]]:
+    """Return the arguments of every command that ran, in this order."""
+    lines = [line for line in log.read_text("utf-8").splitlines() if line.startswith("python ")]
+    return [tuple(line.split("\t")[1:]) for line in lines]
 
 
-def check(log: Path) -> None:
-    """Assert that the commands of FULL ran once each, each after what it needs."""
-    ran = commands(log)
+def check(ran: list[tuple[str, ...]]) -> None:
+    """Assert that `ran` has the commands of FULL once each, each after what it needs."""
     steps = plan.plan(FULL)
-    position = {step.name: ran.index(" ".join(("python -m", *step.arguments))) for step in steps}
+    position = {step.name: ran.index(("-m", *step.arguments)) for step in steps}
     assert sorted(position.values()) == list(range(len(ran)))
     for step in steps:
         assert all(position[name] < position[step.name] for name in step.needs), step
+
+
+def number_of_threads(log: Path) -> set[str]:
+    """Return the values of OMP_NUM_THREADS with which commands ran."""
+    return set(re.findall(r"^python (\S*)\t", log.read_text("utf-8"), re.MULTILINE))
 
 
 def test_every_planned_training_is_a_valid_command() -> None:
@@ -84,28 +103,112 @@ def test_a_small_study_has_one_training_of_each_kind(capsys: pytest.CaptureFixtu
     ]
 
 
-@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make in `folder`, with the makefile of FULL; each command may use 3 threads."""
+    (folder / "study.mk").write_text(plan.as_makefile(plan.plan(FULL), threads=3) + "\n", "utf-8")
+    return subprocess.run(
+        ["make", "--file", "study.mk", *arguments],
+        cwd=folder,
+        # Without the options of `make test`, if that runs these tests.
+        env={k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "PYTHON"))},
+        capture_output=True,
+        text=True,
+        timeout=HANGS,
+    )
+
+
+def with_needs(name: str) -> list[Step]:
+    """Return a step of FULL, what it needs, what that needs, and so on."""
+    needed, found = {name}, []
+    for step in reversed(plan.plan(FULL)):
+        if step.name in needed:
+            needed |= set(step.needs)
+            found.append(step)
+    return found
+
+
+@needs_make
 def test_make_runs_the_plan_with_several_jobs(tmp_path: Path, log: Path) -> None:
-    (tmp_path / "study.mk").write_text(plan.as_makefile(plan.plan(FULL), threads=1) + "\n")
-    subprocess.run(["make", "-j4", "-f", "study.mk"], cwd=tmp_path, check=True, timeout=60)
-    check(log)
+    done = make(tmp_path, "--jobs", "4")
+    assert done.returncode == 0, done.stderr
+    check(commands(log))
+    assert number_of_threads(log) == {"3"}
 
 
-@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+@needs_make
+def test_make_prints_each_command_once_after_those_that_it_needs(tmp_path: Path) -> None:
+    shown = make(tmp_path, "--dry-run").stdout.splitlines()
+    assert all(line.startswith("python -m ") for line in shown)
+    check([tuple(shlex.split(line)[1:]) for line in shown])
+
+
+@needs_make
+@pytest.mark.parametrize("name", ["corpus", "tuned-1", "record-2", "report", "publish"])
+def test_make_of_one_step_runs_it_and_what_it_needs_alone(tmp_path: Path, name: str) -> None:
+    shown = make(tmp_path, "--dry-run", "PYTHON=/opt/my/python", name).stdout.splitlines()
+    needed = [["/opt/my/python", "-m", *step.arguments] for step in with_needs(name)]
+    assert sorted(map(shlex.split, shown)) == sorted(needed)
+
+
+@needs_bash
 @pytest.mark.parametrize("scheduler", ["slurm", "parallel"])
-def test_a_scheduler_runs_the_plan_in_stages(tmp_path: Path, log: Path, scheduler: str) -> None:
+def test_a_scheduler_runs_the_plan_in_stages(log: Path, scheduler: str) -> None:
     steps = plan.plan(FULL)
     script = {
         "slurm": plan.as_slurm_script(steps),
-        "parallel": plan.as_parallel_script(steps, threads=1, jobs=2),
+        "parallel": plan.as_parallel_script(steps, threads=3, jobs=2),
     }[scheduler]
-    subprocess.run(["bash", "-c", script], check=True, timeout=60)
-    check(log)
-    submitted = [line for line in log.read_text().splitlines() if line.startswith("sbatch ")]
+    subprocess.run(["bash", "-c", script], check=True, timeout=HANGS)
+    check(commands(log))
+    if scheduler == "parallel":
+        assert number_of_threads(log) == {"3"}
+    lines = log.read_text("utf-8").splitlines()
+    submitted = [line for line in lines if line.startswith("sbatch ")]
     if scheduler == "slurm":
         after = [f"--dependency=afterok:{number}" for number in range(1, len(submitted))]
         assert "--dependency" not in submitted[0]
         assert all(each in line for each, line in zip(after, submitted[1:], strict=True))
+
+
+@needs_bash
+def test_the_printed_commands_run_in_a_shell_line_by_line(log: Path) -> None:
+    script = plan.as_commands(plan.plan(FULL))
+    subprocess.run(["bash", "-e", "-c", script], check=True, timeout=HANGS)
+    check(commands(log))
+
+
+@needs_bash
+@pytest.mark.parametrize("program", [pytest.param("make", marks=needs_make), "parallel"])
+def test_nothing_that_needs_a_failed_command_runs(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setenv("FAILING", "--lora")
+    if program == "make":
+        code = make(tmp_path, "--keep-going").returncode
+    else:
+        script = plan.as_parallel_script(plan.plan(FULL), threads=3, jobs=2)
+        code = subprocess.run(["bash", "-c", script], timeout=HANGS).returncode
+    assert code != 0
+    ran = {arguments[1] for arguments in commands(log)}
+    assert "gpt2_finetune.train" in ran and not ran & {"compare.report", "compare.publish"}
+
+
+@pytest.mark.parametrize("format", ["make", "parallel"])
+@pytest.mark.parametrize(("cores", "threads"), [(8, 2), (2, 1), (None, 1)])
+def test_commands_at_the_same_time_share_the_cores(
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    format: Literal["make", "parallel"],
+    cores: int | None,
+    threads: int,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    plan.main(PlanOptions(jobs=4, format=format))
+    shown = capsys.readouterr().out
+    assert re.search(rf"^export OMP_NUM_THREADS *:?= *{threads}$", shown, re.MULTILINE)
+    assert ("--jobs 4 " in shown) == (format == "parallel")
+    plan.main(PlanOptions(format=format))
+    assert "OMP_NUM_THREADS" not in capsys.readouterr().out  # one at a time has all cores
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from compare.report import storage
 from tests.conftest import REPORT, Place
 from tests.hub.server import CUT, TOKEN, Hub, Repository
 
@@ -25,12 +26,6 @@ PUSH = ["compare.publish", "--push"]
 def reported(study: Place) -> Place:
     study.run(*REPORT)
     return study
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as hub:
-        yield hub
 
 
 @pytest.fixture
@@ -206,4 +201,19 @@ def test_a_copy_that_is_not_what_was_sent_is_refused(place: Place, hub: Hub) -> 
 
     hub.commit = spoil
     assert "does not hold the config.json" in place.refused(*PUSH, code=1)
+    assert not receipt(place)
+
+
+def test_a_model_whose_score_is_not_the_reports_gets_no_receipt(place: Place, hub: Hub) -> None:
+    path = place.path / storage.PATH
+    saved = path.read_bytes()
+    results = storage.read(path)
+    for run in results.runs:
+        run.test_slice.bits_per_byte += 0.001
+    storage.write(results, path)
+    try:
+        line = place.refused(*PUSH, code=1)
+    finally:
+        path.write_bytes(saved)
+    assert REPOS[0] in line and "but the report says" in line
     assert not receipt(place)

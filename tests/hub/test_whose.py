@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import ModelCard, constants
+from huggingface_hub import ModelCard
 
 from compare.errors import Failure, Misuse
 from compare.publish import hub as hub_module
 from compare.publish.card import MARK
 from tests.compare.publish.test_licenses import SCORES
 from tests.compare.publish.test_licenses import tuned as run_of
-from tests.hub.server import TOKEN, Hub, Repository
+from tests.hub.server import Hub, Repository
 
+pytestmark = pytest.mark.usefixtures("logged_in")
 REPO = "student/tiny-shakespeare-fine-tuned"
 OTHERS = {"README.md": b"---\ntags: [model-comparison]\n---\n# Mine\n", "weights.bin": b"1"}
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(
-            constants,
-            "HUGGINGFACE_CO_URL_TEMPLATE",
-            hub.url + "/{repo_id}/resolve/{revision}/{filename}",
-        )
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield hub
 
 
 @pytest.fixture

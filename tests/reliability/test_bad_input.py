@@ -210,7 +210,7 @@ def test_strange_texts_are_taken_as_they_are_but_for_line_ends(here: Path, text:
     options = ScratchOptions(corpus="text.txt", vocabulary=290, context_length=16)
     corpus = scratch.corpora.load(options.corpus)
     assert corpus.train + corpus.validation + corpus.test == text.replace("\r\n", "\n")
-    tokenizer, ids = scratch.prepare_data(corpus, options)
+    tokenizer, ids = scratch.prepare_data(options, corpus)
     assert tokenizer.backend_tokenizer.decode(ids) == corpus.train
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from compare.kinds import RowKind
 from compare.report import story
-from compare.report.differences import Difference, Question
+from compare.report.differences import Difference, PartDifference, Question
 from compare.report.results import Results, RunResult
 from compare.ruler.metrics import Interval
 from tests.result_rows import make_row
@@ -41,6 +41,15 @@ def difference(question: Question, delta: float, ci95: Interval | None) -> Diffe
 )
 def test_the_answer_follows_the_interval(ci95: Interval | None, words: str) -> None:
     assert words in story.answer(results(difference(Question.FROM_SCRATCH, -0.5, ci95)))
+
+
+def test_the_answer_names_the_parts_of_the_text_that_disagree() -> None:
+    better = PartDifference(delta_bits_per_byte=-0.5, ci95=(-0.6, -0.4))
+    unclear = PartDifference(delta_bits_per_byte=-0.1, ci95=(-0.3, 0.1))
+    claim = difference(Question.FROM_SCRATCH, -0.3, (-0.4, -0.2))
+    claim = claim.model_copy(update={"by_play": {"Hamlet": better, "Macbeth": unclear}})
+    answer = story.answer(results(claim))
+    assert "it is better in Hamlet, and no difference is shown in Macbeth." in answer
 
 
 def test_the_answer_gives_both_scores_and_the_share_saved() -> None:

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.conftest import Place
 from tests.hub.server import TOKEN, Hub, Repository
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as hub:
-        yield hub
 
 
 def test_a_repository_is_checked_and_its_pickles_are_not_even_downloaded(

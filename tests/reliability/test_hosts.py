@@ -1,0 +1,111 @@
+"""Two hosts, each a network namespace of this machine, train together until one is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import FINETUNE, HANGS, SCRATCH, Place
+
+pytestmark = pytest.mark.slow
+HOSTS = ("study-a", "study-b")
+ADDRESSES = ("10.213.7.1", "10.213.7.2")
+DEVICE = "cable0"  # its name on both hosts
+# As in test_scale.py: sums in another order are rounded differently.
+ROUNDING = 1e-4
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def hosts() -> Iterator[None]:
+    """Connect two network namespaces by a cable."""
+    if not shutil.which("ip"):
+        pytest.skip("no command ip (Debian's package iproute2)")
+    try:
+        for host in HOSTS:
+            ip("netns", "add", host)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no network namespaces: {error.stderr.decode()}")
+    try:
+        peer = ("peer", "name", DEVICE, "netns", HOSTS[1])
+        ip("-n", HOSTS[0], "link", "add", DEVICE, "type", "veth", *peer)
+        for host, address in zip(HOSTS, ADDRESSES, strict=True):
+            ip("-n", host, "addr", "add", f"{address}/24", "dev", DEVICE)
+            for device in (DEVICE, "lo"):
+                ip("-n", host, "link", "set", device, "up")
+        yield
+    finally:
+        for host in HOSTS:
+            with suppress(subprocess.CalledProcessError):
+                ip("netns", "delete", host)
+
+
+def start(place: Place, rank: int, command: list[object]) -> subprocess.Popen[str]:
+    """Start torchrun with one process on a host."""
+    return subprocess.Popen(
+        [
+            *("ip", "netns", "exec", HOSTS[rank], sys.executable, "-m", "torch.distributed.run"),
+            *("--nnodes", "2", "--node-rank", str(rank), "--nproc-per-node", "1"),
+            *("--master-addr", ADDRESSES[0], "--master-port", "29500", "-m"),
+            *map(str, command),
+        ],
+        cwd=place.path,
+        env=place.environment | {"PATH": os.environ["PATH"], "GLOO_SOCKET_IFNAME": DEVICE},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def losses(run: Path) -> list[float]:
+    lines = map(json.loads, (run / "history.jsonl").read_text("utf-8").splitlines())
+    return [line.get("train/loss", line.get("eval/loss")) for line in lines]
+
+
+@pytest.mark.parametrize("track", ["scratch_lm", "gpt2_finetune"])
+def test_when_a_host_is_lost_the_other_ends_with_one_line_and_one_process_can_resume(
+    place: Place, mini_text: Path, tiny_base: Path, hosts: None, track: str
+) -> None:
+    tracks: dict[str, list[object]] = {
+        "scratch_lm": list(SCRATCH),
+        "gpt2_finetune": [*FINETUNE, "--base", tiny_base, "--precision", "fp32"],
+    }
+    command: list[object] = [*tracks[track], "--corpus", mini_text, "--tracking", "disabled"]
+    command += ["--epochs", 30, "--patience", 30, "--checkpoint-steps", 10]
+    place.run(*command)
+    (alone,) = (place.path / "runs" / track).glob("*-seed1")
+
+    agents = [start(place, rank, command) for rank in range(2)]
+    together = alone.with_name(f"{alone.name}-2")
+    deadline = time.monotonic() + HANGS
+    while not any((together / "checkpoint").glob("*")):
+        assert time.monotonic() < deadline and all(agent.poll() is None for agent in agents)
+        time.sleep(0.05)
+    (lost,) = psutil.Process(agents[1].pid).children(recursive=True)
+    lost.kill()
+    survivor = agents[0].communicate(timeout=HANGS)[0]
+    agents[1].communicate(timeout=HANGS)
+    errors = [line for line in survivor.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and "repeat the command with --resume" in errors[0]
+    assert "[rank0]: Traceback" not in survivor
+
+    place.run(*command, "--resume")
+    assert json.loads((together / "run.json").read_text("utf-8"))["status"] == "complete"
+    assert losses(together) == pytest.approx(losses(alone), rel=ROUNDING)
+    assert sorted(path.name for path in alone.parent.glob("*-seed1*")) == [
+        alone.name,
+        together.name,
+    ]
