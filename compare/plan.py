@@ -38,8 +38,8 @@ class PlanOptions:
     """Print the commands of the study, for a shell or a scheduler."""
 
     full: bool = False
-    """Plan make study-full: also the preset record with its teachers, tuned without drills, LoRA,
-    controls from random weights, and training on shares of the text."""
+    """Plan all recipes, as make study-full does: also record with its teachers, tuned without
+    drills, LoRA, controls from random weights, and training on shares of the text."""
     base: list[str] = field(default_factory=lambda: ["auto"])
     """Checkpoints to fine-tune, as in gpt2_finetune.train --base."""
     seeds: list[int] = field(default_factory=list)
@@ -63,7 +63,7 @@ class PlanOptions:
             if not low <= seed <= high:
                 raise ValueError(f"--seeds has {seed}: a seed must be between {low:,} and {high:,}")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("--seeds has a seed twice")
+            raise ValueError("--seeds lists a seed twice")
         if len({_safe(base) for base in self.base}) < len(self.base):
             raise ValueError("--base has two checkpoints whose names are too similar")
 

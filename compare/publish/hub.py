@@ -142,7 +142,7 @@ def _download(repo: str, commit: str, folder: Path, repo_type: RepoType, cache: 
         name = path.relative_to(folder)
         copy = Path(snapshot) / name
         if path.is_file() and not (copy.is_file() and copy.read_bytes() == path.read_bytes()):
-            raise Failure(f"{repo} does not hold the {name} that was sent: push again")
+            raise Failure(f"{name} in {repo} differs from the file that was uploaded: push again")
     return Path(snapshot)
 
 

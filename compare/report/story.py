@@ -14,7 +14,7 @@ UNIT = (
     "Bits per byte measure how much each byte of the text (in English, a character) surprises a "
     "model: certainty costs 0 bits, a blind guess among all bytes 8, and fewer are better."
 )
-SINGLE_RUN = "other seeds are not covered"
+SINGLE_RUN = "does not cover other seeds"
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def difference_card(title: str, difference: Difference, results: Results) -> Car
         title=title,
         number=f"{b.bits_per_byte:.2f} → {a.bits_per_byte:.2f} bits per byte",
         interval=(
-            f"95% interval, together with the other claims: {_range(difference.ci95)} "
+            f"simultaneous 95% interval: {_range(difference.ci95)} "
             f"{'more' if difference.direction > 0 else 'fewer'}{single_run}"
         ),
         meaning=_meaning(difference.question, a, b),
@@ -149,8 +149,8 @@ def _meaning(question: Question, a: ResultRow, b: ResultRow) -> str:
     if a.trained_characters != b.trained_characters:
         return f"{compared}, for {_characters(b)} and {_characters(a)}."
     return (
-        f"{compared}, for {_characters(a)} each. This is the gain at equal training, not over the "
-        "best that training from random weights could reach."
+        f"{compared}, for {_characters(a)} each. This is the gain after reading the same text, not "
+        "over the best that training from random weights could reach."
     )
 
 
@@ -163,7 +163,7 @@ def caveats(results: Results) -> list[str]:
     """Return what a reader must know before believing the answer and the cards."""
     found = []
     if len(cards(results)) > 2:
-        found.append("The cards compare different pairs of models; their numbers do not add up.")
+        found.append("These figures compare different pairs of models, so they do not add up.")
     if results.is_tiny_shakespeare and results.rows_with_drills:
         found.append(
             "Scores on this test text influenced how the small models were designed, so on new "
@@ -208,8 +208,8 @@ def _other_plays_title(results: Results) -> str:
         return "Other plays"
     a, b = rows[headline.a], rows[headline.b]
     ahead = sum(a.by_play[title] < b.by_play[title] for title in a.by_play)
-    known = ", which it may have read" if a.may_have_read else ""
-    return f"Other plays: {a.name} is ahead of {b.name} on {ahead} of {len(a.by_play)}{known}"
+    known = ", but may have read them" if a.may_have_read else ""
+    return f"Other plays: {a.name} is ahead of {b.name} on {ahead} of {len(a.by_play)} plays{known}"
 
 
 def _word_classes_title(results: Results) -> str:

@@ -1,7 +1,7 @@
 """Scoring: the nats that a model needs for a text, metrics, and intervals for differences.
 
 May import the modules directly in `compare`, and `compare.corpus`.
-Used by the tracks and by all other subpackages except `compare.corpus`.
+Used by the tracks and by all other subpackages except `compare.corpus` and `compare.notebook`.
 
     scoring.py      nats per token over half-overlapping windows
     metrics.py      bits per byte and the perplexities, defined once

@@ -1,7 +1,8 @@
 """Run directories in `runs/`: records, histories and models, and their copies on W&B.
 
 May import the modules directly in `compare`, `compare.corpus` and `compare.ruler`.
-The tracks write run directories; the other subpackages, and `compare.generate`, read them.
+The tracks write run directories; `compare.report`, `compare.publish`, `compare.verify`,
+`compare.demo` and `compare.generate` read them.
 
     start.py     creates a run's directory, or finds it to resume
     record.py    the typed run record, run.json: reads, validates and writes it

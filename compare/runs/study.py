@@ -120,7 +120,7 @@ def find_study() -> Study:
     if not found.bases[0].is_fine_tuned:
         raise Misuse(
             f"{gpt2.path} is a control from random weights, and nothing was fine-tuned on the same "
-            f"text: make that with {Track.GPT2.command}"
+            f"text: run {Track.GPT2.command} first"
         )
     return found
 

@@ -22,10 +22,11 @@ DEFAULT_BYTES = "2000"
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """Check a run, a model directory or a repository on the Hub, of this project or of anybody's.
+    """Check a run, a model directory or a repository on the Hub, from any project.
 
-    Everything is recomputed from the weights.  What only a record or a card says is marked as
-    claimed.  The exit code is 1 if a point fails, or if a hand-in cannot be checked at all.
+    Whatever the weights can show is recomputed from them.  What only a record or a card says is
+    marked as claimed.  The exit code is 1 if a point fails, or if a hand-in cannot be checked at
+    all.
     """
 
     what: list[str] = field(default_factory=list, positional=True, nargs="*", metavar="WHAT")  # noqa: RUF009

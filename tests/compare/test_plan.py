@@ -217,7 +217,7 @@ def test_commands_at_the_same_time_share_the_cores(
         (["--jobs", "0"], "--jobs is 0"),
         (["--seeds", "1", "-1"], "--seeds has -1"),
         (["--base", ""], "--base is empty"),
-        (["--seeds", "1", "1"], "--seeds has a seed twice"),
+        (["--seeds", "1", "1"], "--seeds lists a seed twice"),
         (["--full", "--seeds", "0"], "--seeds has 0"),
         (["--base", "a/b", "a-b"], "--base has two checkpoints"),
         (["--jobs", "2"], "--jobs has no effect on --format commands"),

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -200,16 +201,18 @@ def test_a_copy_that_is_not_what_was_sent_is_refused(place: Place, hub: Hub) -> 
         return commit
 
     hub.commit = spoil
-    assert "does not hold the config.json" in place.refused(*PUSH, code=1)
+    assert "config.json in" in place.refused(*PUSH, code=1)
     assert not receipt(place)
 
 
 def test_a_model_whose_score_is_not_the_reports_gets_no_receipt(place: Place, hub: Hub) -> None:
+    place.environment |= {"HF_HUB_DISABLE_XET": "1"}
     path = place.path / storage.PATH
     saved = path.read_bytes()
     results = storage.read(path)
     for run in results.runs:
-        run.test_slice.bits_per_byte += 0.001
+        changed = run.test_slice.bits_per_byte + 0.001
+        run.test_slice = replace(run.test_slice, bits_per_byte=changed)
     storage.write(results, path)
     try:
         line = place.refused(*PUSH, code=1)

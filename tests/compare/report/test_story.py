@@ -79,11 +79,9 @@ def test_a_card_tells_of_equal_training_only_if_it_was_equal() -> None:
     for characters, is_equal in ((2_000_000, True), (3_000_000, False)):
         results = with_training(characters)
         card = story.difference_card("", results.differences[0], results)
-        assert ("at equal training" in card.meaning) == is_equal
+        assert ("after reading the same text" in card.meaning) == is_equal
         assert card.number == "2.50 → 1.50 bits per byte"
-        assert (
-            card.interval and "0.800 to 1.200 fewer; other seeds are not covered" in card.interval
-        )
+        assert card.interval and "0.800 to 1.200 fewer; does not cover other seeds" in card.interval
 
 
 def test_a_card_without_a_shown_difference_has_no_number() -> None:
