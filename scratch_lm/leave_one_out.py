@@ -47,7 +47,7 @@ from statistics import fmean
 from compare import corpus as corpora
 from compare.corpus.subsets import left_out_play, training_plays
 from compare.device import choose_device
-from compare.errors import Misuse
+from compare.errors import Interrupted, Misuse
 from compare.ruler import scoring
 from compare.runs import models
 from compare.signals import restored_signal_handlers
@@ -74,8 +74,11 @@ def leave_one_out(options: LeaveOneOutOptions) -> None:
     results = []
     for play in plays:
         train_options = ScratchOptions(**shared | {"leave_out": play, "resume": True})
-        with restored_signal_handlers():  # so that Ctrl-C ends this command between two trainings
-            run = train(train_options)
+        try:
+            with restored_signal_handlers():  # so that Ctrl-C also ends it between two trainings
+                run = train(train_options)
+        except Interrupted as stop:  # which names the command of this one training
+            cli.fail("interrupted; to continue, repeat the same command", stop.code)
         loaded = models.load(run.path / "model", device=choose_device(options.device))
         score = scoring.score(*loaded, texts[play], label=play)
         results.append((play, score.metrics.bits_per_byte, run.record.best_scores.bits_per_byte))
