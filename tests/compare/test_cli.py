@@ -1,4 +1,4 @@
-"""The command that an interrupted training run prints."""
+"""How a training run ends that was interrupted, or that has lost another process."""
 
 from __future__ import annotations
 
@@ -33,3 +33,33 @@ def test_a_resumed_run_is_launched_as_before(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert cli.resume_command(COMMAND) == shown
+
+
+LOST = RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:537] Connection reset")
+
+
+def lose_a_process(_: object) -> None:
+    raise LOST
+
+
+def test_a_lost_process_is_reported_on_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit) as ended:
+        cli.run(lose_a_process, cli.StudyOptions())
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: another process") and "--resume" in line
+
+
+def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        cli.run(fail, cli.StudyOptions())
+    monkeypatch.delenv("WORLD_SIZE")
+    with pytest.raises(RuntimeError, match="gloo"):
+        cli.run(lose_a_process, cli.StudyOptions())
