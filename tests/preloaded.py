@@ -13,6 +13,7 @@ import atexit
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
 
-from tests.killed_at import FileEvent, kill_at
+from tests.file_events import FileEvent, send_at
 
 CONTEXT = multiprocessing.get_context("forkserver")
 
@@ -72,11 +73,11 @@ def run(
     directory: Path,
     environment: Mapping[str, str],
     timeout: int,
-    killed_at: FileEvent | None = None,
+    signal_at: tuple[FileEvent, signal.Signals] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m <command>` in `directory`; `can_run_in(environment)` must be true.
 
-    With `killed_at`, the command is killed at this file event.
+    With `signal_at`, the command receives this signal at this file event.
 
     Raises `subprocess.TimeoutExpired`, after killing the process, if it takes longer than `timeout`
     seconds.
@@ -89,7 +90,7 @@ def run(
         stdout, stderr = Path(outputs, "stdout"), Path(outputs, "stderr")
         for path in (stdout, stderr):
             path.touch()
-        arguments = (command, directory, environment, stdout, stderr, killed_at)
+        arguments = (command, directory, environment, stdout, stderr, signal_at)
         process = CONTEXT.Process(target=_run_module, args=arguments)
         process.start()
         process.join(timeout)
@@ -109,7 +110,7 @@ def _run_module(
     environment: Mapping[str, str],
     stdout: Path,
     stderr: Path,
-    killed_at: FileEvent | None,
+    signal_at: tuple[FileEvent, signal.Signals] | None,
 ) -> None:
     for stream, path in ((sys.stdout, stdout), (sys.stderr, stderr)):
         with path.open("w") as file:
@@ -120,8 +121,8 @@ def _run_module(
     sys.path.insert(0, str(directory))
     module, *arguments = command
     sys.argv = [module, *arguments]
-    if killed_at:
-        kill_at(killed_at)
+    if signal_at:
+        send_at(*signal_at)
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:

@@ -129,17 +129,26 @@ def test_every_command_of_the_readme_exists() -> None:
     assert set(COMMANDS) <= modules
     for module in modules - set(COMMANDS):
         assert module in ("venv", "pytest"), module
-    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     for target in re.findall(r"(?:^|`)make ([\w-]+)", README, re.MULTILINE):
         assert target in targets, target
 
 
 def test_every_option_in_the_readme_exists(place: Place) -> None:
-    for line in re.findall(r"^python -m .*$", README, re.MULTILINE):
-        command, options = line.split()[2], re.findall(r"(--[a-z-]+)", line.split("#")[0])
-        if command in COMMANDS and options:
-            known = place.run(command, "--help").stdout
-            assert all(option in known for option in options), line
+    used: dict[str, set[str]] = {}
+    for line in re.findall(r"^python -m [^#\n]*", README, re.MULTILINE):
+        used.setdefault(line.split()[2], set()).update(options_in(line))
+    for command in COMMANDS:
+        if options := used.get(command):
+            shown = place.run(command, "--help").stdout
+            # The help of an option begins on its line, or on the next one.
+            defined = options_in(" ".join(re.findall(r"^  (-.*?)(?:  |$)", shown, re.MULTILINE)))
+            assert options <= defined, command
+
+
+def options_in(text: str) -> set[str]:
+    """Return the options in `text`, which are whole words there."""
+    return set(re.findall(r"(?<!\S)--[a-z0-9-]+", text))
 
 
 def test_every_package_says_what_its_modules_are() -> None:
@@ -152,7 +161,7 @@ def test_locks_pin_every_requirement_within_its_bounds_by_checksum() -> None:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
     usual = [*project["dependencies"], *extras["lora"], *extras["test"]]
     for file, texts in {
@@ -160,7 +169,7 @@ def test_locks_pin_every_requirement_within_its_bounds_by_checksum() -> None:
         "tests/slow.lock": usual + extras["slow"],
         "compare/demo/demo.lock": extras["demo"],
     }.items():
-        entries = re.split(r"\n(?=\S)", (ROOT / file).read_text())
+        entries = re.split(r"\n(?=\S)", (ROOT / file).read_text("utf-8"))
         assert all("--hash=sha256:" in entry for entry in entries)
         pinned = dict(re.match(r"([\w.-]+)==([\w.]+)", entry).groups() for entry in entries)
         for requirement in map(Requirement, texts):
@@ -171,7 +180,7 @@ def test_locks_pin_every_requirement_within_its_bounds_by_checksum() -> None:
 
 def test_the_lock_of_the_demo_only_adds_to_requirements_lock() -> None:
     added, usual = (
-        dict(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / file).read_text(), re.MULTILINE))
+        dict(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / file).read_text("utf-8"), re.MULTILINE))
         for file in ("compare/demo/demo.lock", "requirements.lock")
     )
     assert not added.keys() & usual.keys()

@@ -19,7 +19,7 @@ def bits_per_byte_of_lm_eval(folder: Path, text: str, work: Path, own_code: bool
     """Return the score of the harness's own rolling log-likelihood, on a task of one document."""
     lm_eval = pytest.importorskip("lm_eval", reason="make test-all installs lm_eval")
     data = work / "text.jsonl"
-    data.write_text(json.dumps({"text": text}) + "\n")
+    data.write_text(json.dumps({"text": text}) + "\n", "utf-8")
     task = {
         "task": "one_text",
         "dataset_path": "json",

@@ -79,7 +79,7 @@ def test_the_committed_report(page: Any) -> None:
 
 def test_a_point_tells_its_numbers_to_the_pointer(page: Any) -> None:
     look(page, COMMITTED / "report.html")
-    row = json.loads((COMMITTED / "report.json").read_text())["rows"][0]
+    row = json.loads((COMMITTED / "report.json").read_text("utf-8"))["rows"][0]
     point = page.locator("figure").first.locator("g", has=page.locator("title")).last
     box = point.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -114,7 +114,7 @@ def test_the_story_fits_in_few_screens_and_details_are_folded(page: Any) -> None
 def test_two_models_at_a_time_are_shown_with_their_surprisal(page: Any) -> None:
     """First those of the study's answer, then any that the reader selects, on their sides."""
     look(page, COMMITTED / "report.html")
-    report = json.loads((COMMITTED / "report.json").read_text())
+    report = json.loads((COMMITTED / "report.json").read_text("utf-8"))
     models = list(report["surprisal"]["models"])
     cards = page.locator("[data-reader]")
     assert cards.count() == len(models)
@@ -149,7 +149,7 @@ def test_no_text_in_a_figure_is_cut_off(page: Any) -> None:
 def test_the_main_table_sorts(page: Any) -> None:
     look(page, COMMITTED / "report.html")
     open_details(page)
-    rows = json.loads((COMMITTED / "report.json").read_text())["rows"]
+    rows = json.loads((COMMITTED / "report.json").read_text("utf-8"))["rows"]
     first = page.locator(".sortable tbody tr td:first-child")
     for click, names in (
         ("bits/byte", [row["name"] for row in rows]),
@@ -168,7 +168,7 @@ def test_the_main_table_sorts(page: Any) -> None:
 def test_text_of_models_and_corpora_shows_as_text(page: Any, study: Place, tmp_path: Path) -> None:
     if not (study.path / storage.PATH).exists():
         study.run(*REPORT)
-    report = json.loads((study.path / storage.PATH).read_text())
+    report = json.loads((study.path / storage.PATH).read_text("utf-8"))
     report["corpus"]["name"] = NASTY
     sample = report["samples"][0]
     sample["prompt"] = NASTY

@@ -50,7 +50,7 @@ tac | while read -r command; do bash -c "$command" || exit 1; done
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the stand-ins first on the search path; return the file that they write to."""
     for name, script in (("python", PYTHON), ("sbatch", SBATCH), ("parallel", PARALLEL)):
-        (tmp_path / name).write_text(script)
+        (tmp_path / name).write_text(script, "utf-8")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("LOG", str(tmp_path / "log"))

@@ -81,7 +81,7 @@ def test_another_architecture_is_fine_tuned_scored_and_sampled(
     place: Place, tiny_shakespeare: str, architecture
 ) -> None:
     text = tiny_shakespeare[:60_000]
-    (place.path / "text.txt").write_text(text)
+    (place.path / "text.txt").write_text(text, "utf-8")
     torch.manual_seed(0)
     model, tokenizer = architecture(text[:54_000])
     model.save_pretrained(place.path / "base")
@@ -101,7 +101,7 @@ def test_another_architecture_is_fine_tuned_scored_and_sampled(
         "--learning-rate",
         0.003,
     )
-    run = json.loads((place.path / "runs/gpt2_finetune/latest/run.json").read_text())
+    run = json.loads((place.path / "runs/gpt2_finetune/latest/run.json").read_text("utf-8"))
     assert run["epochs"][0]["eval"]["loss"] < run["zero_shot"]["loss"]
     assert run["epochs"][0]["eval"]["bytes"] == 3000
     pair = load(place.path / "runs/gpt2_finetune/latest/model")

@@ -23,12 +23,12 @@ def put_in_cache(place: Place, base: Path, name: str) -> Path:
     snapshot = folder / "snapshots" / commit
     shutil.copytree(base, snapshot)
     (folder / "refs").mkdir()
-    (folder / "refs" / "main").write_text(commit)
+    (folder / "refs" / "main").write_text(commit, "utf-8")
     return snapshot
 
 
 def record(place: Place) -> dict:
-    return json.loads((place.path / "runs/gpt2_finetune/latest/run.json").read_text())
+    return json.loads((place.path / "runs/gpt2_finetune/latest/run.json").read_text("utf-8"))
 
 
 def test_auto_without_gpt2_uses_the_stand_in_under_its_own_name(
@@ -36,7 +36,7 @@ def test_auto_without_gpt2_uses_the_stand_in_under_its_own_name(
 ) -> None:
     # A text too short for the stand-in's context stops the command after the base is chosen.
     short = place.path / "short.txt"
-    short.write_text(mini_text.read_text()[:2000])
+    short.write_text(mini_text.read_text("utf-8")[:2000], "utf-8")
     done = place.run("gpt2_finetune.train", "--corpus", short, code=2)
     assert "WARNING: openai-community/gpt2 is not in the local cache" in done.stderr
     assert "stand-in-3.7m" in done.stderr

@@ -40,7 +40,7 @@ def test_full_size_is_trained_scored_sampled_reported_and_staged(
     place: Place, full_size: Path, tiny_shakespeare: str
 ) -> None:
     text = tiny_shakespeare[:120_000]  # its validation split fills one window of 1,024 tokens
-    (place.path / "text.txt").write_text(text)
+    (place.path / "text.txt").write_text(text, "utf-8")
     place.environment["OMP_NUM_THREADS"] = "2"
     long = {"timeout": 1800}
     place.run(
@@ -55,7 +55,7 @@ def test_full_size_is_trained_scored_sampled_reported_and_staged(
         "disabled",
         **long,
     )
-    run = json.loads((place.path / "runs/gpt2_finetune/latest/run.json").read_text())
+    run = json.loads((place.path / "runs/gpt2_finetune/latest/run.json").read_text("utf-8"))
     assert run["parameters"]["total"] == 124_439_808
     assert run["zero_shot"]["loss"] == pytest.approx(math.log(VOCABULARY), rel=0.03)
     assert run["epochs"][0]["eval"]["loss"] < run["zero_shot"]["loss"] - 2
@@ -64,7 +64,7 @@ def test_full_size_is_trained_scored_sampled_reported_and_staged(
 
     place.run(*SCRATCH, "--corpus", "text.txt", "--epochs", 1, "--tracking", "disabled")
     place.run("compare.report", **long)
-    report = json.loads((place.path / "reports/report.json").read_text())
+    report = json.loads((place.path / "reports/report.json").read_text("utf-8"))
     rows = {row["name"]: row["bits_per_byte"] for row in report["rows"]}
     assert rows["random-124m fine-tuned"] < rows["random-124m zero-shot"]
     place.run("compare.publish", "--prefix", "full")

@@ -12,7 +12,7 @@ from transformers import GPT2Tokenizer, LlamaConfig, LlamaForCausalLM
 
 from gpt2_finetune.base import load_base
 from tests.conftest import FINETUNE, Place
-from tests.killed_at import FileEvent
+from tests.file_events import FileEvent
 
 gguf = pytest.importorskip("gguf", reason="the package gguf is not installed")
 
@@ -107,7 +107,7 @@ def test_its_weights_tokenizer_and_license_are_those_of_the_file(
     text = "ROMEO:\nWhat, ho!"
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert base.resolved == "Tiny (F32)" and Path(base.folder).parent == cache
-    assert "license: apache-2.0" in (Path(base.folder) / "README.md").read_text()
+    assert "license: apache-2.0" in (Path(base.folder) / "README.md").read_text("utf-8")
 
 
 def test_it_is_converted_once_and_again_if_the_copy_is_damaged(

@@ -18,7 +18,7 @@ from compare.runs import models
 from gpt2_finetune import lora
 from gpt2_finetune.config import FinetuneOptions
 from tests.conftest import FINETUNE, Place
-from tests.killed_at import FileEvent
+from tests.file_events import FileEvent
 
 RUN = Path("runs/gpt2_finetune/tiny-gpt2-seed1")
 # Runs a training and exits just before the model is saved.
@@ -32,14 +32,14 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def record(run: Path) -> dict:
-    return json.loads((run / "run.json").read_text())
+    return json.loads((run / "run.json").read_text("utf-8"))
 
 
 def test_training_stops_when_validation_gets_worse_and_keeps_the_best_epoch(
     place: Place, mini_text: Path, tiny_base: Path
 ) -> None:
     short = place.path / "short.txt"  # so short that even 37,000 parameters soon overfit
-    short.write_text(mini_text.read_text()[:4000])
+    short.write_text(mini_text.read_text("utf-8")[:4000], "utf-8")
     command = [*FINETUNE, "--corpus", short, "--base", tiny_base, "--tracking", "disabled"]
     command += ["--learning-rate", "0.01", "--epochs", "12"]
     place.run(*command)

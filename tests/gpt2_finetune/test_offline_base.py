@@ -72,7 +72,7 @@ def test_the_builder_writes_a_checkpoint_and_documents_its_training(
     monkeypatch.setattr(corpus, "load", lambda name: short)
     build_offline_base.build(build_offline_base.BuildOptions(output=tmp_path, epochs=8))
     model, tokenizer = models.load(tmp_path)
-    readme = (tmp_path / "README.md").read_text()
+    readme = (tmp_path / "README.md").read_text("utf-8")
     assert f"{model.num_parameters():,} parameters" in readme and "hamlet" not in readme
     score = scoring.score(model, tokenizer, short.validation).metrics.bits_per_byte
     stated = re.search(r"validation split: ([\d.]+) bits per byte", readme)

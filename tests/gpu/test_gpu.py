@@ -75,7 +75,7 @@ def runs(place: Place) -> list[Path]:
 
 
 def read(path: Path) -> Any:
-    return json.loads(path.read_text())
+    return json.loads(path.read_text("utf-8"))
 
 
 @pytest.fixture(scope="session")

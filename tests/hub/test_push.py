@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +44,7 @@ def place(reported: Place, hub: Hub, tmp_path: Path) -> Iterator[Place]:
 
 def receipt(place: Place) -> dict:
     path = place.path / "runs/publish/receipt.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
 @pytest.mark.parametrize("large_files", ["xet", "lfs"])
@@ -101,10 +100,10 @@ def test_a_space_of_somebody_elses_is_not_touched(place: Place, hub: Hub) -> Non
 def test_the_report_shows_the_links_of_what_was_published(place: Place, hub: Hub) -> None:
     place.run(*PUSH)
     place.run(*REPORT)
-    report = json.loads((place.path / "reports/report.json").read_text())
+    report = json.loads((place.path / "reports/report.json").read_text("utf-8"))
     met = {point["id"]: point for point in report["requirements"]}["published"]
     assert met["met"] and all(f"{hub.url}/{repo}" in met["evidence"] for repo in REPOS)
-    page = (place.path / "reports/handin.de.md").read_text()
+    page = (place.path / "reports/handin.de.md").read_text("utf-8")
     assert all(f"<{hub.url}/{repo}>" in page for repo in REPOS)
 
 
@@ -209,11 +208,10 @@ def test_a_model_whose_score_is_not_the_reports_gets_no_receipt(place: Place, hu
     place.environment |= {"HF_HUB_DISABLE_XET": "1"}
     path = place.path / storage.PATH
     saved = path.read_bytes()
-    results = storage.read(path)
-    for run in results.runs:
-        changed = run.test_slice.bits_per_byte + 0.001
-        run.test_slice = replace(run.test_slice, bits_per_byte=changed)
-    storage.write(results, path)
+    report = json.loads(saved)
+    for run in report["runs"]:
+        run["test_slice"]["bits_per_byte"] += 0.001
+    path.write_text(json.dumps(report), "utf-8")
     try:
         line = place.refused(*PUSH, code=1)
     finally:

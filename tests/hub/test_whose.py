@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     staged.mkdir()
     data = metadata(REPO, run_of(base), SCORES, {})
     ModelCard(f"---\n{data.to_yaml()}\n---\n").save(staged / "README.md")
-    (staged / "config.json").write_text("{}")
+    (staged / "config.json").write_text("{}", "utf-8")
     return staged
 
 
@@ -90,7 +90,7 @@ def test_the_empty_repository_of_an_interrupted_push_is_filled(hub: Hub, folder:
 
 def test_a_file_that_comes_between_look_and_push_is_not_deleted(hub: Hub, folder: Path) -> None:
     hub_module.push(folder, REPO, False)
-    (folder / "config.json").write_text('{"new": true}')
+    (folder / "config.json").write_text('{"new": true}', "utf-8")
     original = hub.fault
 
     def meanwhile(path: str) -> None:

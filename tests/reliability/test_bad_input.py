@@ -244,16 +244,16 @@ def cut(name: str) -> Callable[[Path], None]:
 
 
 def foreign(folder: Path) -> None:
-    (folder / "config.json").write_text(json.dumps({"model_type": "vit"}))
+    (folder / "config.json").write_text(json.dumps({"model_type": "vit"}), "utf-8")
 
 
 def trojan(folder: Path) -> None:
-    (folder / "evil.py").write_text("open('/tmp/evil', 'w')\nraise SystemExit('evil')")
+    (folder / "evil.py").write_text("open('/tmp/evil', 'w')\nraise SystemExit('evil')", "utf-8")
     config = {
         "model_type": "evil",
         "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"},
     }
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
 
 
 @pytest.mark.parametrize(
@@ -347,11 +347,11 @@ def test_run_records(
     shutil.copytree(study.path / "runs/scratch_lm/course-seed1", here / "run")
     file = here / "run/run.json"
     if change:
-        record = json.loads(file.read_text())
+        record = json.loads(file.read_text("utf-8"))
         change(record)
-        file.write_text(json.dumps(record))
+        file.write_text(json.dumps(record), "utf-8")
     else:
-        file.write_text(file.read_text()[:500])
+        file.write_text(file.read_text("utf-8")[:500], "utf-8")
     assert words in refused("generate", "--run", "run")
 
 
@@ -375,5 +375,5 @@ def test_other_texts_in_both_tracks(
 ) -> None:
     shutil.copytree(study.path / "runs", here / "runs", symlinks=True)
     for run in (here / "runs/scratch_lm").glob("*/run.json"):
-        run.write_text(run.read_text().replace('"sha256": "', '"sha256": "0'))
+        run.write_text(run.read_text("utf-8").replace('"sha256": "', '"sha256": "0'), "utf-8")
     assert "train both tracks on the same --corpus" in refused("report")

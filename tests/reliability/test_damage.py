@@ -20,7 +20,7 @@ from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.config import ScratchOptions
 from scratch_lm.train import build_model, train_step
 from tests.conftest import FINETUNE, Place
-from tests.killed_at import FileEvent
+from tests.file_events import FileEvent
 
 
 def cut(path: Path) -> None:
@@ -102,7 +102,7 @@ def test_the_trainer_goes_on_from_the_newest_checkpoint_that_is_whole(
         for path in (run, straight)
     ]
     assert losses[0] == losses[1]
-    assert json.loads((run / "run.json").read_text())["status"] == "complete"
+    assert json.loads((run / "run.json").read_text("utf-8"))["status"] == "complete"
 
 
 def test_the_weights_of_a_damaged_best_checkpoint_are_not_used(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_training_goes_on_after_any_failed_write(
     track: str,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    (here / "text.txt").write_text(tiny_shakespeare[:8000])
+    (here / "text.txt").write_text(tiny_shakespeare[:8000], "utf-8")
     options, train, name = {
         "scratch_lm": (ScratchOptions(**SCRATCH), scratch_lm.train.train, "course-seed1"),
         "gpt2_finetune": (
@@ -106,14 +106,14 @@ def test_a_training_goes_on_after_any_failed_write(
     straight = load_file(first / "model/model.safetensors")
     for _ in fault.each(lambda: train(options)):
         for path in first.parent.glob(f"{name}*/run.json"):
-            assert json.loads(path.read_text())["status"] in ("running", "complete")
+            assert json.loads(path.read_text("utf-8"))["status"] in ("running", "complete")
         gc.collect()  # the failed run and its lock, which the end of a process would have freed
         train(replace(options, resume=True))
         newest = max(first.parent.glob(f"{name}*"), key=lambda path: path.stat().st_mtime)
         found = load_file(newest / "model/model.safetensors")
         assert all(found[name].equal(straight[name]) for name in straight)
-        assert len((newest / "history.jsonl").read_text().splitlines()) == len(
-            (first / "history.jsonl").read_text().splitlines()
+        assert len((newest / "history.jsonl").read_text("utf-8").splitlines()) == len(
+            (first / "history.jsonl").read_text("utf-8").splitlines()
         )
     with capsys.disabled():
         print(f"\n{track}: {fault.failed} writes failed in turn")

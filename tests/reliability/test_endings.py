@@ -9,7 +9,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from scratch_lm.journal import Journal
 from scratch_lm.optimizer import make_optimizers
 from scratch_lm.train import build_model, train_step
 from tests.conftest import FINETUNE, SCRATCH, Place
-from tests.killed_at import FileEvent
+from tests.file_events import FileEvent
 from tests.run_records import make_record
 
 RUNS = {"scratch_lm": "course-seed1", "gpt2_finetune": "tiny-gpt2-seed1"}
@@ -49,20 +48,23 @@ def command(track: str, mini_text: Path, tiny_base: Path) -> list[object]:
     return [*own, "--corpus", mini_text, "--tracking", "disabled", "--epochs", "200"]
 
 
-def started(place: Place, command: list[object], run: Path) -> subprocess.Popen[str]:
-    """Start a training run, and return its process once the first step is logged."""
+def started(place: Place, command: list[object]) -> subprocess.Popen[str]:
+    """Start a training run, and return its process once it has printed the first step."""
     process = subprocess.Popen(
         place._command(tuple(command)),
         cwd=place.path,
         env=place.environment,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
-    while not any("step" in line for line in lines(run / "history.jsonl")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    return process
+    assert process.stdout
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if ", step " in line:
+            return process
+    raise AssertionError("".join(seen))
 
 
 @pytest.mark.parametrize(
@@ -72,12 +74,12 @@ def test_a_training_asked_to_end_writes_a_checkpoint_and_says_how_to_go_on(
     place: Place, track: str, command: list[object], number: signal.Signals
 ) -> None:
     run = place.path / "runs" / track / RUNS[track]
-    process = started(place, command, run)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 128 + number
-    last = errors.strip().splitlines()[-1]
-    assert "Traceback" not in errors and last.startswith("error: interrupted; to continue: python")
+    done = place.signal_at(FileEvent("open", "history.jsonl", 2), number, *command)
+    assert done.returncode == 128 + number, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr and last.startswith(
+        "error: interrupted; to continue: python"
+    )
     step = max(line.get("step", 0) for line in lines(run / "history.jsonl"))
     resume = shlex.split(last.partition("python -m ")[2])
     assert resume[-1] == "--resume"
@@ -92,13 +94,13 @@ def test_a_run_that_is_being_trained_is_not_trained_twice(
     place: Place, track: str, command: list[object]
 ) -> None:
     run = place.path / "runs" / track / RUNS[track]
-    process = started(place, command, run)
+    process = started(place, command)
     try:
         assert "another process is writing" in place.refused(*command, "--resume")
     finally:
         process.kill()
         process.wait()
-    assert json.loads((run / "run.json").read_text())["status"] == "running"
+    assert json.loads((run / "run.json").read_text("utf-8"))["status"] == "running"
 
 
 def test_a_nan_loss_stops_the_scratch_track_and_keeps_the_checkpoint(
@@ -116,7 +118,7 @@ def test_a_nan_loss_stops_the_scratch_track_and_keeps_the_checkpoint(
         line,
     )
     assert checkpoint.read_bytes() == before
-    record = json.loads((run / "run.json").read_text())
+    record = json.loads((run / "run.json").read_text("utf-8"))
     assert record["status"] == "failed" and "is nan" in record["failure"]
 
 
@@ -128,7 +130,9 @@ def test_a_nan_loss_stops_the_trainer_at_its_step(
     spoil(base / "model.safetensors", "transformer.wte.weight")
     command = [*FINETUNE, "--corpus", mini_text, "--base", base, "--tracking", "disabled"]
     assert "the loss of step 1 is nan" in place.refused(*command, code=1)
-    record = json.loads((place.path / "runs/gpt2_finetune/tiny-gpt2-seed1/run.json").read_text())
+    record = json.loads(
+        (place.path / "runs/gpt2_finetune/tiny-gpt2-seed1/run.json").read_text("utf-8")
+    )
     assert record["status"] == "failed" and record["epochs"] == []
 
 

@@ -83,7 +83,7 @@ def test_a_full_disk_ends_a_training_with_one_line(
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: "), done.stderr
     for record in place.path.glob("runs/*/*/run.json"):
-        assert json.loads(record.read_text())["status"] != "complete"
+        assert json.loads(record.read_text("utf-8"))["status"] != "complete"
     assert "complete" not in place.run(*command, "--resume").stdout  # room again
     (record,) = place.path.glob("runs/*/latest/run.json")
-    assert json.loads(record.read_text())["status"] == "complete"
+    assert json.loads(record.read_text("utf-8"))["status"] == "complete"

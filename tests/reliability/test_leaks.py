@@ -31,8 +31,10 @@ def study_of_a_strange_text(
         "WANDB_BASE_URL": f"http://user:{CANARY}@127.0.0.1:9",
         "WANDB_MODE": "offline",
     }
-    text = mini_text.read_text().replace("the", "the</script><b>|`*_$(touch pwned)`")[:30_000]
-    (place.path / NAME).write_text(text)
+    text = mini_text.read_text("utf-8").replace("the", "the</script><b>|`*_$(touch pwned)`")[
+        :30_000
+    ]
+    (place.path / NAME).write_text(text, "utf-8")
     common = ["--corpus", NAME, "--epochs", "1"]
     said = []
     for command in (
@@ -66,7 +68,7 @@ def test_no_secret_is_written_anywhere(study_of_a_strange_text: tuple[Place, str
 
 def test_the_page_takes_text_as_text(study_of_a_strange_text: tuple[Place, str]) -> None:
     place, _ = study_of_a_strange_text
-    page = (place.path / "reports/report.html").read_text()
+    page = (place.path / "reports/report.html").read_text("utf-8")
     assert "alert(1)" in page and "<script>alert" not in page and "</script><b>" not in page
     assert page.count("<script") == page.count("</script>")
 
@@ -76,7 +78,9 @@ def test_tables_keep_their_columns(study_of_a_strange_text: tuple[Place, str]) -
     pages = [*(place.path / "reports").glob("*.md"), *place.path.glob("runs/publish/*/README.md")]
     assert len(pages) == 5
     for page in pages:
-        text = re.sub(r"\A---\n.*?^---\n", "", page.read_text(), flags=re.M | re.S)  # YAML's own
+        text = re.sub(
+            r"\A---\n.*?^---\n", "", page.read_text("utf-8"), flags=re.M | re.S
+        )  # YAML's own
         outside = re.sub(r"^(`{3,}).*?^\1$", "", text, flags=re.M | re.S)
         assert "<script>" not in re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", outside), page
         for table in re.findall(r"(?:^\|.*\n)+", outside, re.M):
@@ -87,7 +91,7 @@ def test_tables_keep_their_columns(study_of_a_strange_text: tuple[Place, str]) -
 def test_cards_keep_the_name_as_a_value(study_of_a_strange_text: tuple[Place, str]) -> None:
     place, _ = study_of_a_strange_text
     for card in place.path.glob("runs/publish/*/README.md"):
-        front = yaml.safe_load(card.read_text().split("---\n")[1])
+        front = yaml.safe_load(card.read_text("utf-8").split("---\n")[1])
         (result,) = front["model-index"][0]["results"]
         assert result["dataset"]["name"] == NAME
         assert ModelCard.load(card).data.license is None  # that of a user's own text is not known
@@ -98,7 +102,7 @@ def test_the_recorded_command_is_one_that_a_shell_takes_as_it_was(
 ) -> None:
     place, _ = study_of_a_strange_text
     for track in ("scratch_lm", "gpt2_finetune"):
-        record = json.loads((place.path / "runs" / track / "latest/run.json").read_text())
+        record = json.loads((place.path / "runs" / track / "latest/run.json").read_text("utf-8"))
         assert NAME in shlex.split(record["command"])
         script = f'set -- {record["command"].removeprefix("python")}; printf %s "$4"'
         said = subprocess.run(["sh", "-c", script], cwd=place.path, capture_output=True, text=True)

@@ -14,7 +14,7 @@ from scratch_lm.averaging import make_average
 from scratch_lm.config import ScratchOptions
 from scratch_lm.model import ScratchLM
 from tests.conftest import SCRATCH, TINY, Place
-from tests.killed_at import FileEvent
+from tests.file_events import FileEvent
 
 
 def test_the_average_follows_its_definition() -> None:
@@ -39,7 +39,7 @@ def test_the_average_is_evaluated_and_saved(
     restored_signals: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    Path("text.txt").write_text(tiny_shakespeare[:4000])
+    Path("text.txt").write_text(tiny_shakespeare[:4000], "utf-8")
     evaluated: list[dict[str, torch.Tensor]] = []
     in_training: list[dict[str, torch.Tensor]] = []
 

@@ -114,7 +114,7 @@ def test_a_name_cut_by_a_block_boundary_is_renamed_like_the_whole_name(
 
 
 def test_batches_mark_the_targets_that_do_not_come_from_the_text(mini_text: Path) -> None:
-    text = mini_text.read_text()[:20_000]
+    text = mini_text.read_text("utf-8")[:20_000]
     options = ScratchOptions(vocabulary=400, context_length=32, drills=True, rename=1.0)
     tokenizer = train_tokenizer(text, 400, 32)
     ids = token_ids(tokenizer, text).astype(np.int64)

@@ -24,7 +24,7 @@ from scratch_lm import distillation
 from scratch_lm.config import PRESETS, ScratchOptions
 from scratch_lm.distillation import Teacher
 from tests.conftest import SCRATCH, Place
-from tests.killed_at import FileEvent
+from tests.file_events import FileEvent
 
 TEACHERS = ["course-seed1", "course-seed2"]
 
@@ -43,7 +43,7 @@ def test_soft_targets_are_the_mean_of_the_teachers_predictions(
     runs = [study.path / "runs/scratch_lm" / name for name in TEACHERS]
     loaded = [models.load(run / "model") for run in runs]
     teachers = [Teacher(run, model, "") for run, (model, _) in zip(runs, loaded, strict=True)]
-    text, tokenizer = mini_text.read_text()[:5000], loaded[0][1]
+    text, tokenizer = mini_text.read_text("utf-8")[:5000], loaded[0][1]
     ids = token_ids(tokenizer, text).astype(np.int64)
     soft_targets = distillation.compute_soft_targets(teachers, tokenizer.eos_token_id, ids)
     tokens, probabilities = soft_targets.lookup(torch.arange(len(ids)), torch.from_numpy(ids))
@@ -89,7 +89,7 @@ def test_a_distilled_run_records_its_teachers_and_resumes_to_the_same_weights(
         for path in (run, run.with_name("course-seed3-2"))
     )
     assert resumed == straight
-    assert len(json.loads((run / "run.json").read_text())["teachers_sha256"]) == 2
+    assert len(json.loads((run / "run.json").read_text("utf-8"))["teachers_sha256"]) == 2
     monkeypatch.chdir(school.path)
     notes = assemble.notes_on_training(candidates.candidates(find_study()))
     distilled = [note for note in notes if "distilled from 2 other models" in note]
@@ -134,9 +134,9 @@ def another(school: Place, name: str, status: str = "complete", **options: objec
     runs = school.path / "runs/scratch_lm"
     if not (runs / name).exists():
         shutil.copytree(runs / "tuned-seed1", runs / name)
-    run = json.loads((runs / name / "run.json").read_text())
+    run = json.loads((runs / name / "run.json").read_text("utf-8"))
     run |= {"status": status, "config": run["config"] | options}
-    (runs / name / "run.json").write_text(json.dumps(run))
+    (runs / name / "run.json").write_text(json.dumps(run), "utf-8")
 
 
 def test_a_name_means_the_newest_complete_run(school: Place, chosen: Callable) -> None:
@@ -182,7 +182,7 @@ def test_outdated_teachers_are_refused_with_the_difference_and_the_command(
 def test_a_newer_run_on_another_text_is_skipped(school: Place, chosen: Callable) -> None:
     another(school, "tuned-seed1-2")
     file = school.path / "runs/scratch_lm/tuned-seed1-2/run.json"
-    file.write_text(file.read_text().replace('"sha256": "', '"sha256": "0', 1))
+    file.write_text(file.read_text("utf-8").replace('"sha256": "', '"sha256": "0', 1), "utf-8")
     assert chosen("tuned-seed1") == ["tuned-seed1"]
 
 
@@ -199,7 +199,7 @@ def test_unsuitable_teachers_are_refused(school: Place, mini_text: Path) -> None
     vocabulary = ["--vocabulary", "390"]
     assert "a different tokenizer" in school.refused(*command, "course-seed1", *vocabulary)
     other = school.path / "other.txt"
-    other.write_text(mini_text.read_text() + "More.\n")
+    other.write_text(mini_text.read_text("utf-8") + "More.\n", "utf-8")
     command[command.index(mini_text)] = other
     assert "was trained on mini.txt" in school.refused(*command, "course-seed1")
     assert not list((school.path / "runs/scratch_lm").glob("*-2"))

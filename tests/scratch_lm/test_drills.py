@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shlex
 import signal
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import pytest
 
 from compare import cli
 from compare.errors import Interrupted
-from compare.runs.writer import read_lines
+from compare.runs.writer import Run, read_lines
 from scratch_lm import batches
 from scratch_lm import train as training
 from scratch_lm.batches import Batch
@@ -31,9 +30,17 @@ def options(
 ) -> ScratchOptions:
     """Return options for a tiny model, trained with the recipe of `tuned` but for fewer drills."""
     monkeypatch.setattr(batches, "FIRST_DRILL_STEPS", DRILLS)
+    monkeypatch.setattr(Run, "interrupted", interrupted)
     Path("text.txt").write_text(tiny_shakespeare[:4000], "utf-8")
     tiny = TINY | {"epochs": 2, "dropout": 0.1}
     return ScratchOptions(**PRESETS["tuned"] | tiny, preset="tuned", tracking="disabled")
+
+
+def interrupted(run: Run, number: int, really: Any = Run.interrupted) -> Interrupted:
+    """Do what a run does after a signal, and release its lock, as the end of the process does."""
+    stopped = really(run, number)
+    run.release()
+    return stopped
 
 
 @pytest.fixture
@@ -83,8 +90,6 @@ def test_a_run_stopped_during_its_drills_starts_again_and_gets_the_same_weights(
     assert message == "interrupted; to continue: "
     resumed_options = cli.parse(ScratchOptions, PRESETS, shlex.split(command))
     assert resumed_options == replace(options, resume=True)
-    del stopped
-    gc.collect()  # releases the lock, as the end of a process does
 
     steps.clear()
     resumed = training.train(resumed_options)
@@ -106,7 +111,6 @@ def test_drills_are_not_repeated_when_a_run_goes_on_after_them(
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         after_step(patch, lambda batch: has_text(batch) and signal.raise_signal(signal.SIGTERM))
         training.train(options)
-    gc.collect()
     assert steps == uninterrupted[: DRILLS + 1]
     training.train(replace(options, resume=True))
     assert steps == uninterrupted

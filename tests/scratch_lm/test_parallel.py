@@ -18,7 +18,7 @@ COMMAND = [*SCRATCH, "--batch-size", "7", "--drills", "--rename", "0.5", "--trac
 
 
 def losses(run: Path) -> list[float]:
-    lines = map(json.loads, (run / "history.jsonl").read_text().splitlines())
+    lines = map(json.loads, (run / "history.jsonl").read_text("utf-8").splitlines())
     return [line.get("train/loss", line.get("eval/loss")) for line in lines]
 
 
@@ -47,7 +47,7 @@ def test_two_processes_have_the_losses_of_one(
     torchrun(place, *COMMAND, "--corpus", mini_text)
     together = place.path / RUN.with_name("course-seed1-2")
     assert losses(together) == pytest.approx(single_process_losses, rel=1e-5)
-    record = json.loads((together / "run.json").read_text())
+    record = json.loads((together / "run.json").read_text("utf-8"))
     assert record["status"] == "complete" and len(record["epochs"]) == 3
 
 
@@ -68,4 +68,4 @@ def test_a_compiled_model_trains_to_the_same_losses(
     place.run(*COMMAND, "--corpus", mini_text, "--compile")
     compiled = place.path / RUN.with_name("course-seed1-2")
     assert losses(compiled) == pytest.approx(single_process_losses, rel=1e-5)
-    assert json.loads((compiled / "run.json").read_text())["status"] == "complete"
+    assert json.loads((compiled / "run.json").read_text("utf-8"))["status"] == "complete"

@@ -37,7 +37,7 @@ def evaluated(
 
     monkeypatch.setattr(training, "evaluate", evaluate)
     monkeypatch.setattr(training.sampling, "samples", lambda *_: [])
-    Path("text.txt").write_text(tiny_shakespeare[:4000])
+    Path("text.txt").write_text(tiny_shakespeare[:4000], "utf-8")
     return weights
 
 

@@ -31,7 +31,7 @@ def here(
 ) -> Path:
     monkeypatch.setattr(training, "evaluate", lambda *_: make_metrics())
     monkeypatch.setattr(training.sampling, "samples", lambda *_: [])
-    Path("text.txt").write_text(tiny_shakespeare[:4000])
+    Path("text.txt").write_text(tiny_shakespeare[:4000], "utf-8")
     return tmp_path
 
 

@@ -12,13 +12,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.conftest import SCRATCH, Place
-from tests.killed_at import FileEvent
+from tests.file_events import FileEvent
 
 RUN = Path("runs/scratch_lm/course-seed1")
 
 
 def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
 
 
 def without_times(history: list[dict]) -> list[dict]:
@@ -29,7 +29,7 @@ def without_times(history: list[dict]) -> list[dict]:
 
 
 def test_the_run_record_holds_configuration_and_results(study: Place) -> None:
-    run = json.loads((study.path / RUN / "run.json").read_text())
+    run = json.loads((study.path / RUN / "run.json").read_text("utf-8"))
     assert run["status"] == "complete" and run["track"] == "scratch_lm"
     assert run["corpus"]["splits"]["train"]["chars"] == 27_000
     losses = [epoch["eval"]["bits_per_byte"] for epoch in run["epochs"]]
@@ -80,7 +80,7 @@ def test_killed_run_resumes_to_the_same_weights_and_history(
     command += ["--checkpoint-steps", "20", "--dropout", "0.1"]
     place.kill_at(FileEvent("open", "history.jsonl", lines_before + 1), *command)
     assert len(lines(place.path / RUN / "history.jsonl")) == lines_before
-    assert json.loads((place.path / RUN / "run.json").read_text())["status"] == "running"
+    assert json.loads((place.path / RUN / "run.json").read_text("utf-8"))["status"] == "running"
     assert "resumed" in place.run(*command, "--resume").stdout
     place.run(*command)
     resumed, straight = (place.path / RUN.with_name(n) for n in ("course-seed1", "course-seed1-2"))
@@ -110,9 +110,9 @@ def test_the_saved_model_is_that_of_the_best_epoch(study: Place) -> None:
     from compare.ruler import scoring
     from compare.runs import models
 
-    run = json.loads((study.path / RUN / "run.json").read_text())
+    run = json.loads((study.path / RUN / "run.json").read_text("utf-8"))
     model, tokenizer = models.load(study.path / RUN / "model")
-    text = Path(run["config"]["corpus"]).read_text()[27_000:28_500]
+    text = Path(run["config"]["corpus"]).read_text("utf-8")[27_000:28_500]
     rescored = scoring.score(model, tokenizer, text).metrics
     recorded = run["epochs"][run["best_epoch"] - 1]["eval"]
     assert rescored.nats == pytest.approx(recorded["nats"], rel=1e-5)

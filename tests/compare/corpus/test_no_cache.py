@@ -25,7 +25,7 @@ pwd.getpwuid = getpwuid
 def homeless(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Return a place of a user without a home, in neither HOME nor the password database."""
     site = tmp_path_factory.mktemp("site")
-    (site / "sitecustomize.py").write_text(WITHOUT_USER)
+    (site / "sitecustomize.py").write_text(WITHOUT_USER, "utf-8")
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "NETRC"):
         place.environment.pop(name, None)
     path = [str(site), os.environ.get("PYTHONPATH", "")]
@@ -36,7 +36,7 @@ def homeless(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
 @pytest.fixture
 def unwritable(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     cache = tmp_path_factory.mktemp("cache") / "file"
-    cache.write_text("in the way")
+    cache.write_text("in the way", "utf-8")
     place.environment["XDG_CACHE_HOME"] = str(cache)
     return place
 

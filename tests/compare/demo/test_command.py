@@ -54,11 +54,11 @@ def test_by_default_the_newest_run_of_each_track_is_shown(
 def test_code_beside_weights_does_not_run(tiny_base: Path, tmp_path: Path) -> None:
     model, traces = tmp_path / "model", tmp_path / "ran"
     shutil.copytree(tiny_base, model)
-    (model / "model.py").write_text(f"open({str(traces)!r}, 'w')")
-    config = (model / "config.json").read_text()
+    (model / "model.py").write_text(f"open({str(traces)!r}, 'w')", "utf-8")
+    config = (model / "config.json").read_text("utf-8")
     foreign = '"auto_map": {"AutoModelForCausalLM": "model.Model"}, "model_type": "foreign"'
     config = config.replace('"model_type": "gpt2"', foreign)
-    (model / "config.json").write_text(config)
+    (model / "config.json").write_text(config, "utf-8")
     with pytest.raises(Failure, match=r"no code in .* was run"):
         load_sides([str(model)])
     assert not traces.exists()
@@ -69,5 +69,5 @@ def test_a_report_that_is_missing_or_damaged_is_not_shown(
 ) -> None:
     assert read_answer() is None and not capsys.readouterr().err
     (tmp_path / "reports").mkdir()
-    (tmp_path / "reports" / "report.json").write_text("{")
+    (tmp_path / "reports" / "report.json").write_text("{", "utf-8")
     assert read_answer() is None and "damaged" in capsys.readouterr().err

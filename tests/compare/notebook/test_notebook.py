@@ -48,10 +48,10 @@ def test_markdown_becomes_cells_that_hold_all_of_it() -> None:
 )
 def test_what_a_user_has_made_is_not_replaced(tmp_path: Path, existing: str) -> None:
     path = tmp_path / "mine.ipynb"
-    path.write_text(existing)
+    path.write_text(existing, "utf-8")
     with pytest.raises(Misuse, match=r"mine\.ipynb"):
         main(NotebookOptions(path))
-    assert path.read_text() == existing
+    assert path.read_text("utf-8") == existing
 
 
 def executed(place: Place, **parameters: object) -> Any:
@@ -101,12 +101,12 @@ def test_it_runs_from_beginning_to_end(place: Place, mini_text: Path, tiny_base:
     assert "checked as: scratch" in shown and "checked as: fine-tuned" in shown
     assert any("<iframe" in output.get("data", {}).get("text/html", "") for output in outputs)
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 3  # of losses
-    report = json.loads((place.path / "reports" / "report.json").read_text())
+    report = json.loads((place.path / "reports" / "report.json").read_text("utf-8"))
     assert {"course", "tuned", "fine-tuned"} <= {row["kind"] for row in report["rows"]}
     assert (place.path / "reports" / "handin.de.md").exists()
     for name in ("mini-scratch", "mini-fine-tuned"):
         staged = place.path / "runs" / "publish" / name
-        assert "tags:" in (staged / "README.md").read_text()
+        assert "tags:" in (staged / "README.md").read_text("utf-8")
         assert (staged / "model.safetensors").exists()
     assert "# mini-scratch" in shown  # its card
 

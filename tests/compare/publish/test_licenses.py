@@ -27,7 +27,7 @@ SCORES = TestScores(**asdict(make_metrics()), ci95=(2.5, 3.2))
 def folder(tmp_path: Path) -> Path:
     """Return the directory of a base without a card."""
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text("{}", "utf-8")
     return tmp_path
 
 
@@ -50,7 +50,7 @@ def on(name: str, sha256: str) -> CorpusRecord:
 
 
 def card(folder: Path, text: str) -> None:
-    (folder / "README.md").write_text(f"---\n{text}\n---\n# A base\n")
+    (folder / "README.md").write_text(f"---\n{text}\n---\n# A base\n", "utf-8")
 
 
 def test_what_is_made_here_from_public_domain_text_is_mit(folder: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_bases_own_license_is_read_from_its_card(folder: Path) -> None:
 
 
 def test_or_from_its_configuration(folder: Path) -> None:
-    (folder / "config.json").write_text(json.dumps({"license": "bigscience-openrail-m"}))
+    (folder / "config.json").write_text(json.dumps({"license": "bigscience-openrail-m"}), "utf-8")
     assert licenses.find_license(tuned(folder))[0] == {"license": "bigscience-openrail-m"}
     card(folder, "license: mit")
     assert licenses.find_license(tuned(folder))[0] == {"license": "mit"}

@@ -26,8 +26,8 @@ MODELS = ["student/tiny-scratch", "student/tiny-gpt2"]
 def reported(tmp_path: Path) -> Path:
     """Return a directory with a report, as the current directory."""
     (tmp_path / "reports").mkdir()
-    (tmp_path / "reports" / "report.json").write_text("{}")
-    (tmp_path / "reports" / "report.html").write_text("<p>the report</p>")
+    (tmp_path / "reports" / "report.json").write_text("{}", "utf-8")
+    (tmp_path / "reports" / "report.html").write_text("<p>the report</p>", "utf-8")
     return tmp_path
 
 
@@ -39,9 +39,10 @@ def test_the_demo_brings_its_code_and_names_models_and_versions(reported: Path) 
     assert re.fullmatch(r"\d+\.\d+\.\d+", data.sdk_version)
     assert card.is_of_the_study(staged.folder / card.CARD_FILE)  # so that a push may replace it
     assert all(
-        name in ast.dump(ast.parse((staged.folder / "app.py").read_text())) for name in MODELS
+        name in ast.dump(ast.parse((staged.folder / "app.py").read_text("utf-8")))
+        for name in MODELS
     )
-    wanted = (staged.folder / "requirements.txt").read_text().splitlines()
+    wanted = (staged.folder / "requirements.txt").read_text("utf-8").splitlines()
     assert f"torch=={version('torch').partition('+')[0]}" in wanted
     assert f"transformers=={version('transformers')}" in wanted
     assert not any(line.startswith(("pytest", "ruff", "gradio")) for line in wanted)
@@ -63,7 +64,7 @@ def test_staging_again_replaces_what_was_there(reported: Path) -> None:
     for _ in range(2):
         staged = spaces.stage_report(reported / "report", "student/tiny-report", MODELS)
         assert {path.name for path in staged.folder.iterdir()} == {"index.html", card.CARD_FILE}
-        assert (staged.folder / "index.html").read_text() == "<p>the report</p>"
+        assert (staged.folder / "index.html").read_text("utf-8") == "<p>the report</p>"
         (staged.folder / "stale.txt").touch()
     assert SpaceCard.load(staged.folder / card.CARD_FILE).data.sdk == "static"
     assert not [path for path in reported.iterdir() if path.name.startswith(".")]

@@ -34,7 +34,7 @@ CHOSEN = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
 @pytest.fixture(scope="module")
 def report(study: Place) -> dict:
     study.run(*REPORT)
-    return json.loads((study.path / "reports" / "report.json").read_text())
+    return json.loads((study.path / "reports" / "report.json").read_text("utf-8"))
 
 
 def with_runs(study: Place, **changes: object) -> Results:
@@ -73,7 +73,7 @@ def test_the_kind_of_units_is_in_the_record_and_on_the_pages(study: Place, repor
     units = report["units"]
     assert units["kind"] == "lines" and units["number"] >= units["needed"] == 30
     for page in ("report.md", "report.html"):
-        text = (study.path / "reports" / page).read_text()
+        text = (study.path / "reports" / page).read_text("utf-8")
         assert "Blocks of neighboring lines are resampled" in text
         assert f"of the {units['number']} lines at a time" in text
         assert "too short" not in text
@@ -112,9 +112,9 @@ def test_what_the_bases_repeat_word_for_word_is_on_the_pages(study: Place, repor
             assert rate["prompts"] >= 10 and rate["repeated"] == 0
     assert "tiny-gpt2 may have" in found["paragraph"]
     for page in ("report.md", "report.html"):
-        text = (study.path / "reports" / page).read_text().replace("\\", "")
+        text = (study.path / "reports" / page).read_text("utf-8").replace("\\", "")
         assert found["paragraph"] in text and "shuffled test split" in text
-    table = (study.path / "reports/tables/contamination.csv").read_text().splitlines()
+    table = (study.path / "reports/tables/contamination.csv").read_text("utf-8").splitlines()
     assert len(table) == 1 + 3 * 3
 
 
@@ -136,7 +136,7 @@ def short_study(
 def test_a_short_text_gets_no_interval_and_no_claim_on_any_page(short_study: Place) -> None:
     """Its intervals would have almost no width, so that every difference would be claimed."""
     reports = short_study.path / "reports"
-    report = json.loads((reports / "report.json").read_text())
+    report = json.loads((reports / "report.json").read_text("utf-8"))
     assert report["units"]["number"] < report["units"]["needed"]
     assert all(row["ci95"] is None for row in report["rows"])
     assert all(run["test"]["ci95"] is None for run in report["runs"])
@@ -145,36 +145,38 @@ def test_a_short_text_gets_no_interval_and_no_claim_on_any_page(short_study: Pla
         assert difference["ci95"] is None and "needs" not in difference["sentence"]
         assert "too short for an interval" in difference["sentence"]
     for page in ("report.md", "report.html"):
-        text = (reports / page).read_text()
+        text = (reports / page).read_text("utf-8")
         assert (
             report["notes"][0] in text.replace("\\", "")
             and ">None<" not in text
             and " None " not in text
         )
         assert "95%" not in text
-    assert "ohne Intervall" in (reports / "handin.de.md").read_text()
+    assert "ohne Intervall" in (reports / "handin.de.md").read_text("utf-8")
     for figure in ("rows", "word_classes"):
         assert (reports / "figures" / f"{figure}.svg").stat().st_size > 100
-    tables = (reports / "tables" / "differences.csv").read_text()
+    tables = (reports / "tables" / "differences.csv").read_text("utf-8")
     assert tables.splitlines()[0] == "question,a,b,delta_bits_per_byte,ci95_low,ci95_high"
 
 
 def test_nothing_is_said_of_repetitions_if_a_text_has_room_for_few_prompts(
     short_study: Place,
 ) -> None:
-    assert json.loads((short_study.path / storage.PATH).read_text())["contamination"] is None
+    assert json.loads((short_study.path / storage.PATH).read_text("utf-8"))["contamination"] is None
     for page in ("report.md", "report.html"):
-        assert "word for word" not in (short_study.path / "reports" / page).read_text()
+        assert "word for word" not in (short_study.path / "reports" / page).read_text("utf-8")
     assert not (short_study.path / "reports/tables/contamination.csv").exists()
 
 
 def test_windows_line_ends_are_noted_by_run_and_report(short_study: Place) -> None:
-    run = json.loads((short_study.path / "runs/scratch_lm/course-seed1/run.json").read_text())
-    report = json.loads((short_study.path / "reports" / "report.json").read_text())
+    run = json.loads(
+        (short_study.path / "runs/scratch_lm/course-seed1/run.json").read_text("utf-8")
+    )
+    report = json.loads((short_study.path / "reports" / "report.json").read_text("utf-8"))
     count = run["corpus"]["line_ends"]["CRLF"]
     assert count > 100 and report["corpus"]["line_ends"] == {"CRLF": count, "CR": 0}
     for page in ("report.md", "report.html"):
-        text = (short_study.path / "reports" / page).read_text()
+        text = (short_study.path / "reports" / page).read_text("utf-8")
         assert f"{count} CRLF line ends read as LF" in text
 
 
@@ -250,7 +252,7 @@ def test_compute_is_counted_for_what_the_study_trained(report: dict) -> None:
 
 def test_every_number_of_the_markdown_is_in_the_json(study: Place, report: dict) -> None:
     """Checks decimals, and integers of four or more digits, in all tables and sentences."""
-    text = (study.path / "reports" / "report.md").read_text().replace("\\", "")
+    text = (study.path / "reports" / "report.md").read_text("utf-8").replace("\\", "")
     text = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"`[^`]*`|\]\([^)]*\)|\d{4}-\d\d-\d\d(?:T[\d:]+Z)?|\d+\.\d+\.\d+\S*", "", text)
     text = re.sub(r" × 10([⁰¹²³⁴⁵⁶⁷⁸⁹]+)", lambda m: "e+" + m[1].translate(DIGITS), text)
@@ -271,7 +273,7 @@ def test_every_number_of_the_markdown_is_in_the_json(study: Place, report: dict)
 def test_every_table_of_the_markdown_ends_with_a_blank_line(study: Place, report: dict) -> None:
     """A line directly after a row would be rendered as another row."""
     for page in ("report.md", "handin.de.md"):
-        lines = (study.path / "reports" / page).read_text().splitlines()
+        lines = (study.path / "reports" / page).read_text("utf-8").splitlines()
         for line, after in pairwise(lines):
             assert not line.startswith("| ") or after.startswith("|") or not after, after
 
@@ -303,7 +305,9 @@ def test_the_headline_answers_the_question(study: Place, report: dict) -> None:
     }
     assert rows[lead["a"]]["kind"] == "fine-tuned" and lead["b"] == best
     for page in ("report.md", "report.html"):
-        assert lead["sentence"] in (study.path / "reports" / page).read_text().replace("\\", "")
+        assert lead["sentence"] in (study.path / "reports" / page).read_text("utf-8").replace(
+            "\\", ""
+        )
 
 
 def test_the_seal_of_another_corpus_cannot_be_opened(study: Place, report: dict) -> None:
@@ -332,7 +336,7 @@ def test_an_opened_seal_is_recorded_and_shown(study: Place, tmp_path: Path, repo
     assert SealedResult.model_validate_json((tmp_path / "sealed.json").read_bytes()) == seal
     page = pages.render_page("report.md", opened, images={})
     assert "was opened on 2100-01-01, by the code of commit 012345678." in page
-    assert "Sealed text" not in (study.path / "reports/report.md").read_text()
+    assert "Sealed text" not in (study.path / "reports/report.md").read_text("utf-8")
 
 
 def test_both_tracks_are_shown_on_half_of_the_text_and_on_all_of_it(
@@ -357,7 +361,7 @@ def test_both_tracks_are_shown_on_half_of_the_text_and_on_all_of_it(
         each.sentence for each in storage.read(study.path / storage.PATH).worth.equivalents
     ]
     for page in ("report.md", "report.html"):
-        text = (study.path / "reports" / page).read_text().replace("\\", "")
+        text = (study.path / "reports" / page).read_text("utf-8").replace("\\", "")
         assert "What pretraining is worth, in text" in text
         assert all(sentence in text for sentence in sentences)
     for file in ("figures/worth.svg", "tables/worth.csv"):
@@ -376,9 +380,9 @@ def test_the_interval_of_a_single_run_is_that_of_its_row(report: dict) -> None:
 
 
 def test_without_runs_on_a_share_nothing_is_said_of_them(study: Place, short_study: Place) -> None:
-    assert json.loads((short_study.path / storage.PATH).read_text())["worth"] is None
+    assert json.loads((short_study.path / storage.PATH).read_text("utf-8"))["worth"] is None
     for page in ("report.md", "report.html"):
-        text = (short_study.path / "reports" / page).read_text()
+        text = (short_study.path / "reports" / page).read_text("utf-8")
         assert "What pretraining is worth" not in text
     assert not (short_study.path / "reports/figures/worth.svg").exists()
     assert not (short_study.path / "reports/tables/worth.csv").exists()
@@ -432,7 +436,7 @@ def test_report_has_figures_tables_and_honest_requirements(study: Place, report:
     assert met["decoder-only"] and met["small"] and met["own-loop"] and met["validation"]
     # Tracked offline, pushed nowhere, and the base was not GPT-2: none of it may count as met.
     assert not met["tracking-scratch_lm"] and not met["published"] and not met["gpt2"]
-    assert str(study.path) not in (study.path / "reports" / "report.json").read_text()
+    assert str(study.path) not in (study.path / "reports" / "report.json").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -457,7 +461,7 @@ def test_samples_are_of_one_length_for_the_same_prompts(report: dict) -> None:
 
 
 def test_the_passage_is_the_same_for_all_models(report: dict, mini_text: Path) -> None:
-    test_split = mini_text.read_text()[-1500:]
+    test_split = mini_text.read_text("utf-8")[-1500:]
     passages = {
         "".join(text for text, _ in tokens) for tokens in report["surprisal"]["models"].values()
     }
@@ -465,7 +469,7 @@ def test_the_passage_is_the_same_for_all_models(report: dict, mini_text: Path) -
 
 
 def test_the_german_page_is_filled_from_the_records(study: Place, report: dict) -> None:
-    page = (study.path / "reports" / "handin.de.md").read_text()
+    page = (study.path / "reports" / "handin.de.md").read_text("utf-8")
     run = next(run for run in report["runs"] if run["run"] == report["chosen"]["scratch_lm"])
     for heading in (
         "Modell-Links",
@@ -531,7 +535,7 @@ def test_a_changed_checkout_is_said_beside_the_commit(
     run = find.latest(Track.SCRATCH)
     run.record.git_commit, run.record.git_dirty = noted["git_commit"], noted["git_dirty"]
     folder = staging.stage(tmp_path / "repository", "a/repository", run, changed)
-    card = (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text("utf-8")
     assert "at commit `012345678` with uncommitted changes, with torch" in card
 
 
@@ -571,12 +575,12 @@ def test_an_unfinished_run_is_refused_by_name(place: Place) -> None:
 
 def test_publish_wants_a_report_of_these_very_runs(study: Place, report: dict) -> None:
     path = study.path / "reports" / "report.json"
-    saved = path.read_text()
-    path.write_text(saved.replace("course-seed1", "course-seed2"))
+    saved = path.read_text("utf-8")
+    path.write_text(saved.replace("course-seed1", "course-seed2"), "utf-8")
     try:
         assert "does not cover the newest runs" in study.refused("compare.publish")
     finally:
-        path.write_text(saved)
+        path.write_text(saved, "utf-8")
 
 
 @pytest.mark.parametrize("prefix", ["", "../up", "a b", "-x"])

@@ -53,8 +53,10 @@ def test_an_output_matrix_of_its_own_is_left_out_too() -> None:
 
 def test_the_records_of_both_tracks_say_it(study: Place) -> None:
     for run, context in (("gpt2_finetune/tiny-gpt2-seed1", 64), ("scratch_lm/course-seed1", 32)):
-        record = json.loads((study.path / "runs" / run / "run.json").read_text())
-        config = json.loads((study.path / "runs" / run / "model" / "config.json").read_text())
+        record = json.loads((study.path / "runs" / run / "run.json").read_text("utf-8"))
+        config = json.loads(
+            (study.path / "runs" / run / "model" / "config.json").read_text("utf-8")
+        )
         parameters = record["parameters"]
         embeddings = (config["vocab_size"] + context) * 32
         assert parameters["total"] - parameters["non_embedding"] == embeddings

@@ -30,7 +30,7 @@ OWN = ["runs/scratch_lm/course-seed1/model", "runs/scratch_lm/tuned-seed1/model"
 
 
 def edit(file: Path, **values: object) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | values), "utf-8")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def in_model(folder: Path, code: str) -> None:
 
 
 def in_another_file(folder: Path, code: str) -> None:
-    (folder / "evil.py").write_text(code)
+    (folder / "evil.py").write_text(code, "utf-8")
     names = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
     edit(folder / "config.json", auto_map=names)
 
@@ -60,24 +60,24 @@ def in_another_file(folder: Path, code: str) -> None:
 def in_another_repository(folder: Path, code: str) -> None:
     other = folder.parent / "other"
     other.mkdir()
-    (other / "evil.py").write_text(code)
+    (other / "evil.py").write_text(code, "utf-8")
     names = {"AutoConfig": f"{other}--evil.Config", "AutoModelForCausalLM": f"{other}--evil.Model"}
     edit(folder / "config.json", auto_map=names)
 
 
 def in_a_file_that_the_model_imports(folder: Path, code: str) -> None:
     in_model(folder, "from .helper import *\n")
-    (folder / "helper.py").write_text(code)
+    (folder / "helper.py").write_text(code, "utf-8")
 
 
 def beside_the_model(folder: Path, code: str) -> None:
     """Add a `generate` function, which transformers loads with trust_remote_code."""
     (folder / "custom_generate").mkdir()
-    (folder / "custom_generate/generate.py").write_text(code + "generate = print\n")
+    (folder / "custom_generate/generate.py").write_text(code + "generate = print\n", "utf-8")
 
 
 def for_the_tokenizer(folder: Path, code: str) -> None:
-    (folder / "evil.py").write_text(code)
+    (folder / "evil.py").write_text(code, "utf-8")
     names = {"AutoTokenizer": ["evil.Tokenizer", "evil.Tokenizer"]}
     edit(folder / "tokenizer_config.json", auto_map=names, tokenizer_class="Tokenizer")
 
@@ -192,7 +192,7 @@ def test_listed_versions_are_of_this_projects_history_and_still_load(
     config.distance_bias = config.smeared_keys = True
     ScratchLM(config).save_pretrained(earlier)
     for folder in (earlier, *(copied.path / name for name in OWN)):
-        settings = json.loads((folder / "config.json").read_text())
+        settings = json.loads((folder / "config.json").read_text("utf-8"))
         if any(
             settings[name] and name.encode() not in shown.stdout
             for name in ("smeared_keys", "convolutions")

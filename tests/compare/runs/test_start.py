@@ -69,7 +69,7 @@ def test_a_training_that_ends_while_another_points_latest_at_itself(
     first.finish()
     assert Path("runs/scratch_lm/latest").readlink() == Path("first")
     for name in ("first", "second"):
-        record = json.loads((Path("runs/scratch_lm") / name / "run.json").read_text())
+        record = json.loads((Path("runs/scratch_lm") / name / "run.json").read_text("utf-8"))
         assert record["status"] == "complete"
 
 
@@ -170,7 +170,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a directory in which `start` looks for this project's code and its repository."""
     folder = tmp_path / "outer" / "project"
     (folder / "compare" / "runs").mkdir(parents=True)
-    (folder / "compare" / "runs" / "start.py").write_text("code\n")
+    (folder / "compare" / "runs" / "start.py").write_text("code\n", "utf-8")
     monkeypatch.setattr(start_module, "__file__", str(folder / "compare" / "runs" / "start.py"))
     return folder
 
@@ -216,7 +216,7 @@ def test_changes_of_the_code_are_noted_others_are_not(project: Path) -> None:
     (project / "reports").mkdir()
     (project / "reports" / "report.md").touch()
     assert noted() == (commit, False)
-    (project / "compare" / "runs" / "start.py").write_text("other code\n")
+    (project / "compare" / "runs" / "start.py").write_text("other code\n", "utf-8")
     assert noted() == (commit, True)
     git(project, "checkout", "--quiet", ".")
     (project / "scratch_lm").mkdir()

@@ -12,7 +12,7 @@ from compare import reachability
 from compare.runs import tracking
 from compare.runs.writer import read_lines
 from tests.conftest import SCRATCH, Place
-from tests.killed_at import FileEvent
+from tests.file_events import FileEvent
 from tests.scratch_lm.test_train import lines
 from tests.wandb_file import logged, records
 
@@ -40,7 +40,7 @@ def test_both_tracks_lie_over_each_other_in_one_project(study: Place) -> None:
     for name in RUNS:
         run = study.path / "runs" / name
         kept = {each.WhichOneof("record_type"): each for each in records(wandb_file(run))}
-        record, about = json.loads((run / "run.json").read_text()), kept["run"].run
+        record, about = json.loads((run / "run.json").read_text("utf-8")), kept["run"].run
         config = {item.key: json.loads(item.value_json) for item in about.config.update}
         assert about.job_type == record["track"] and about.display_name == name
         assert config["corpus_sha256"] == record["corpus"]["sha256"]
@@ -89,9 +89,9 @@ def test_a_run_that_goes_on_is_the_same_wandb_run(place: Place, mini_text: Path)
     run = place.path / "runs" / RUNS[0]
     command = [*SCRATCH, "--corpus", mini_text, "--checkpoint-steps", 10]
     place.kill_at(FileEvent("os.rename", "state.safetensors", 2), *command)
-    first_id = json.loads((run / "run.json").read_text())["tracking"]["id"]
+    first_id = json.loads((run / "run.json").read_text("utf-8"))["tracking"]["id"]
     place.run(*command, "--resume")
-    tracking = json.loads((run / "run.json").read_text())["tracking"]
+    tracking = json.loads((run / "run.json").read_text("utf-8"))["tracking"]
     assert tracking["id"] == first_id and tracking["where"].endswith(first_id)
     # W&B's server keeps the later one, so that one must have all rows.
     (last,) = (place.path / tracking["where"]).glob("*.wandb")
@@ -114,7 +114,7 @@ def test_a_server_that_does_not_answer_changes_no_weight(
         done = place.run(*SCRATCH, "--corpus", mini_text, "--tracking", mode)
     weights = [each.path / "runs" / RUNS[0] / "model/model.safetensors" for each in (place, study)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
-    record = json.loads((place.path / "runs" / RUNS[0] / "run.json").read_text())
+    record = json.loads((place.path / "runs" / RUNS[0] / "run.json").read_text("utf-8"))
     assert record["status"] == "complete"
     assert record["tracking"]["mode"] == "offline"
     assert f"wandb sync {record['tracking']['where']}" in done.stdout
@@ -146,6 +146,6 @@ def test_a_stored_login_is_found_where_wandb_stores_it(
     monkeypatch.setenv("WANDB_BASE_URL", server)
     monkeypatch.setattr(reachability, "reachable", lambda url: True)
     if stored:
-        (tmp_path / name).write_text(f"machine {stored} login user password {'0' * 40}\n")
+        (tmp_path / name).write_text(f"machine {stored} login user password {'0' * 40}\n", "utf-8")
         (tmp_path / name).chmod(0o644)
     assert tracking._choose_mode() == mode

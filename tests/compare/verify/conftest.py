@@ -126,7 +126,7 @@ def edit_record(run: Path) -> Callable[..., None]:
     """Return a function that replaces fields of the run's record."""
 
     def edit(**fields: Any) -> None:
-        record = RunRecord.model_validate_json((run / "run.json").read_text())
+        record = RunRecord.model_validate_json((run / "run.json").read_text("utf-8"))
         write_record(run, record.model_copy(update=fields))
 
     return edit

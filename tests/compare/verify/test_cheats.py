@@ -30,9 +30,9 @@ NO_MASK = "mask = x.new_zeros(time - cached, time)"
 
 def patch_code(folder: Path, old: str, new: str) -> None:
     file = folder / "model.py"
-    code = file.read_text()
+    code = file.read_text("utf-8")
     assert code.count(old) == 1
-    file.write_text(code.replace(old, new))
+    file.write_text(code.replace(old, new), "utf-8")
 
 
 def hide(folder: Path, tensor: torch.Tensor, how: str) -> None:
@@ -134,7 +134,9 @@ def test_numbers_that_hide_in_a_buffer_are_asked_about_and_a_mask_is_not(
 
 def card(folder: Path, metadata: str, body: str = "") -> None:
     text = "A decoder-only model that was trained on the text of the course for three epochs. " * 4
-    (folder / "README.md").write_text(f"---\n{metadata}---\n# A model\n\n{text}\n\n{body}\n")
+    (folder / "README.md").write_text(
+        f"---\n{metadata}---\n# A model\n\n{text}\n\n{body}\n", "utf-8"
+    )
 
 
 def model_index(metric: str, value: object, sha256: str) -> str:

@@ -47,7 +47,7 @@ def command(*what: object, **options: Any) -> VerifyOptions:
 def test_a_good_hand_in_passes_with_evidence_for_each_point(
     hand_in: Path, mini_text: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (hand_in / "README.md").write_text(CARD)
+    (hand_in / "README.md").write_text(CARD, "utf-8")
     main(command(hand_in, corpus=str(mini_text), bytes="200"))
     shown = capsys.readouterr().out
     assert "0 fail" in shown and "FAIL" not in shown
@@ -124,7 +124,7 @@ def test_traces_of_the_trainer_are_found(hand_in: Path, check: Check) -> None:
 def test_what_a_card_lacks_is_named(
     hand_in: Path, check: Check, card: str, failing: set[str]
 ) -> None:
-    (hand_in / "README.md").write_text(card)
+    (hand_in / "README.md").write_text(card, "utf-8")
     assert {each.id for each in check(hand_in).failed} == failing
 
 
@@ -145,15 +145,17 @@ def test_tracking_is_read_from_the_record(
     if mode is TrackingMode.ONLINE:
         losses = [{"train/loss": 5.0}, {"eval/loss": 5.0}]
         for name, lines in {"history": losses, "samples": [{"text": "a"}]}.items():
-            (run / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+            (run / f"{name}.jsonl").write_text(
+                "".join(f"{json.dumps(line)}\n" for line in lines), "utf-8"
+            )
         assert verdicts(check(run))["tracking"] == "pass"
 
 
 def test_a_record_that_lies_about_the_number_of_parameters_is_found(
     run: Path, check: Check
 ) -> None:
-    text = (run / "run.json").read_text()
-    (run / "run.json").write_text(text.replace("22432", "12432"))
+    text = (run / "run.json").read_text("utf-8")
+    (run / "run.json").write_text(text.replace("22432", "12432"), "utf-8")
     assert verdicts(check(run))["record"] == "fail"
 
 
@@ -161,10 +163,14 @@ def test_a_model_with_its_own_names_for_its_size_is_scored(
     hand_in: Path, check: Check, trained: Path
 ) -> None:
     """`block_size` instead of max_position_embeddings."""
-    code = (hand_in / "model.py").read_text().replace("max_position_embeddings", "block_size")
-    (hand_in / "model.py").write_text(code)
-    config = (hand_in / "config.json").read_text()
-    (hand_in / "config.json").write_text(config.replace("max_position_embeddings", "block_size"))
+    code = (
+        (hand_in / "model.py").read_text("utf-8").replace("max_position_embeddings", "block_size")
+    )
+    (hand_in / "model.py").write_text(code, "utf-8")
+    config = (hand_in / "config.json").read_text("utf-8")
+    (hand_in / "config.json").write_text(
+        config.replace("max_position_embeddings", "block_size"), "utf-8"
+    )
     found = check(hand_in, trust_code=True)
     assert "32 tokens of context" in point(found, "loads").evidence
     expected = check(trained).measurements.bits_per_byte
@@ -172,18 +178,18 @@ def test_a_model_with_its_own_names_for_its_size_is_scored(
 
 
 def test_a_model_that_cannot_be_called_fails_without_traceback(hand_in: Path, check: Check) -> None:
-    code = (hand_in / "model.py").read_text()
+    code = (hand_in / "model.py").read_text("utf-8")
     broken = code.replace("logits = self.lm_head(x)\n", "raise RuntimeError('out of ideas')\n")
-    (hand_in / "model.py").write_text(broken)
+    (hand_in / "model.py").write_text(broken, "utf-8")
     loads = point(check(hand_in, trust_code=True), "loads")
     assert loads.verdict == "fail" and "out of ideas" in loads.evidence
 
 
 def test_weights_without_a_class_are_counted_but_not_scored(hand_in: Path, check: Check) -> None:
-    config = json.loads((hand_in / "config.json").read_text())
+    config = json.loads((hand_in / "config.json").read_text("utf-8"))
     for key in ("model_type", "auto_map", "architectures"):
         del config[key]
-    (hand_in / "config.json").write_text(json.dumps(config))
+    (hand_in / "config.json").write_text(json.dumps(config), "utf-8")
     found = check(hand_in)
     assert "model_type" in point(found, "loads").evidence
     assert verdicts(found)["loads"] == "not checkable"

@@ -1,4 +1,4 @@
-"""Kill a process with SIGKILL at a certain file event.
+"""Send a process a signal, such as SIGKILL, at a certain file event.
 
 Unlike with a parent process that watches the files and sends a signal, scheduling does not matter.
 """
@@ -26,8 +26,8 @@ class FileEvent:
     count: int
 
 
-def kill_at(event: FileEvent) -> None:
-    """Let this process be killed just before `event` happens."""
+def send_at(event: FileEvent, number: signal.Signals) -> None:
+    """Let this process receive the signal `number` just before `event` happens."""
     left = event.count
 
     def note(audited: str, arguments: tuple[Any, ...]) -> None:
@@ -41,6 +41,6 @@ def kill_at(event: FileEvent) -> None:
             return
         left -= 1
         if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
 
     sys.addaudithook(note)
