@@ -75,7 +75,7 @@ def test_the_kind_of_units_is_in_the_record_and_on_the_pages(study: Place, repor
     for page in ("report.md", "report.html"):
         text = (study.path / "reports" / page).read_text("utf-8")
         assert "Neighboring lines are resampled together" in text
-        assert f"of the {units['number']} lines at a time" in text
+        assert f"out of {units['number']};" in text
         assert "too short" not in text
 
 
