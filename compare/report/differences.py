@@ -75,10 +75,10 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
     @property
     def parts_agree(self) -> bool:
         """Whether the difference has the same direction in all parts as on the whole text."""
-        return all(part.direction == self.direction for part in self._shown_parts.values())
+        return all(part.direction == self.direction for part in self.shown_parts.values())
 
     @property
-    def _shown_parts(self) -> dict[str, PartDifference]:
+    def shown_parts(self) -> dict[str, PartDifference]:
         """The parts that are long enough for an interval."""
         return {name: part for name, part in self.by_play.items() if part.ci95 is not None}
 
@@ -92,6 +92,6 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
         """
         if self.parts_agree:
             return self.claim()
-        shown_first = sorted(self._shown_parts.items(), key=lambda item: not item[1].direction)
+        shown_first = sorted(self.shown_parts.items(), key=lambda item: not item[1].direction)
         by_part = "; ".join(f"in {name}, {part.describe()}" for name, part in shown_first)
         return f"{self.a} against {self.b}: {by_part}; over the whole text, {self.describe()}"

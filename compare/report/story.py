@@ -63,24 +63,20 @@ def answer(results: Results) -> str:
 
 
 def _answer_by_part(headline: Difference) -> str:
-    """Return the answer if the parts of the test text do not agree with the whole, or each other.
+    """Return the answer if the parts of the test text do not all agree with the whole.
 
     It is about the fine-tuned model, and what the intervals of the parts show.
     """
-    parts: dict[int, list[str]] = {-1: [], 0: [], 1: []}
-    for name, part in headline.by_play.items():
-        if part.ci95 is not None:
-            parts[part.direction].append(name)
-    told = [
-        f"it is {better} in {' and in '.join(parts[direction])}"
-        for direction, better in ((-1, "better"), (1, "worse"))
-        if parts[direction]
-    ]
-    if parts[0]:
-        told.append(f"no difference is shown in {' and in '.join(parts[0])}")
+    outcomes = {-1: "it is better", 1: "it is worse", 0: "no difference is shown"}
+    told = []
+    for direction, outcome in outcomes.items():
+        names = [name for name, part in headline.shown_parts.items() if part.direction == direction]
+        if names:
+            told.append(f"{outcome} in {' and in '.join(names)}")
     return (
         "Is a pretrained model that was fine-tuned on this text better than our best small model "
-        f"trained from scratch? That depends on the part of the test text: {', and '.join(told)}."
+        f"trained from scratch? That depends on the part of the test text: {', and '.join(told)}; "
+        f"over the whole text, {outcomes[headline.direction]}."
     )
 
 

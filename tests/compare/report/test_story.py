@@ -49,7 +49,10 @@ def test_the_answer_names_the_parts_of_the_text_that_disagree() -> None:
     claim = difference(Question.FROM_SCRATCH, -0.3, (-0.4, -0.2))
     claim = claim.model_copy(update={"by_play": {"Hamlet": better, "Macbeth": unclear}})
     answer = story.answer(results(claim))
-    assert "it is better in Hamlet, and no difference is shown in Macbeth." in answer
+    assert (
+        "it is better in Hamlet, and no difference is shown in Macbeth; over the whole text, it is "
+        "better." in answer
+    )
 
 
 def test_the_answer_gives_both_scores_and_the_share_saved() -> None:
