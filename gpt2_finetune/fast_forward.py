@@ -18,6 +18,7 @@ from transformers.activations import NewGELUActivation, SiLUActivation
 from transformers.loss.loss_utils import LOSS_MAPPING, ForCausalLMLoss
 from transformers.models.llama import modeling_llama as llama
 
+from gpt2_finetune.blockwise_attention import use_blockwise_attention
 from gpt2_finetune.fused_functions import GatedSiLU, RMSNorm, Rotation, product_dtype
 
 # Number of tokens whose logits exist at the same time: 512 x 50,257 in fp32 are 103 MB.  All 2,048
@@ -43,6 +44,7 @@ def use_fast_kernels(model: PreTrainedModel) -> None:
             module.forward = MethodType(_feed_forward, module)
         elif _rotates_as_llama(forward):
             module.forward = MethodType(_with_global(forward, ROTATE, _rotate), module)
+    use_blockwise_attention(model)
     if _is_plain_head(model):
         head: Any = model.get_output_embeddings()
         head.forward = lambda hidden: hidden if model.training else F.linear(hidden, head.weight)

@@ -56,6 +56,7 @@ from gpt2_finetune.callbacks import (
 )
 from gpt2_finetune.dataset import TrainingData, make_dataset
 from gpt2_finetune.fast_forward import use_fast_kernels
+from gpt2_finetune.freed_memory import keep_freed_memory
 from gpt2_finetune.trainer import ScoringTrainer
 
 LOGGING_STEPS = 20
@@ -64,6 +65,7 @@ MAX_GRAD_NORM = 1.0
 
 def train(options: FinetuneOptions) -> None:
     """Fine-tune, evaluate after every epoch, and save the best epoch's model."""
+    keep_freed_memory()
     command = cli.command_line(Track.GPT2.command, options)
     device = choose_device(options.device)
     processes = join_processes(options, device)
