@@ -132,7 +132,9 @@ def test_a_killed_conversion_leaves_nothing_that_is_used(
     options = [*FINETUNE, "--base", file, "--corpus", mini_text, "--epochs", 1]
     options += ["--tracking", "disabled"]
     place.kill_at(FileEvent("open", "tokenizer_config.json", 1), *options)
-    (left,) = (place.path / "cache/tiny-shakespeare-study/gguf").glob(".*.new")
+    cache = place.path / "cache/tiny-shakespeare-study/gguf"
+    (left,) = (each for each in cache.iterdir() if each.is_dir())
+    assert left.name.startswith(".")
     assert (left / "model.safetensors").exists()
     assert "converting" in place.run(*options).stderr
     assert not left.exists()
