@@ -4,15 +4,19 @@
 
 Both sides are the transformers Trainer with the same random weights, text and batch size: one with
 the library's defaults (fp32, dropout in attention, all logits at once), one configured as in this
-track.  Each figure is the fastest step, because other load on the machine can only slow one down.
+track.  Each trains in a process of its own.  The speed is that of the fastest step, because other
+load on the machine can only slow one down.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
+from multiprocessing import get_context
 
 from compare import cli
 
@@ -49,11 +53,13 @@ from transformers import (
 from transformers.utils import logging
 
 from compare.device import choose_device
+from compare.peak_memory import peak_memory_mb
 from compare.ruler.flops import count_parameters, training_flops
 from compare.runs.record import Parameters
 from gpt2_finetune import defaults
 from gpt2_finetune.base import with_dropout
 from gpt2_finetune.fast_forward import use_fast_kernels
+from gpt2_finetune.freed_memory import keep_freed_memory
 
 ROWS, COLUMNS = 2, 1024
 SHAPES: dict[str, PreTrainedConfig] = {
@@ -82,40 +88,70 @@ class _Clock(TrainerCallback):
         self.seconds.append(time.perf_counter() - self.began)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What one side needs for training steps of `ROWS` x `COLUMNS` tokens."""
+
+    seconds: float
+    """Of the fastest step, with the update of the weights."""
+    flops: float
+    """Floating-point operations of a step."""
+    peak_memory_mb: int
+    """Of the whole process, in MiB."""
+
+
 def bench(options: BenchOptions) -> None:
     """Measure both sides with each shape and a matrix product, and print the results."""
-    logging.set_verbosity_error()
     device = choose_device()
     precision = defaults.precision(device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    tokens = ROWS * COLUMNS
     print(f"device                        {device.type}, {torch.get_num_threads()} threads")
-    for name, config in SHAPES.items():
-        torch.manual_seed(1)
-        model = AutoModelForCausalLM.from_config(with_dropout(deepcopy(config), 0.0))
-        use_fast_kernels(model)
-        tokens = ROWS * COLUMNS
-        parameters = Parameters(**count_parameters(model))
-        micro_batches = defaults.accumulation(parameters, device, ROWS)
-        flops = training_flops(model, tokens)
-        ours = _fastest_step(model, options.steps, micro_batches, bf16=precision == "bf16")
-        del model
+    for name in SHAPES:
+        ours = _in_new_process(measure_this_track, name, options.steps)
         peak = _product_speed(dtype)
-        torch.manual_seed(1)
-        default = _fastest_step(AutoModelForCausalLM.from_config(config), options.steps)
-        print(f"{name}, {flops / tokens / 1e9:.2f} GFLOP per token")
+        default = _in_new_process(measure_defaults, name, options.steps)
+        speed = ours.flops / ours.seconds
+        print(f"{name}, {ours.flops / tokens / 1e9:.2f} GFLOP per token")
         print(f"  matrix product, {precision}        {peak / 1e9:.0f} GFLOP/s (2048 x 2048)")
         print(
-            f"  this track, {precision}            {tokens / ours:.0f} tokens/s, "
-            f"{flops / ours / 1e9:.0f} GFLOP/s = {flops / ours / peak:.0%} of it"
+            f"  this track, {precision}            {tokens / ours.seconds:.0f} tokens/s, "
+            f"{speed / 1e9:.0f} GFLOP/s = {speed / peak:.0%} of it, "
+            f"{ours.peak_memory_mb / 1024:.1f} GiB"
         )
         print(
-            f"  Trainer with its defaults   {tokens / default:.0f} tokens/s; "
-            f"this track is {default / ours:.2f} times as fast"
+            f"  Trainer with its defaults   {tokens / default.seconds:.0f} tokens/s, "
+            f"{default.peak_memory_mb / 1024:.1f} GiB; "
+            f"this track is {default.seconds / ours.seconds:.2f} times as fast"
         )
 
 
-def _fastest_step(model: Any, steps: int, micro_batches: int = 1, **settings: Any) -> float:
-    """Return the seconds of the fastest training step, optimizer update included."""
+def _in_new_process(measure: Callable[[str, int], Measured], shape: str, steps: int) -> Measured:
+    """Return what `measure` returns in a process that has done nothing else before."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(measure, shape, steps).result()
+
+
+def measure_this_track(shape: str, steps: int) -> Measured:
+    """Train a model of `SHAPES` with random weights as `gpt2_finetune.train` does."""
+    keep_freed_memory()
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(with_dropout(deepcopy(SHAPES[shape]), 0.0))
+    use_fast_kernels(model)
+    device = choose_device()
+    micro_batches = defaults.accumulation(Parameters(**count_parameters(model)), device, ROWS)
+    return _train(model, steps, micro_batches, bf16=defaults.precision(device) == "bf16")
+
+
+def measure_defaults(shape: str, steps: int) -> Measured:
+    """Train a model of `SHAPES` with random weights and the defaults of the Trainer."""
+    torch.manual_seed(1)
+    return _train(AutoModelForCausalLM.from_config(SHAPES[shape]), steps)
+
+
+def _train(model: Any, steps: int, micro_batches: int = 1, **settings: Any) -> Measured:
+    """Train for a few steps, and return what the fastest needs."""
+    logging.set_verbosity_error()
     torch.manual_seed(1)
     ids = torch.randint(model.config.vocab_size, (steps * ROWS, COLUMNS))
     columns = {"input_ids": ids, "labels": ids, "shift_labels": ids}
@@ -140,7 +176,8 @@ def _fastest_step(model: Any, steps: int, micro_batches: int = 1, **settings: An
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    return min(clock.seconds)
+    flops = training_flops(model, ROWS * COLUMNS)
+    return Measured(min(clock.seconds), flops, peak_memory_mb())
 
 
 def _product_speed(dtype: torch.dtype) -> float:
