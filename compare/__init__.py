@@ -10,6 +10,7 @@ models with them, `scratch_lm/model.py` and the weights of the stand-in.
     files.py         atomic writes, checksums, locks, the cache directory
     signals.py       Ctrl-C and SIGTERM stop a training run after the current step
     device.py        --device: NVIDIA, AMD and Apple GPUs, or the CPU
+    freed_memory.py  keeps freed memory in the process for the next training step
     peak_memory.py   peak memory of a process
     reachability.py  is a server reachable? asked once, for at most 3 seconds
     rendering.py     renders Jinja templates and escapes inserted values

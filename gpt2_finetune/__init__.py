@@ -11,6 +11,7 @@ It may import the modules directly in `compare`, and `compare.corpus`, `compare.
     gguf_files.py          converts GGUF files, once, to weights that can be trained
     dataset.py             the training split in rows of the base's context length
     fast_forward.py        training without materialized logits: less memory, less time
+    attention.py           causal attention for training in bf16 on a CPU
     fused_functions.py     norm, rotation and gate of Llama with hand-written gradients
     lora.py                --lora: low-rank adapters
     trainer.py             a Trainer that evaluates with the study's scorer

@@ -53,13 +53,13 @@ from transformers import (
 from transformers.utils import logging
 
 from compare.device import choose_device
+from compare.freed_memory import keep_freed_memory
 from compare.peak_memory import peak_memory_mb
 from compare.ruler.flops import count_parameters, training_flops
 from compare.runs.record import Parameters
 from gpt2_finetune import defaults
 from gpt2_finetune.base import with_dropout
 from gpt2_finetune.fast_forward import use_fast_kernels
-from gpt2_finetune.freed_memory import keep_freed_memory
 
 ROWS, COLUMNS = 2, 1024
 SHAPES: dict[str, PreTrainedConfig] = {

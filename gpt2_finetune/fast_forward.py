@@ -18,7 +18,7 @@ from transformers.activations import NewGELUActivation, SiLUActivation
 from transformers.loss.loss_utils import LOSS_MAPPING, ForCausalLMLoss
 from transformers.models.llama import modeling_llama as llama
 
-from gpt2_finetune.blockwise_attention import use_blockwise_attention
+from gpt2_finetune.attention import use_blockwise_attention
 from gpt2_finetune.fused_functions import GatedSiLU, RMSNorm, Rotation, product_dtype
 
 # Number of tokens whose logits exist at the same time: 512 x 50,257 in fp32 are 103 MB.  All 2,048

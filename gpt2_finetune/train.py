@@ -40,6 +40,7 @@ from compare.corpus.encoding import LossyTokenizer
 from compare.corpus.subsets import training_subset
 from compare.device import choose_device
 from compare.errors import Misuse
+from compare.freed_memory import keep_freed_memory
 from compare.kinds import RowKind, Track
 from compare.ruler import flops, scoring
 from compare.runs import start as run_start
@@ -56,7 +57,6 @@ from gpt2_finetune.callbacks import (
 )
 from gpt2_finetune.dataset import TrainingData, make_dataset
 from gpt2_finetune.fast_forward import use_fast_kernels
-from gpt2_finetune.freed_memory import keep_freed_memory
 from gpt2_finetune.trainer import ScoringTrainer
 
 LOGGING_STEPS = 20

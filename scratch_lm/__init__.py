@@ -16,7 +16,6 @@ It may import the modules directly in `compare`, and `compare.corpus`, `compare.
     checkpoint.py      the state that --resume needs, in one safetensors file
     dropout.py         a separate dropout seed for every step
     distillation.py    --teachers: knowledge distillation from other models
-    malloc.py          keeps freed memory in the process for the next step
     journal.py         the loop's log lines, checkpoints and finished epochs
     parallel.py        several processes share each batch
     train.py           the training loop

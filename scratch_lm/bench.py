@@ -39,10 +39,10 @@ import torch
 from torch import nn
 from transformers import set_seed
 
+from compare.freed_memory import keep_freed_memory
 from compare.ruler.flops import training_flops
 from scratch_lm.batches import Batch
 from scratch_lm.config import PRESETS, ScratchOptions
-from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.model import ScratchLM
 from scratch_lm.muon import BatchedMuon
 from scratch_lm.optimizer import make_optimizers, select_matrices

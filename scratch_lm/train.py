@@ -33,6 +33,7 @@ from compare.corpus.blocks import IGNORED
 from compare.corpus.subsets import training_subset
 from compare.device import choose_device
 from compare.errors import Misuse
+from compare.freed_memory import keep_freed_memory
 from compare.kinds import RowKind, Track
 from compare.ruler import flops, sampling, scoring
 from compare.ruler.metrics import Metrics
@@ -47,7 +48,6 @@ from scratch_lm.copy_exercises import FIRST_DRILL_STEPS, Speakers
 from scratch_lm.distillation import SoftTargets, Teacher
 from scratch_lm.dropout import dropout_seed
 from scratch_lm.journal import Journal, Observer, StepResult
-from scratch_lm.malloc import keep_freed_memory
 from scratch_lm.model import ScratchConfig, ScratchLM
 from scratch_lm.optimizer import make_optimizers, set_learning_rate
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from scratch_lm import malloc
+from compare import freed_memory
 
 
 def use_library(monkeypatch: pytest.MonkeyPatch, accepts: set[int]) -> list[int]:
@@ -26,20 +26,20 @@ def use_library(monkeypatch: pytest.MonkeyPatch, accepts: set[int]) -> list[int]
     return requested
 
 
-def test_both_thresholds_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    both = {malloc.M_MMAP_THRESHOLD, malloc.M_TRIM_THRESHOLD}
+def test_both_settings_are_requested(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {freed_memory.M_MMAP_MAX, freed_memory.M_TRIM_THRESHOLD}
     requested = use_library(monkeypatch, accepts=both)
-    assert malloc.keep_freed_memory()
+    assert freed_memory.keep_freed_memory()
     assert set(requested) == both
 
 
-def test_no_trim_threshold_is_set_if_the_mmap_threshold_is_rejected(
+def test_nothing_else_is_requested_if_the_first_setting_is_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On its own, the trim threshold causes more page faults than no setting at all."""
-    requested = use_library(monkeypatch, accepts={malloc.M_TRIM_THRESHOLD})
-    assert not malloc.keep_freed_memory()
-    assert requested == [malloc.M_MMAP_THRESHOLD]
+    """On its own, the second setting causes more page faults than no setting at all."""
+    requested = use_library(monkeypatch, accepts={freed_memory.M_TRIM_THRESHOLD})
+    assert not freed_memory.keep_freed_memory()
+    assert requested == [freed_memory.M_MMAP_MAX]
 
 
 @pytest.mark.parametrize("error", [TypeError, OSError, AttributeError])
@@ -50,4 +50,4 @@ def test_other_c_libraries_are_left_alone(
         raise error
 
     monkeypatch.setattr(ctypes, "CDLL", refuse)
-    assert not malloc.keep_freed_memory()
+    assert not freed_memory.keep_freed_memory()

@@ -16,8 +16,8 @@ from transformers import (
     PreTrainedConfig,
 )
 
-from gpt2_finetune import blockwise_attention
-from gpt2_finetune.blockwise_attention import CausalAttention
+from gpt2_finetune import attention
+from gpt2_finetune.attention import CausalAttention
 from gpt2_finetune.fast_forward import use_fast_kernels
 
 LLAMA_SHAPE = {
@@ -56,7 +56,7 @@ def with_gradients(function: object, inputs: list[Tensor], scaling: float) -> li
 def test_result_and_gradients_equal_those_of_torch(
     time: int, key_heads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blockwise_attention, "BLOCK", 64)
+    monkeypatch.setattr(attention, "BLOCK", 64)
     inputs = tensors(time, key_heads, torch.float64)
     for ours, theirs in zip(
         with_gradients(CausalAttention.apply, inputs, 0.3),
