@@ -48,7 +48,7 @@ class PlanOptions:
     """What to print: one command per line; a makefile; or a shell script that calls GNU parallel,
     or submits one SLURM array after another."""
     jobs: int = 1
-    """How many commands run at the same time on one machine; if more than one, each uses its share
+    """How many trainings run at the same time on one machine; if more than one, each uses its share
     of the CPU cores."""
 
     def __post_init__(self) -> None:
@@ -77,12 +77,14 @@ class Step:
     """What follows `python -m`."""
     needs: tuple[str, ...] = ()
     """Names of the steps that must be complete before."""
+    runs_alone: bool = False
+    """Whether no other step can run at the same time, so that this one may use all cores."""
 
 
 def plan(options: PlanOptions) -> list[Step]:
     """Return the steps of the study in an order in which they can run one after another."""
     seeds = options.seeds or ([1, 2, 3] if options.full else [1])
-    corpus = Step("corpus", ("compare.corpus",))
+    corpus = Step("corpus", ("compare.corpus",), runs_alone=True)
     trainings = []
     for seed in seeds:
         trainings += [_scratch("course", seed), _scratch("tuned", seed)]
@@ -102,8 +104,9 @@ def plan(options: PlanOptions) -> list[Step]:
             trainings += [teacher for teacher in teachers if teacher not in trainings]
             needs = ("corpus", *(teacher.name for teacher in teachers))
             trainings.append(Step(f"record-{seed}", _scratch("record", seed).arguments, needs))
-    report = Step("report", ("compare.report",), tuple(step.name for step in trainings))
-    publish = Step("publish", ("compare.publish",), ("report",))
+    names = tuple(step.name for step in trainings)
+    report = Step("report", ("compare.report",), names, runs_alone=True)
+    publish = Step("publish", ("compare.publish",), ("report",), runs_alone=True)
     return [corpus, *trainings, report, publish]
 
 
@@ -153,12 +156,16 @@ def as_makefile(steps: Sequence[Step], threads: int | None) -> str:
     """Return a makefile in which every step is a target; `make PYTHON=...` sets the interpreter."""
     names = [step.name for step in steps]
     lines = ["PYTHON ?= python", f".DEFAULT_GOAL := {names[-1]}", f".PHONY: {' '.join(names)}"]
-    if threads:
-        lines.append(f"export OMP_NUM_THREADS := {threads}")
     for step in steps:
         command = shlex.join(("-m", *step.arguments)).replace("$", "$$")
-        lines += ["", " ".join([f"{step.name}:", *step.needs]), f"\t$(PYTHON) {command}"]
+        command = f"{_limit(threads, step)}$(PYTHON) {command}"
+        lines += ["", " ".join([f"{step.name}:", *step.needs]), f"\t{command}"]
     return "\n".join(lines)
+
+
+def _limit(threads: int | None, step: Step) -> str:
+    """Return what to write before a command so that it uses `threads`, if there is such a limit."""
+    return f"OMP_NUM_THREADS={threads} " if threads and not step.runs_alone else ""
 
 
 def as_commands(steps: Sequence[Step]) -> str:
@@ -169,10 +176,9 @@ def as_commands(steps: Sequence[Step]) -> str:
 def as_parallel_script(steps: Sequence[Step], threads: int | None, jobs: int) -> str:
     """Return a shell script that runs each stage with GNU parallel."""
     lines = ["#!/bin/bash", "set -e"]
-    if threads:
-        lines.append(f"export OMP_NUM_THREADS={threads}")
     for group in stages(steps):
-        lines.append(f"parallel --jobs {jobs} --halt now,fail=1 << 'COMMANDS'")
+        limit = _limit(threads, group[0])  # a step that runs alone is a stage of its own
+        lines.append(f"{limit}parallel --jobs {jobs} --halt now,fail=1 << 'COMMANDS'")
         lines += [as_commands(group), "COMMANDS"]
     return "\n".join(lines)
 

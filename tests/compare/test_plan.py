@@ -55,6 +55,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
     monkeypatch.setenv("FAILING", "nothing")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     return tmp_path / "log"
 
 
@@ -73,9 +74,13 @@ def check(ran: list[tuple[str, ...]]) -> None:
         assert all(position[name] < position[step.name] for name in step.needs), step
 
 
-def number_of_threads(log: Path) -> set[str]:
-    """Return the values of OMP_NUM_THREADS with which commands ran."""
-    return set(re.findall(r"^python (\S*)\t", log.read_text("utf-8"), re.MULTILINE))
+def check_threads(log: Path, threads: str, others: str) -> None:
+    """Assert that trainings ran with OMP_NUM_THREADS=`threads`, and other commands with `others`.
+
+    The corpus, the report and the publication each run while nothing else does.
+    """
+    for number, program in re.findall(r"^python (\S*)\t-m\t(\S+)", log.read_text("utf-8"), re.M):
+        assert number == (threads if program.endswith(".train") else others), program
 
 
 def test_every_planned_training_is_a_valid_command() -> None:
@@ -103,9 +108,11 @@ def test_a_small_study_has_one_training_of_each_kind(capsys: pytest.CaptureFixtu
     ]
 
 
-def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run make in `folder`, with the makefile of FULL; each command may use 3 threads."""
-    (folder / "study.mk").write_text(plan.as_makefile(plan.plan(FULL), threads=3) + "\n", "utf-8")
+def make(
+    folder: Path, *arguments: str, threads: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run make in `folder`, with the makefile of FULL."""
+    (folder / "study.mk").write_text(plan.as_makefile(plan.plan(FULL), threads) + "\n", "utf-8")
     return subprocess.run(
         ["make", "--file", "study.mk", *arguments],
         cwd=folder,
@@ -129,10 +136,10 @@ def with_needs(name: str) -> list[Step]:
 
 @needs_make
 def test_make_runs_the_plan_with_several_jobs(tmp_path: Path, log: Path) -> None:
-    done = make(tmp_path, "--jobs", "4")
+    done = make(tmp_path, "--jobs", "4", threads=3)
     assert done.returncode == 0, done.stderr
     check(commands(log))
-    assert number_of_threads(log) == {"3"}
+    check_threads(log, "3", others="")
 
 
 @needs_make
@@ -161,7 +168,7 @@ def test_a_scheduler_runs_the_plan_in_stages(log: Path, scheduler: str) -> None:
     subprocess.run(["bash", "-c", script], check=True, timeout=HANGS)
     check(commands(log))
     if scheduler == "parallel":
-        assert number_of_threads(log) == {"3"}
+        check_threads(log, "3", others="")
     lines = log.read_text("utf-8").splitlines()
     submitted = [line for line in lines if line.startswith("sbatch ")]
     if scheduler == "slurm":
@@ -205,7 +212,7 @@ def test_commands_at_the_same_time_share_the_cores(
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     plan.main(PlanOptions(jobs=4, format=format))
     shown = capsys.readouterr().out
-    assert re.search(rf"^export OMP_NUM_THREADS *:?= *{threads}$", shown, re.MULTILINE)
+    assert f"OMP_NUM_THREADS={threads} " in shown
     assert ("--jobs 4 " in shown) == (format == "parallel")
     plan.main(PlanOptions(format=format))
     assert "OMP_NUM_THREADS" not in capsys.readouterr().out  # one at a time has all cores
