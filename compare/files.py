@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     Missing parent directories are created.  Raises OSError, which names `path`, if the file cannot
     be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Not the process number, which another machine that shares the directory may also use.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:

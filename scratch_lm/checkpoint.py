@@ -64,8 +64,8 @@ def load_checkpoint(
 ) -> Progress:
     """Restore what `save_checkpoint` wrote to `path`, and return the saved `Progress`.
 
-    Pass no optimizers to restore the weights alone.  Raises Failure if the file is missing or
-    damaged.
+    Pass no optimizers to restore the weights alone.  Raises Failure if the file is missing,
+    damaged, or of a model with other parameters.
     """
     try:
         tensors = load_file(path)
@@ -80,6 +80,19 @@ def load_checkpoint(
     states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
     weights = {"model": model} | ({} if average is None else {"average": average})
     parameters = {kind: dict(module.named_parameters()) for kind, module in weights.items()}
+    saved = {
+        name: tensor.shape for name, tensor in tensors.items() if name.split("/")[0] in parameters
+    }
+    needed = {
+        f"{kind}/{name}": parameter.shape
+        for kind, by_name in parameters.items()
+        for name, parameter in by_name.items()
+    }
+    if saved != needed:
+        raise Failure(
+            f"{path} was written by another version of the model: use that version, or train again "
+            "without --resume"
+        )
     for name, tensor in tensors.items():
         kind, *rest = name.split("/")
         if kind in parameters:

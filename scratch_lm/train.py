@@ -255,6 +255,12 @@ def prepare_data(options: ScratchOptions, corpus: Corpus) -> tuple[GPT2Tokenizer
         tokenizer, ids = token_cache.load_or_train(
             corpus.train, options.vocabulary, options.context_length
         )
+        if len(ids) < options.context_length:
+            raise ValueError(
+                f"its training split has {len(ids):,} tokens, too few for one block of "
+                f"{options.context_length:,}: use a longer text, a larger --train-share or a "
+                "shorter --context-length"
+            )
         scoring.require_one_window(tokenizer, corpus.validation, options.context_length)
     except ValueError as error:
         raise Misuse(f"--corpus {options.corpus}: {error}") from None

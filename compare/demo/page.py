@@ -137,7 +137,8 @@ def _connect(
         return markup.status("Waiting…")
 
     def answer(request: gr.Request, *values: Any) -> Iterator[Answer]:
-        is_stopped = partial(stops.is_stopped, str(request.session_hash))
+        visitor = str(request.session_hash)
+        is_stopped = partial(stops.is_stopped, visitor, stops.newest(visitor))
         yield from answers(*values, is_stopped=is_stopped)
 
     def stop_answer(request: gr.Request) -> None:

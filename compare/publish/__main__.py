@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from compare import cli
 from compare.publish import card
 
-REPOSITORY_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
-
 
 @dataclass(frozen=True)
 class PublishOptions:
@@ -36,18 +34,33 @@ class PublishOptions:
     cc-by-4.0."""
 
     def __post_init__(self) -> None:
-        if self.namespace is not None and not re.fullmatch(REPOSITORY_NAME, self.namespace):
+        if self.namespace is not None and not _is_hub_name(f"{self.namespace}/name"):
             raise ValueError(
                 f"--namespace {self.namespace!r} is not a valid name of a user or organization"
             )
         if self.space and not (self.push or self.namespace):
             raise ValueError("--space needs the models' full names: add --namespace, or --push")
-        if not re.fullmatch(REPOSITORY_NAME, self.prefix):
-            raise ValueError(f"--prefix {self.prefix!r}: use letters, digits, '-', '_' and '.'")
+        if not _is_hub_name(f"{self.namespace or 'owner'}/{self.prefix}-fine-tuned"):
+            raise ValueError(
+                f"--prefix {self.prefix!r} is not valid on the Hub: use letters and digits, and "
+                "single '-', '_' and '.' between them, up to 85 characters"
+            )
         if self.license is not None and not re.fullmatch(card.LICENSE, self.license):
             raise ValueError(
                 f"--license {self.license!r}: use an identifier of the Hub, such as cc-by-4.0"
             )
+
+
+def _is_hub_name(name: str) -> bool:
+    """Return whether the Hub accepts `name`, <namespace>/<repository>, as a name."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return name.count("/") == 1
 
 
 if __name__ == "__main__":

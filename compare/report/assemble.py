@@ -15,7 +15,6 @@ from tqdm.auto import tqdm
 from compare.corpus import Corpus
 from compare.corpus.parts import Part, parts_of_test
 from compare.corpus.sealed import sealed_text
-from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.report import contamination, other_plays, published_results, surprisal, word_classes
 from compare.report.baselines import Baselines, baselines
 from compare.report.bases import describe
@@ -66,7 +65,7 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
     compared = candidates(study)
     sample_settings = sampling.Settings(characters=sample_characters)
     corpus = find.corpus_of(study.best_gpt2)
-    opened = read_opening() if corpus.sha256 == TINY_SHAKESPEARE_SHA256 else None
+    opened = read_opening() if corpus.is_tiny_shakespeare else None
     sealed = sealed_text(corpus) if open_sealed or opened else None
     plays = other_plays.excerpts(corpus)
     counted = baselines(corpus)
@@ -125,11 +124,11 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
         contamination=contamination.summarize(
             [each.verbatim_rates for each in measured if each.verbatim_rates],
             study.best_scratch.record.display_name,
-            corpus.sha256 == TINY_SHAKESPEARE_SHA256,
+            corpus.is_tiny_shakespeare,
         ),
         other_plays=_other_plays(measured, counted, plays),
         worth=worth(study, corpus, by_name, scores, units, part_ends),
-        notes=[*notes_on_length(units), *published_results.notes(rows, corpus.name)],
+        notes=[*notes_on_length(units), *published_results.notes(rows, corpus.is_tiny_shakespeare)],
         training_notes=notes_on_training(compared),
         word_classes=by_word_class,
         common_word_count=word_classes.COMMON_WORD_COUNT,

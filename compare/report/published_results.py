@@ -16,13 +16,15 @@ PUBLISHED_RANGES = {RowKind.ZERO_SHOT: (1.88, 1.88), RowKind.FINE_TUNED: (1.49, 
 TOLERANCE = 0.05
 
 
-def notes(rows: list[ResultRow], corpus: str) -> list[str]:
+def notes(rows: list[ResultRow], is_tiny_shakespeare: bool) -> list[str]:
     """Return a note for each GPT-2 row that is far from the published results."""
+    if not is_tiny_shakespeare:
+        return []
     kinds_by_name = {f"{base} {kind}": kind for base in GPT2_NAMES for kind in PUBLISHED_RANGES}
     messages = []
     for row in rows:
         kind, nats = kinds_by_name.get(row.name), row.nanogpt_val_nats_per_char
-        if kind is None or nats is None or corpus != "tiny-shakespeare":
+        if kind is None or nats is None:
             continue
         low, high = PUBLISHED_RANGES[kind]
         # Tiny Shakespeare has one byte per character.

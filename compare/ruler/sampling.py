@@ -35,7 +35,7 @@ def prompts(corpus: Corpus) -> tuple[str, ...]:
     For Tiny Shakespeare, these are beginnings of speeches.  For other texts, they are up to three
     excerpts of four words from the validation split.
     """
-    if corpus.name == "tiny-shakespeare":
+    if corpus.is_tiny_shakespeare:
         return SHAKESPEARE_PROMPTS
     words = corpus.validation.split()
     return tuple(" ".join(words[at : at + 4]) for at in range(0, len(words), len(words) // 3 + 1))

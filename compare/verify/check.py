@@ -21,7 +21,7 @@ from compare.runs.subjects import Subject
 from compare.verify import calls, structure
 from compare.verify.behavior import CAUSAL, REPEATABLE, ROWS, Behavior
 from compare.verify.card import Card, check_card, read_card
-from compare.verify.claims import TEST, claims_of_card
+from compare.verify.claims import Split, claims_of_card
 from compare.verify.generation import MEMORIZATION, SAMPLE, check_generation
 from compare.verify.points import (
     Assignment,
@@ -188,7 +188,7 @@ def _check_model(
     measured.parameters = structure.count_parameters(model)
     text = Text(corpus, settings.is_quick)
     measured.text = text.description
-    problem = _why_not_scorable(tokenizer, text.split(TEST))
+    problem = _why_not_scorable(tokenizer, text.split(Split.TEST))
     if problem:
         names = [REPEATABLE, CAUSAL, ROWS, SCORE, RECORD if subject.run else CLAIMS]
         names += [BYTES] if settings.bytes else []
@@ -250,17 +250,17 @@ def _measure(
     scores = Scores(model, tokenizer, text, subject.what)
     try:
         behavior = Behavior(
-            model, tokenizer, text.split(TEST), loaded.context_length, settings.seed
+            model, tokenizer, text.split(Split.TEST), loaded.context_length, settings.seed
         )
         repeatable = behavior.check_repeatable()
-        scores.of(TEST)
+        scores.of(Split.TEST)
     except Exception as error:  # code of the hand-in, on inputs that it has not seen before
         reason = f"the model cannot be scored: {error}".splitlines()[0]
         names = [CAUSAL, REPEATABLE, ROWS, RECORD if subject.run else CLAIMS]
         names += [BYTES] if settings.bytes else []
         return [failed(*SCORE, reason), *(not_checkable(*name, reason) for name in names)]
     if repeatable.verdict is Verdict.PASS:
-        causal = _attempt(CAUSAL, lambda: behavior.check_causal(scores.of(TEST)))
+        causal = _attempt(CAUSAL, lambda: behavior.check_causal(scores.of(Split.TEST)))
         rows = _attempt(ROWS, behavior.check_rows)
         repeatable = _attempt(REPEATABLE, behavior.check_repeatable)
     else:
@@ -268,7 +268,7 @@ def _measure(
         causal, rows = not_checkable(*CAUSAL, reason), not_checkable(*ROWS, reason)
     behaves = [repeatable, causal, rows]
     is_meaningful = all(point.verdict is Verdict.PASS for point in behaves)
-    metrics = scores.of(TEST).metrics
+    metrics = scores.of(Split.TEST).metrics
     measured.bits_per_byte = metrics.bits_per_byte if is_meaningful else None
     measured.ci95 = scores.interval() if is_meaningful else None
     points = [*behaves, scores.check_score(is_meaningful)]
@@ -279,7 +279,7 @@ def _measure(
         claims = claims_of_card(card.metadata, card.body, text.corpus)
         points.append(scores.check_claims(claims))
     if settings.bytes:
-        part = text.split(TEST)[: settings.bytes]
+        part = text.split(Split.TEST)[: settings.bytes]
         described = f"the first {len(part):,} characters of the test split"
         points.append(check_bytes(model, tokenizer, part, loaded.context_length, described))
     return points

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from compare.corpus import Corpus
@@ -22,6 +23,13 @@ class Unit(StrEnum):
     WORD_PERPLEXITY = "word_perplexity"
     TOKEN_PERPLEXITY = "token_perplexity"
     LOSS = "loss"
+
+
+class Split(StrEnum):
+    """The splits that are scored here."""
+
+    TEST = "test"
+    VALIDATION = "validation"
 
 
 # Names of metrics in cards; the vague ones do not say how they were measured.
@@ -40,8 +48,12 @@ UNITS = {
     "test_loss": Unit.LOSS,
 }
 VAGUE = ("perplexity", "ppl", "loss", "eval_loss", "validation_loss", "test_loss")
-TEST, VALIDATION = "test", "validation"
-SPLITS = {"test": TEST, "validation": VALIDATION, "val": VALIDATION, "eval": VALIDATION}
+SPLITS = {
+    "test": Split.TEST,
+    "validation": Split.VALIDATION,
+    "val": Split.VALIDATION,
+    "eval": Split.VALIDATION,
+}
 
 # "| **bits per byte** (95% interval) | **1.9723** |", "- Loss: 3.21": a label, then its value.
 LABEL = re.compile(
@@ -49,6 +61,7 @@ LABEL = re.compile(
     r"|(?:eval |test |validation )?loss)\b(?P<rest>[^|:=\n]*)[|:=][\s|*_`~≈]*(?P<value>\d+\.\d+)",
     re.IGNORECASE | re.MULTILINE,
 )
+WHOLE_EPOCH = re.compile(r"\d+(\.0+)?(?= |$)")  # 3, 3.0 or "3 (this model)"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -62,8 +75,8 @@ class Claim:
     value: float
     decimals: int
     """Digits after the decimal point; the true value may have been rounded to them."""
-    split: str | None
-    """TEST, VALIDATION, or None if it is not said."""
+    split: Split | str | None
+    """One that is scored here, another that is named, or None if none is named."""
     is_exact: bool
     """Whether the metric says how it is measured."""
     other_text: str | None = None
@@ -138,19 +151,23 @@ def _without_repetitions(found: list[Claim]) -> list[Claim]:
 
 
 def losses_of_card(body: str) -> list[float]:
-    """Return the validation losses in a card's table of epochs, or [] if it has none."""
-    lines = [line.strip().strip("|").split("|") for line in body.splitlines() if "|" in line]
+    """Return the validation losses in a card's first table of epochs, or [] if it has none.
+
+    Only whole epochs count: a Trainer's table may also have rows such as 0.5.
+    """
     columns: tuple[int, int] | None = None
     losses = []
-    for cells in ([cell.strip().lower() for cell in line] for line in lines):
+    for line in body.splitlines():
+        if "|" not in line:
+            if columns is not None:
+                break  # the end of the table
+            continue
+        cells = [cell.strip().lower() for cell in line.strip().strip("|").split("|")]
         if columns is None:
             epoch = [i for i, cell in enumerate(cells) if cell == "epoch"]
             loss = [i for i, cell in enumerate(cells) if re.search(r"(val|eval)\w* loss", cell)]
             columns = (epoch[0], loss[0]) if epoch and loss else None
-            continue
-        if len(cells) <= max(columns):
-            continue
-        if re.match(r"\d+(\.0+)?\b", cells[columns[0]]):
+        elif len(cells) > max(columns) and WHOLE_EPOCH.match(cells[columns[0]]):
             value, _ = _number(cells[columns[1]])
             losses += [value] if value is not None else []
     return losses
@@ -163,7 +180,7 @@ def claim_of_record(record: RunRecord, corpus: Corpus) -> Claim:
         metric="bits_per_byte",
         value=record.best_scores.bits_per_byte,
         decimals=16,
-        split=VALIDATION,
+        split=Split.VALIDATION,
         is_exact=True,
         other_text=None if record.corpus.sha256 == corpus.sha256 else record.corpus.name,
     )
@@ -187,9 +204,14 @@ def _other_text(dataset: dict[str, Any], corpus: Corpus) -> str | None:
     sha256 = str(_dict(dataset.get("args")).get("sha256") or dataset.get("revision") or "")
     if SHA256.fullmatch(sha256):
         return None if sha256 == corpus.sha256 else name
-    names = f"{dataset.get('name', '')} {dataset.get('type', '')}".lower()
-    is_shakespeare = corpus.name == "tiny-shakespeare"
-    return name if is_shakespeare and names.strip() and "shakespeare" not in names else None
+    names = _letters(f"{dataset.get('name', '')} {dataset.get('type', '')}")
+    known_as = "shakespeare" if corpus.is_tiny_shakespeare else _letters(Path(corpus.name).stem)
+    return name if names and known_as not in names else None
+
+
+def _letters(name: str) -> str:
+    """Return the letters and digits of `name`, which may be written in several ways."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _number(value: object) -> tuple[float | None, int]:

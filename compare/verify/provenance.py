@@ -112,21 +112,23 @@ def look_up_tokens(tokenizer: PreTrainedTokenizerBase, train: str) -> Vocabulary
 
 
 def similarity_to(name: str, model: PreTrainedModel) -> float | None:
-    """Return the cosine of the model's token embeddings and those of the known model `name`.
+    """Return the largest cosine of the model's token embeddings with a table of `name`.
 
-    Return None if its weights are not on this machine.
+    `name` is a known model; its output matrix may be another table of the same shape.  Return None
+    if its weights are not on this machine.
     """
     path, own = weights_of(name), _embeddings(model)
     if path is None or own is None:
         return None
-    base = SHAPES[name]
+    shape = (SHAPES[name].vocabulary, SHAPES[name].width)
+    ours = own[: shape[0]].cpu().float().flatten()
+    cosines = []
     with safe_open(path, "pt") as file:
         for key in file.keys():
-            if tuple(file.get_slice(key).get_shape()) == (base.vocabulary, base.width):
-                theirs = file.get_tensor(key).float()
-                ours = own[: base.vocabulary].cpu().float()
-                return float(torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0))
-    return None
+            if tuple(file.get_slice(key).get_shape()) == shape:
+                theirs = file.get_tensor(key).float().flatten()
+                cosines.append(float(torch.cosine_similarity(ours, theirs, dim=0)))
+    return max(cosines, default=None)
 
 
 def _embeddings(model: PreTrainedModel) -> Tensor | None:

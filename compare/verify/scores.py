@@ -18,7 +18,7 @@ from compare.ruler.metrics import Interval, Metrics
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import split_into_units
 from compare.runs.record import RunRecord
-from compare.verify.claims import TEST, VALIDATION, Claim, claim_of_record
+from compare.verify.claims import Claim, Split, claim_of_record
 from compare.verify.points import Point, failed, not_checkable, passed
 
 SCORE = ("score", "Predicts the text")
@@ -36,9 +36,9 @@ class Text:
     corpus: Corpus
     is_quick: bool
 
-    def split(self, name: str) -> str:
-        """Return the characters of split TEST or VALIDATION that are scored."""
-        text = self.corpus.test if name == TEST else self.corpus.validation
+    def split(self, split: Split) -> str:
+        """Return the characters of a split that are scored."""
+        text = self.corpus.test if split is Split.TEST else self.corpus.validation
         return text[:QUICK] if self.is_quick else text
 
     @property
@@ -55,7 +55,7 @@ class Scores:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Text, label: str
     ) -> None:
         self.text = text
-        self.of: Callable[[str], Score] = cache(
+        self.of: Callable[[Split], Score] = cache(
             lambda split: scoring.score(
                 model, tokenizer, text.split(split), label=f"{label}, {split}"
             )
@@ -64,7 +64,7 @@ class Scores:
 
     def interval(self) -> Interval | None:
         """Return the interval of the test split's bits per byte; None if the text is too short."""
-        score = self.of(TEST)
+        score = self.of(Split.TEST)
         units = split_into_units(score.text)
         if not units.enough:
             return None
@@ -78,7 +78,7 @@ class Scores:
 
         `is_meaningful` is false if the model sees the future, for instance.
         """
-        metrics, ci95 = self.of(TEST).metrics, self.interval()
+        metrics, ci95 = self.of(Split.TEST).metrics, self.interval()
         width = f" [{ci95[0]:.3f}, {ci95[1]:.3f}]" if ci95 else ""
         evidence = f"{metrics.bits_per_byte:.4f} bits/byte{width} on {self.text.description}"
         if not math.isfinite(metrics.bits_per_byte):
@@ -136,13 +136,13 @@ class Scores:
         return passed(*RECORD, evidence)
 
     def _metrics(self, claim: Claim) -> Metrics:
-        return self.of(claim.split or TEST).metrics
+        return self.of(Split(claim.split or Split.TEST)).metrics
 
     def _why_not_comparable(self, claim: Claim) -> str | None:
         """Return why a claim cannot be compared with the weights; None if it can."""
         if claim.other_text is not None:
             return f"on another text, {claim.other_text}"
-        if claim.split not in (TEST, VALIDATION, None):
+        if claim.split not in (*Split, None):
             return f"on the split {claim.split}"
         if self.text.is_quick:
             return "with --quick, only a part is scored"

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import httpx
 import pytest
 from tokenizers import normalizers
 from transformers import GPT2Tokenizer, PreTrainedTokenizerFast
@@ -122,19 +123,24 @@ def test_files_missing_from_the_cache_are_downloaded_from_the_hub(
     assert "has no tokenizer): asking the Hub for it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "error",
+    [OSError("no such repository"), httpx.ReadError("connection lost")],
+    ids=["not there", "connection lost"],
+)
 def test_a_named_base_that_the_hub_does_not_have_either_fails(
-    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def download(name: str, local_files_only: bool = False, **_: object) -> str:
         if not local_files_only:
-            raise OSError("no such repository")
+            raise error
         return str(snapshot)
 
     snapshot = tmp_path / "models--x" / "snapshots" / "0123456789abcdef"
     shutil.copytree(tiny_base, snapshot, ignore=shutil.ignore_patterns("tokenizer*"))
     monkeypatch.setattr(bases, "snapshot_download", download)
     monkeypatch.setattr(reachability, "hub_reachable", lambda: True)
-    with pytest.raises(Failure, match="is not available from the Hub: no such repository"):
+    with pytest.raises(Failure, match=f"is not available from the Hub: {error}"):
         bases.load_base("distilgpt2", 0.0)
     assert bases.load_base("auto", 0.0)[2].resolved == "stand-in-3.7m"
 

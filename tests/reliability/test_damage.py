@@ -56,6 +56,23 @@ def test_any_flipped_bit_of_a_scratch_checkpoint_is_found_out(tmp_path: Path) ->
         path.write_bytes(good)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"smeared_keys": True}, {"width": 16}, {"layers": 1}],
+    ids=["more parameters", "other shapes", "fewer parameters"],
+)
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path, other: dict) -> None:
+    """The code may have changed since a run was interrupted."""
+    shape = {"vocabulary": 300, "context_length": 8, "width": 8, "heads": 2, "feed_forward": 8}
+    model, changed = (build_model(ScratchOptions(**each), 0) for each in (shape, shape | other))
+    path = tmp_path / "state.safetensors"
+    save_checkpoint(path, model, [], Progress())
+    before = [weights.clone() for weights in changed.parameters()]
+    with pytest.raises(Failure, match="another version of the model"):
+        load_checkpoint(path, changed, [])
+    assert all(map(torch.equal, before, changed.parameters()))
+
+
 @pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "model.py"])
 def test_a_changed_model_is_refused_by_name(

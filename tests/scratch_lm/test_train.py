@@ -134,3 +134,12 @@ def test_the_benchmark_measures_every_ratio(place: Place) -> None:
         r"cached is \d+\.\d+ times as fast",
     ):
         assert re.search(ratio, output), output
+
+
+def test_a_share_shorter_than_the_context_is_refused_before_a_run_exists(
+    place: Place, mini_text: Path
+) -> None:
+    share = ["--corpus", mini_text, "--train-share", 0.02, "--vocabulary", 300]
+    line = place.refused("scratch_lm.train", *share, "--context-length", 400)
+    assert "too few for one block of 400" in line and "--train-share" in line
+    assert not (place.path / "runs").exists()

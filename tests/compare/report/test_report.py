@@ -583,7 +583,7 @@ def test_publish_wants_a_report_of_these_very_runs(study: Place, report: dict) -
         path.write_text(saved, "utf-8")
 
 
-@pytest.mark.parametrize("prefix", ["", "../up", "a b", "-x"])
+@pytest.mark.parametrize("prefix", ["", "../up", "a b", "-x", "a--b", "a..b", "a" * 86])
 def test_prefix_that_is_no_repository_name(place: Place, prefix: str) -> None:
     assert "--prefix" in place.refused("compare.publish", f"--prefix={prefix}")
 

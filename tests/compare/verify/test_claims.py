@@ -1,0 +1,92 @@
+"""What a card claims is read as a person would read it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+from compare.corpus import Corpus
+from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
+from compare.verify import provenance
+from compare.verify.claims import claims_of_card, losses_of_card
+from compare.verify.known_models import Shape
+
+OF_THIS_PROJECT = """
+| epoch | train loss | validation loss |
+|---:|---:|---:|
+| 0 | | 7.1 |
+| 1 | 5.3 | 5.5 |
+| 2 (this model) | 4.8 | 4.9 |
+
+| model | n-gram order | bits/byte |
+|---|---|---:|
+| 7-gram Kneser-Ney | 7 | 2.281 |
+"""
+OF_THE_TRAINER = """
+| Training Loss | Epoch | Step | Validation Loss |
+|:---:|:---:|:---:|:---:|
+| 3.9 | 0.5 | 10 | 3.8 |
+| 3.7 | 1.0 | 20 | 3.6 |
+| 3.5 | 1.5 | 30 | 3.5 |
+| 3.4 | 2.0 | 40 | 3.4 |
+"""
+
+
+def test_epochs_end_with_their_table() -> None:
+    assert losses_of_card(OF_THIS_PROJECT) == [7.1, 5.5, 4.9]
+
+
+def test_parts_of_epochs_are_not_epochs() -> None:
+    assert losses_of_card(OF_THE_TRAINER) == [3.6, 3.4]
+
+
+@pytest.mark.parametrize(
+    ("text", "data_set", "is_other"),
+    [
+        ("tiny-shakespeare", "Tiny Shakespeare", False),
+        ("tiny-shakespeare", "karpathy/tiny_shakespeare", False),
+        ("tiny-shakespeare", "The Pile", True),
+        ("my-novel.txt", "My Novel", False),
+        ("my-novel.txt", "The Pile", True),
+        ("my-novel.txt", "", False),
+    ],
+)
+def test_scores_on_another_text_are_known_by_its_name(
+    corpus: Corpus, text: str, data_set: str, is_other: bool
+) -> None:
+    if text == "tiny-shakespeare":
+        # Its checksum counts, and not the name of the file.
+        text, corpus = "input.txt", replace(corpus, sha256=TINY_SHAKESPEARE_SHA256)
+    result = {
+        "dataset": {"name": data_set, "type": data_set, "split": "test"},
+        "metrics": [{"type": "bits_per_byte", "value": 2.0}],
+    }
+    metadata = {"model-index": [{"results": [result]}]}
+    (claim,) = claims_of_card(metadata, "", replace(corpus, name=text))
+    assert claim.other_text == (data_set if is_other else None)
+
+
+def test_a_fine_tuned_model_with_another_output_matrix_is_recognized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Pythia's, whose output matrix comes first in the file."""
+    torch.manual_seed(0)
+    config = GPTNeoXConfig(
+        vocab_size=300,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        tie_word_embeddings=False,
+    )
+    model = GPTNeoXForCausalLM(config)
+    path = tmp_path / "model.safetensors"
+    save_file(dict(sorted(model.state_dict().items())), path)
+    monkeypatch.setattr(provenance, "weights_of", lambda name: path)
+    monkeypatch.setattr(provenance, "SHAPES", {"known": Shape(300, 32, layers=2)})
+    assert provenance.similarity_to("known", model) == pytest.approx(1)
