@@ -19,4 +19,5 @@ class Interrupted(Exception):
 
     def __init__(self, signal_number: int, continuation: str) -> None:
         super().__init__(f"interrupted; to continue: {continuation}")
+        self.signal_number = signal_number
         self.code = 128 + signal_number

@@ -39,7 +39,7 @@ class GenerateOptions:
         cli.check(self, "temperature", 0.01, 10)
         cli.check(self, "top_k", 1, 1_000_000)
         cli.check(self, "top_p", 0.01, 1)
-        cli.check(self, "seed", 0, 2**31)
+        cli.check(self, "seed", 0, cli.LARGEST_SEED)
         cli.check(self, "count", 1, 1000)
 
 

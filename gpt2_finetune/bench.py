@@ -96,8 +96,8 @@ class Measured:
     """Of the fastest step, with the update of the weights."""
     flops: float
     """Floating-point operations of a step."""
-    peak_memory_mb: int
-    """Of the whole process, in MiB."""
+    peak_memory_gib: float
+    """Of the GPU, or else of the whole process."""
 
 
 def bench(options: BenchOptions) -> None:
@@ -117,11 +117,11 @@ def bench(options: BenchOptions) -> None:
         print(
             f"  this track, {precision}            {tokens / ours.seconds:.0f} tokens/s, "
             f"{speed / 1e9:.0f} GFLOP/s = {speed / peak:.0%} of it, "
-            f"{ours.peak_memory_mb / 1024:.1f} GiB"
+            f"{ours.peak_memory_gib:.1f} GiB"
         )
         print(
             f"  Trainer with its defaults   {tokens / default.seconds:.0f} tokens/s, "
-            f"{default.peak_memory_mb / 1024:.1f} GiB; "
+            f"{default.peak_memory_gib:.1f} GiB; "
             f"this track is {default.seconds / ours.seconds:.2f} times as fast"
         )
 
@@ -177,7 +177,13 @@ def _train(model: Any, steps: int, micro_batches: int = 1, **settings: Any) -> M
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     flops = training_flops(model, ROWS * COLUMNS)
-    return Measured(min(clock.seconds), flops, peak_memory_mb())
+    return Measured(min(clock.seconds), flops, _peak_memory_gib())
+
+
+def _peak_memory_gib() -> float:
+    if choose_device().type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    return peak_memory_mb() / 2**10  # which are MiB
 
 
 def _product_speed(dtype: torch.dtype) -> float:

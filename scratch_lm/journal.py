@@ -98,8 +98,11 @@ class Journal:
     def log(self, learning_rate: float, bar: tqdm) -> None:
         """Log the steps since the last log line, and add them to `progress`.
 
-        Call it before `save_checkpoint`, which saves `progress`.
+        Call it before `save_checkpoint`, which saves `progress`.  Steps without a target from the
+        text, of invented names alone, have no loss: they are logged with the next.
         """
+        if not self._logged_tokens:
+            return
         now = time.perf_counter()
         seconds, self._timer_start = now - self._timer_start, now
         nats, self._logged_nats = self._logged_nats, 0.0

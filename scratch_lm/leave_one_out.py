@@ -59,7 +59,8 @@ def leave_one_out(options: LeaveOneOutOptions) -> None:
     """Train one model without each play, and print its bits per byte on that play.
 
     Raises Misuse if the training split has no play with one of the titles, if an interrupted run
-    was started with other options, or under torchrun with several processes.
+    was started with other options, or under torchrun with several processes, and Interrupted after
+    a signal.
     """
     if parallel.WORLD_SIZE > 1:  # each call of `train` would join the process group again
         raise Misuse(
@@ -78,7 +79,7 @@ def leave_one_out(options: LeaveOneOutOptions) -> None:
             with restored_signal_handlers():  # so that Ctrl-C also ends it between two trainings
                 run = train(train_options)
         except Interrupted as stop:  # which names the command of this one training
-            cli.fail("interrupted; to continue, repeat the same command", stop.code)
+            raise Interrupted(stop.signal_number, "repeat the same command") from None
         loaded = models.load(run.path / "model", device=choose_device(options.device))
         score = scoring.score(*loaded, texts[play], label=play)
         results.append((play, score.metrics.bits_per_byte, run.record.best_scores.bits_per_byte))

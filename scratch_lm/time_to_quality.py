@@ -86,7 +86,7 @@ class Reading:
 def measure(options: TimeToQualityOptions) -> None:
     """Train, and print the time to --target and the scores after MOMENTS.
 
-    Raises Misuse under torchrun with several processes.
+    Raises Misuse under torchrun with several processes, and Interrupted after a signal.
     """
     if parallel.WORLD_SIZE > 1:
         raise Misuse(
@@ -103,7 +103,10 @@ def measure(options: TimeToQualityOptions) -> None:
 
 
 def train_with_readings(options: TimeToQualityOptions) -> list[Reading]:
-    """Train in a temporary directory, and return the readings in order of their time."""
+    """Train in a temporary directory, and return the readings in order of their time.
+
+    Raises Interrupted after a signal.
+    """
     shared = {field.name: getattr(options, field.name) for field in fields(ScratchOptions)}
     if Path(options.corpus).is_file():
         shared["corpus"] = str(Path(options.corpus).resolve())
@@ -124,7 +127,8 @@ def train_with_readings(options: TimeToQualityOptions) -> list[Reading]:
         try:
             train(train_options, observe)
         except Interrupted as stop:
-            cli.fail("interrupted: nothing is kept, so start the command again", stop.code)
+            again = "start the command again, from the beginning"
+            raise Interrupted(stop.signal_number, again) from None
     return readings
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from compare.cli import LARGEST_SEED
 from compare.errors import Misuse
 
 
@@ -29,7 +30,7 @@ TEMPERATURE = Limit("Temperature", 0.1, 2)
 TOP_K = Limit("Top-k", 1, 500)
 CHARACTERS = Limit("Length", 20, 2000)
 SAMPLES = Limit("Number of texts", 1, 5)
-SEED = Limit("Seed", 0, 2**31)
+SEED = Limit("Seed", 0, LARGEST_SEED)
 PROMPT_CHARACTERS = 2000
 TEXT_CHARACTERS = 4000
 

@@ -130,16 +130,16 @@ def _upload(run: CompleteRun, repo: str, folder: Path, private: bool, results: R
     expected = result_of(run, results).test_slice
     text = find.corpus_of(run).test[: expected.chars]
     pushed = hub.push(folder, repo, private)
-    bits = hub.read_back(repo, pushed["commit"], folder, text, expected.bits_per_byte)
-    receipt.note(run, repo, pushed["url"], pushed["commit"], bits)
-    print(f"published {pushed['url']} (commit {pushed['commit'][:9]}), read back and scored")
+    bits = hub.read_back(repo, pushed.commit, folder, text, expected.bits_per_byte)
+    receipt.note(run, repo, pushed.url, pushed.commit, bits)
+    print(f"published {pushed.url} (commit {pushed.commit[:9]}), read back and scored")
 
 
 def _upload_space(space: Space, private: bool) -> None:
     """Push a Space, and verify that its files have arrived.  The Hub then builds it."""
     pushed = hub.push(space.folder, space.repo, private, space.sdk)
-    hub.require_arrived(space.repo, pushed["commit"], space.folder)
-    print(f"published {pushed['url']} (commit {pushed['commit'][:9]})")
+    hub.require_arrived(space.repo, pushed.commit, space.folder)
+    print(f"published {pushed.url} (commit {pushed.commit[:9]})")
 
 
 if __name__ == "__main__":

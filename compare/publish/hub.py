@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -73,14 +74,22 @@ def _card_is_of_the_study(repo: str, repo_type: RepoType, commit: str | None) ->
         return card.is_of_the_study(Path(path))
 
 
-def push(folder: Path, repo: str, private: bool, space_sdk: str | None = None) -> dict[str, str]:
+@dataclass(frozen=True)
+class Pushed:
+    """Where a push has arrived."""
+
+    url: str
+    """Of the repository."""
+    commit: str
+
+
+def push(folder: Path, repo: str, private: bool, space_sdk: str | None = None) -> Pushed:
     """Make the files of repository `repo` equal to those of `folder`, in a single commit.
 
     The repository is a Space if `space_sdk` is given, which is what it is built with.  Nothing is
-    committed if nothing has changed.  Returns the repository's url and commit.  Raises
-    Misuse if the repository does not belong to this study, and Failure if the upload fails.  A
-    second push then completes the upload: weights that have arrived are not sent again, and no
-    commit contains a partial model.
+    committed if nothing has changed.  Raises Misuse if the repository does not belong to this
+    study, and Failure if the upload fails.  A second push then completes the upload: weights that
+    have arrived are not sent again, and no commit contains a partial model.
     """
     api = HfApi()
     repo_type: RepoType = "space" if space_sdk else "model"
@@ -102,7 +111,7 @@ def push(folder: Path, repo: str, private: bool, space_sdk: str | None = None) -
         )
     except Exception as error:
         _fail(repo, error)
-    return {"url": str(url), "commit": commit.oid}
+    return Pushed(str(url), commit.oid)
 
 
 def read_back(repo: str, commit: str, folder: Path, text: str, expected: float) -> float:

@@ -51,7 +51,7 @@ def stage_demo(target: Path, repo: str, model_repos: Sequence[str]) -> Space:
     shutil.copytree(PACKAGE, new / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
     # The models' own code, with which the code next to their weights is compared.
     (new / "scratch_lm").mkdir()
-    shutil.copy(models.OWN_CODE, new / "scratch_lm" / models.OWN_CODE.name)
+    shutil.copy(models.PROJECT_MODEL_CODE, new / "scratch_lm" / models.PROJECT_MODEL_CODE.name)
     (new / storage.PATH.parent).mkdir()
     shutil.copy(storage.PATH, new / storage.PATH)
     (new / "app.py").write_text(APP.format(models=list(model_repos)), "utf-8")

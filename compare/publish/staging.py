@@ -19,6 +19,7 @@ from compare.report.bases import describe
 from compare.report.results import Results, RunResult
 from compare.runs import models, writer
 from compare.runs.find import CompleteRun
+from compare.runs.start import IGNORED_ON_RESUME
 
 STAGED = writer.ROOT / "publish"
 
@@ -44,15 +45,7 @@ ARCHITECTURE_KEYS = (
     "dropout",
 )
 # Options that the card states elsewhere, or that do not change the model.
-NOT_SETTINGS = (
-    "corpus",
-    "base",
-    "project",
-    "tracking",
-    "device",
-    "checkpoint_steps",
-    "sample_characters",
-)
+NOT_SETTINGS = ("corpus", "base", *IGNORED_ON_RESUME)
 
 
 def stage(

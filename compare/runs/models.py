@@ -38,7 +38,7 @@ class ForeignCode(Failure):
 
 # The only code next to weights that is run without being asked for.  The file is read instead of
 # imported because `compare` imports neither track.
-OWN_CODE = Path(__file__).parents[2] / "scratch_lm" / "model.py"
+PROJECT_MODEL_CODE = Path(__file__).parents[2] / "scratch_lm" / "model.py"
 # SHA-256 and commit of its earlier versions with the same architecture, whose models can still be
 # loaded: git show COMMIT:scratch_lm/model.py | sha256sum.  If you change the file, add the version
 # that you replace.
@@ -116,7 +116,7 @@ def _read_own_code(folder: Path) -> bytes:
     else:
         code = path.read_bytes()
         digest = hashlib.sha256(code).hexdigest()
-        if digest in EARLIER_CODE or code == OWN_CODE.read_bytes():
+        if digest in EARLIER_CODE or code == PROJECT_MODEL_CODE.read_bytes():
             return code
         reason = f"{path} is not this project's scratch_lm/model.py (its sha256 is {digest})"
     raise ForeignCode(

@@ -54,7 +54,7 @@ class VerifyOptions:
     """Print JSON instead of text."""
 
     def __post_init__(self) -> None:
-        cli.check(self, "seed", 0, 2**32 - 1)
+        cli.check(self, "seed", 0, cli.LARGEST_SEED)
         if self.bytes not in (None, "all") and not (self.bytes.isdecimal() and int(self.bytes)):
             raise ValueError(
                 f"--bytes {self.bytes}: give a number of characters, or all; what to check comes "
@@ -100,13 +100,13 @@ def main(options: VerifyOptions) -> None:
         require_coder()
     choose_device(options.device)
     settings = Settings(
-        corpora.load(options.corpus) if options.corpus else None,
-        None if options.assignment == "auto" else Assignment(options.assignment),
-        options.trust_code,
-        options.quick,
-        options.characters_to_code,
-        options.seed,
-        options.device,
+        corpus=corpora.load(options.corpus) if options.corpus else None,
+        assignment=None if options.assignment == "auto" else Assignment(options.assignment),
+        trust_code=options.trust_code,
+        is_quick=options.quick,
+        characters_to_code=options.characters_to_code,
+        seed=options.seed,
+        device=options.device,
     )
     bar = tqdm(options.what, "hand-ins", leave=False, disable=None if options.what[1:] else True)
     found = [_check(what, settings, is_alone=len(options.what) == 1) for what in bar]

@@ -83,7 +83,7 @@ def _check_text(card: Card, assignment: Assignment) -> Point:
     if not card.metadata:
         missing.append("metadata that can be read (YAML between two lines of ---)")
     if len(card.body) < MIN_LENGTH:
-        missing.append(f"a text of more than {len(card.body)} characters")
+        missing.append(f"a text of at least {MIN_LENGTH} characters (it has {len(card.body)})")
     if blanks := len(PLACEHOLDER.findall(card.body)):
         missing.append(f"an answer in place of 'More Information Needed' ({blanks} times)")
     if assignment is Assignment.FINE_TUNED and card.metadata and not _has_base(card):

@@ -37,7 +37,7 @@ from compare.verify.points import (
 from compare.verify.provenance import FROM_SCRATCH, check_provenance
 from compare.verify.range_coding import BYTES, check_bytes
 from compare.verify.scores import CLAIMS, RECORD, SCORE, Scores, Text
-from compare.verify.structure import OWN_CODE
+from compare.verify.structure import Origin
 from compare.verify.training import check_training
 
 LOADS = ("loads", "Loads and runs from its files")
@@ -55,8 +55,8 @@ class Settings:
     """None to go by the run's record, or else by the card."""
     trust_code: bool
     is_quick: bool
-    bytes: int | None
-    """How many characters to code and decode, at most; None for no coding."""
+    characters_to_code: int | None
+    """How many characters of the test split to code and decode, at most; None for no coding."""
     seed: int
     device: DeviceName
 
@@ -143,7 +143,7 @@ def _load(subject: Subject, settings: Settings) -> _Loaded | Point:
             )
         return failed(*LOADS, str(error))
     code = "code of transformers"
-    if structure.origin_of(type(model)) == OWN_CODE:
+    if structure.origin_of(type(model)) is Origin.OTHER:
         code = "this project's code"
         if not models.has_own_code(folder):
             code = f"its own code ({_name_code(folder)}), which was run and can do anything"
@@ -169,7 +169,7 @@ def _check_files(
     if is_scratch:
         names = [structure.BUILT, FROM_SCRATCH, *names]
     names += [RECORD if subject.run else CLAIMS, SAMPLE, MEMORIZATION]
-    names += [BYTES] if settings.bytes else []
+    names += [BYTES] if settings.characters_to_code else []
     skipped = [not_checkable(*name, "the model was not loaded") for name in names]
     return [loading, *sizes, *skipped]
 
@@ -191,7 +191,7 @@ def _check_model(
     problem = _why_not_scorable(tokenizer, text.split(Split.TEST))
     if problem:
         names = [REPEATABLE, CAUSAL, ROWS, SCORE, RECORD if subject.run else CLAIMS]
-        names += [BYTES] if settings.bytes else []
+        names += [BYTES] if settings.characters_to_code else []
         measuring = [not_checkable(*name, problem) for name in names]
     else:
         measuring = _measure(subject, card, loaded, text, settings, measured)
@@ -231,7 +231,7 @@ def _why_not_scorable(tokenizer: PreTrainedTokenizerBase, text: str) -> str | No
 
 def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, problem: str | None) -> Point:
     """Check that the tokenizer is one of transformers."""
-    is_library = structure.origin_of(type(tokenizer)) == "transformers"
+    is_library = structure.origin_of(type(tokenizer)) is Origin.TRANSFORMERS
     evidence = f"{type(tokenizer).__name__}, {len(tokenizer):,} tokens; "
     evidence += problem or "it gives the text back byte for byte"
     return judged(*TOKENIZER, is_library, evidence)
@@ -257,7 +257,7 @@ def _measure(
     except Exception as error:  # code of the hand-in, on inputs that it has not seen before
         reason = f"the model cannot be scored: {error}".splitlines()[0]
         names = [CAUSAL, REPEATABLE, ROWS, RECORD if subject.run else CLAIMS]
-        names += [BYTES] if settings.bytes else []
+        names += [BYTES] if settings.characters_to_code else []
         return [failed(*SCORE, reason), *(not_checkable(*name, reason) for name in names)]
     if repeatable.verdict is Verdict.PASS:
         causal = _attempt(CAUSAL, lambda: behavior.check_causal(scores.of(Split.TEST)))
@@ -278,8 +278,8 @@ def _measure(
     else:
         claims = claims_of_card(card.metadata, card.body, text.corpus)
         points.append(scores.check_claims(claims))
-    if settings.bytes:
-        part = text.split(Split.TEST)[: settings.bytes]
+    if settings.characters_to_code:
+        part = text.split(Split.TEST)[: settings.characters_to_code]
         described = f"the first {len(part):,} characters of the test split"
         points.append(check_bytes(model, tokenizer, part, loaded.context_length, described))
     return points

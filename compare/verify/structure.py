@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,16 @@ CROSS_ATTENTION = ("multihead_attn", "cross_attn", "crossattention", "encoder_at
 # A causal mask has very few different values; learned numbers have many.
 MASK_VALUES = 3
 SHOWN = 8  # module classes
-OWN_CODE = "its own code"
+
+
+class Origin(StrEnum):
+    """Where a class comes from."""
+
+    TORCH_NN = "torch.nn"
+    TORCH = "torch"
+    TRANSFORMERS = "transformers"
+    PEFT = "peft"
+    OTHER = "its own code"
 
 
 def count_parameters(model: PreTrainedModel) -> int:
@@ -102,23 +112,21 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
         yield from (each for each in values if isinstance(each, Tensor))
 
 
-def origin_of(kind: type) -> str:
-    """Return where a class comes from: torch.nn, transformers, or the hand-in's own code."""
-    package = kind.__module__
-    if package.startswith("torch.nn."):
-        return "torch.nn"
-    if package.split(".")[0] in ("transformers", "torch", "peft"):
-        return package.split(".")[0]
-    return OWN_CODE
+def origin_of(kind: type) -> Origin:
+    """Return where a class comes from."""
+    if kind.__module__.startswith("torch.nn."):
+        return Origin.TORCH_NN
+    package = kind.__module__.split(".")[0]
+    return Origin(package) if package in set(Origin) else Origin.OTHER
 
 
 def check_modules(model: PreTrainedModel) -> Point:
     """Check that the model is its own code on top of torch.nn, not an architecture of a library."""
     kinds = Counter(type(module) for module in nn.Module.modules(model))
-    foreign = [kind for kind in kinds if origin_of(kind) in ("transformers", "peft")]
+    foreign = [kind for kind in kinds if origin_of(kind) in (Origin.TRANSFORMERS, Origin.PEFT)]
     names = [f"{kind.__name__} ({origin_of(kind)})" for kind in kinds]
     evidence = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    if origin_of(type(model)) == "transformers":
+    if origin_of(type(model)) is Origin.TRANSFORMERS:
         return failed(
             *BUILT, f"the architecture is {type(model).__name__} of transformers: {evidence}"
         )

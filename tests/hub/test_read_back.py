@@ -30,7 +30,7 @@ def bits_per_byte(tiny_base: Path, text: str) -> float:
 @pytest.fixture
 def commit(hub: Hub, tiny_base: Path) -> str:
     """Push the model, and return the commit."""
-    return hub_module.push(tiny_base, REPO, private=False)["commit"]
+    return hub_module.push(tiny_base, REPO, private=False).commit
 
 
 @pytest.mark.parametrize("difference", [-0.00009, 0, 0.00009])

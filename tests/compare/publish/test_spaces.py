@@ -51,7 +51,7 @@ def test_the_demo_brings_its_code_and_names_models_and_versions(reported: Path) 
         [
             sys.executable,
             "-c",
-            "from compare.runs import models; print(models.OWN_CODE.read_text())",
+            "from compare.runs import models; print(models.PROJECT_MODEL_CODE.read_text())",
         ],
         cwd=staged.folder,
         capture_output=True,
