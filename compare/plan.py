@@ -21,6 +21,7 @@ from graphlib import TopologicalSorter
 from typing import Literal
 
 from compare import cli
+from compare.kinds import RowKind
 
 # Shares of the training split; the report plots the scores of both tracks against them.
 SHARES = (0.125, 0.25, 0.5)
@@ -31,6 +32,8 @@ SHARE_EPOCHS = 10
 # that no two runs share a teacher.  It must match `scratch_lm.config.expand_teachers`, which
 # `compare` may not import.
 TEACHERS = 3
+# Options of gpt2_finetune.train for what is not plain fine-tuning.
+FLAGS = {RowKind.RANDOM_WEIGHTS: "random-weights", RowKind.LORA: "lora"}
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,16 @@ def plan(options: PlanOptions) -> list[Step]:
         for base in options.base:
             # Plain fine-tuning last: `latest`, which compare.generate uses, is the run that
             # finishes last.
-            kinds = ("random-weights", "lora", "") if options.full else ("",)
+            controls = (RowKind.RANDOM_WEIGHTS, RowKind.LORA) if options.full else ()
+            kinds = (*controls, RowKind.FINE_TUNED)
             trainings += [_finetune(base, seed, kind) for kind in kinds]
     if options.full:
         for seed in seeds:
             for share in SHARES:
                 trainings.append(_scratch("tuned", seed, share))
-                trainings += [_finetune(base, seed, "", share) for base in options.base]
+                trainings += [
+                    _finetune(base, seed, RowKind.FINE_TUNED, share) for base in options.base
+                ]
         trainings += [_scratch("tuned-no-drills", seed) for seed in seeds]
         for seed in seeds:
             teachers = [_scratch("tuned", TEACHERS * seed - n) for n in reversed(range(TEACHERS))]
@@ -120,13 +126,13 @@ def _scratch(preset: str, seed: int, share: float = 1) -> Step:
     return Step(name, tuple(arguments), ("corpus",))
 
 
-def _finetune(base: str, seed: int, kind: str, share: float = 1) -> Step:
-    """Return the step for a `kind`: "random-weights", "lora", or "" for plain fine-tuning."""
+def _finetune(base: str, seed: int, kind: RowKind, share: float = 1) -> Step:
+    """Return the step that trains a row of this `kind` from `base`."""
     arguments = ["gpt2_finetune.train", "--resume", "--seed", str(seed), "--base", base]
     name = f"fine-tune-{_safe(base)}-{seed}"
-    if kind:
-        name += f"-{kind}"
-        arguments.append(f"--{kind}")
+    if kind in FLAGS:
+        name += f"-{FLAGS[kind]}"
+        arguments.append(f"--{FLAGS[kind]}")
     if share < 1:
         name += f"-share{share:g}"
         arguments += ["--train-share", f"{share:g}"]

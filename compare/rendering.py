@@ -9,13 +9,17 @@ from typing import Any
 
 import jinja2
 
+from compare.kinds import BaseKind, RowKind, Track, TrackingMode
+
+KINDS = (BaseKind, RowKind, Track, TrackingMode)
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def render(template: Path, **values: Any) -> str:
     """Render the Jinja template in file `template` with `values`.
 
-    Templates that end in `.html.jinja` are autoescaped; the others use the filters below.
+    Templates that end in `.html.jinja` are autoescaped; the others use the filters below.  All can
+    compare kinds with the enums in KINDS.
     Raises jinja2.UndefinedError if the template uses a value that is not given.
     """
     environment = jinja2.Environment(
@@ -26,6 +30,7 @@ def render(template: Path, **values: Any) -> str:
         keep_trailing_newline=True,
         autoescape=jinja2.select_autoescape(["html.jinja"], default=False),
     )
+    environment.globals.update({kind.__name__: kind for kind in KINDS})
     environment.filters["cell"] = cell
     environment.filters["code"] = code
     environment.filters["fenced"] = fenced

