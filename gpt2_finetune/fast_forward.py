@@ -18,6 +18,7 @@ from transformers.activations import NewGELUActivation, SiLUActivation
 from transformers.loss.loss_utils import LOSS_MAPPING, ForCausalLMLoss
 from transformers.models.llama import modeling_llama as llama
 
+from compare.ruler.evaluation import evaluation_mode
 from gpt2_finetune.attention import use_blockwise_attention
 from gpt2_finetune.fused_functions import GatedSiLU, RMSNorm, Rotation, product_dtype
 
@@ -133,13 +134,11 @@ def _is_plain_head(model: PreTrainedModel) -> bool:
         return False
     products: list[Tensor] = []
     hook = head.register_forward_hook(lambda module, inputs, output: products.append(output))
-    was_training = model.training
-    model.eval()
     try:
-        logits = model(torch.zeros(1, 2, dtype=torch.long, device=model.device)).logits
+        with evaluation_mode(model):
+            logits = model(torch.zeros(1, 2, dtype=torch.long, device=model.device)).logits
     finally:
         hook.remove()
-        model.train(was_training)
     return len(products) == 1 and torch.equal(products[0], logits)
 
 

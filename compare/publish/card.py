@@ -87,5 +87,6 @@ def metadata(
                 source_url=source,
             )
             for metric in METRICS
+            if getattr(test, metric) is not None
         ],
     )

@@ -40,8 +40,8 @@ from compare.report.run_results import curve_of, run_results
 from compare.report.storage import read_opening
 from compare.report.worth import worth
 from compare.ruler import sampling
-from compare.ruler.intervals import Uncertainty, interval, mean_score
-from compare.ruler.scoring import Score
+from compare.ruler.intervals import Uncertainty, interval
+from compare.ruler.scoring import Score, mean_score, nats_by_range
 from compare.ruler.text_units import MIN_UNITS, TextUnits, split_into_units
 from compare.runs import find
 from compare.runs.receipt import published_url
@@ -177,16 +177,16 @@ def with_intervals(
     if score is None:
         return row
     by_play = {}
+    nats = nats_by_range(score, np.array(part_ends))
     for index, part in enumerate(parts):
-        start = part_ends[index - 1] if index else 0
-        inside = (score.byte_ends > start) & (score.byte_ends <= part_ends[index])
-        nats = float(score.nats[inside].sum())
-        ci95 = None
         if uncertainty and uncertainty.has_interval(index):
-            ci95 = interval(uncertainty.score(row.name, index))
-        by_play[part.name] = PartScore(
-            bits_per_byte=nats / math.log(2) / (part_ends[index] - start), ci95=ci95
-        )
+            # Of the same text as its interval: of the units that end in this part.
+            estimate = uncertainty.score(row.name, index)
+            by_play[part.name] = PartScore(bits_per_byte=estimate.value, ci95=interval(estimate))
+            continue
+        size = part_ends[index] - (part_ends[index - 1] if index else 0)
+        bits = float(nats[index]) / math.log(2)
+        by_play[part.name] = PartScore(bits_per_byte=bits / size, ci95=None)
     ci95 = interval(uncertainty.score(row.name)) if uncertainty else None
     return row.model_copy(update={"ci95": ci95, "by_play": by_play})
 

@@ -177,7 +177,7 @@ def _repeated(model: VerbatimRates) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g}%"
+    return f"{100 * share:.1f}".removesuffix(".0") + "%"
 
 
 def _judge(base: VerbatimRates, scratch: VerbatimRates | None) -> str:

@@ -19,11 +19,13 @@ class Costs:
     trained_characters: int
     training_flops: float
     wall_seconds: float
-    characters_per_second: float
-    peak_memory_mb: int
+    characters_per_second: float | None
+    """None without training."""
+    peak_memory_mb: int | None
+    """In MiB.  None without training."""
 
 
-UNTRAINED = Costs(0, 0.0, 0.0, 0.0, 0)
+UNTRAINED = Costs(0, 0.0, 0.0, None, None)
 """The costs of an untouched base: the study has not trained it."""
 
 

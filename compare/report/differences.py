@@ -31,7 +31,7 @@ class PartDifference(FrozenModel):
         """The sign of the difference, or 0 if the interval contains 0 or is missing."""
         if self.ci95 is None or not (self.ci95[0] > 0 or self.ci95[1] < 0):
             return 0
-        return 1 if self.delta_bits_per_byte > 0 else -1
+        return 1 if self.ci95[0] > 0 else -1
 
     def describe(self) -> str:
         """Return what the interval supports, without the names of the rows."""
@@ -73,9 +73,17 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
     """The contribution of each class of words; they add up to `delta_bits_per_byte`."""
 
     @property
-    def parts_agree(self) -> bool:
-        """Whether the difference has the same direction in all parts as on the whole text."""
+    def holds_in_all_parts(self) -> bool:
+        """Whether all parts show what the whole text shows."""
         return all(part.direction == self.direction for part in self.shown_parts.values())
+
+    @property
+    def parts_contradict(self) -> bool:
+        """Whether a part shows the opposite of another one.
+
+        A part that shows no difference contradicts none: it may only be too short to show it.
+        """
+        return {-1, 1} <= {part.direction for part in self.shown_parts.values()}
 
     @property
     def shown_parts(self) -> dict[str, PartDifference]:
@@ -87,10 +95,9 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
     def sentence(self) -> str:
         """The claim that the intervals support, and no more.
 
-        If a difference does not have the same direction in all parts of the text, it is stated for
-        each part.
+        A difference that does not hold in all parts of the text is stated for each part.
         """
-        if self.parts_agree:
+        if self.holds_in_all_parts:
             return self.claim()
         shown_first = sorted(self.shown_parts.items(), key=lambda item: not item[1].direction)
         by_part = "; ".join(f"in {name}, {part.describe()}" for name, part in shown_first)

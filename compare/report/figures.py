@@ -55,7 +55,7 @@ def loss_curves(curves: Mapping[str, Curve], styles: Styles, epoch_characters: i
             for point in curve.validation:
                 x, y = point.characters_seen / 1e6, point.bits_per_byte
                 epoch = point.characters_seen / epoch_characters
-                explain(axes, x, y, f"{name}, epoch {epoch:.2g}: validation {y:.3f} bits per byte")
+                explain(axes, x, y, f"{name}, epoch {epoch:.3g}: validation {y:.3f} bits per byte")
         best = min(point.bits_per_byte for curve in curves.values() for point in curve.validation)
         axes.set_ylim(best - 0.3, best + 2.2)  # cuts off the first steps, which are far above
         axes.set_xlabel("characters read (million)")
@@ -84,15 +84,20 @@ def _plot_curve(axes: Axes, points: Sequence[CurvePoint], style: Style) -> None:
     )
 
 
+def _with_best_compressor(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """Return `rows`, which are sorted, without all compressors but the best: one is enough."""
+    compressors = [row.name for row in rows if row.kind is RowKind.ADAPTIVE]
+    return [row for row in rows if row.name not in compressors[1:]]
+
+
 def row_plot(rows: Sequence[ResultRow], styles: Styles) -> bytes:
     """Plot each row's bits per byte on the test split, with its 95% interval if it has one.
 
     `rows` are sorted, the best first.
     """
-    # Uniform bytes, at 8 bits per byte, would be far off the scale.  The best compressor is enough.
-    weaker = [row.name for row in rows if row.kind is RowKind.ADAPTIVE][1:]
+    # Uniform bytes, at 8 bits per byte, would be far off the scale.
     shown = [
-        row for row in reversed(rows) if row.kind is not RowKind.UNIFORM and row.name not in weaker
+        row for row in reversed(_with_best_compressor(rows)) if row.kind is not RowKind.UNIFORM
     ]
     with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 0.36 * len(shown) + 1), layout="constrained")
@@ -301,7 +306,10 @@ def context_plot(closer_looks: Sequence[CloserLook], styles: Styles) -> bytes:
 
 
 def compute_plot(rows: Sequence[ResultRow], styles: Styles) -> bytes:
-    """Plot bits per byte against training compute; rows not trained here are horizontal lines."""
+    """Plot bits per byte against training compute; rows not trained here are horizontal lines.
+
+    `rows` are sorted, the best first.
+    """
     with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")
         trained: dict[str, tuple[float, float]] = {}
@@ -310,7 +318,8 @@ def compute_plot(rows: Sequence[ResultRow], styles: Styles) -> bytes:
                 trained[row.name] = x, y = row.training_flops, row.bits_per_byte
                 axes.plot(x, y, ls="", **styles[row.name])
                 explain(axes, x, y, f"{_score(row.name, y)}, {x:.2g} floating-point operations")
-        untrained = [row for row in rows if row.kind in REFERENCE_KINDS or row.name == "PPMd"]
+        kinds = (*REFERENCE_KINDS, RowKind.ADAPTIVE)
+        untrained = [row for row in _with_best_compressor(rows) if row.kind in kinds]
         # Labels stand on the left and on the right in turn, since neighbors may be close.
         for row, side in zip(untrained, cycle((0, 1)), strict=False):
             axes.axhline(row.bits_per_byte, color=GRAY, ls="--", lw=1)

@@ -20,8 +20,7 @@ from compare.report.costs import UNTRAINED, Costs, costs
 from compare.report.other_plays import PlayScores
 from compare.report.results import CloserLook, ResultRow, VerbatimRates
 from compare.ruler import sampling, scoring
-from compare.ruler.intervals import mean_score
-from compare.ruler.scoring import Score
+from compare.ruler.scoring import Score, mean_score
 from compare.runs.kept import KeptModel
 
 METRIC = Path(__file__).parents[1] / "ruler" / "bits_per_byte"

@@ -82,7 +82,7 @@ class ResultRow(FrozenModel):
     nats_per_char: float
     token_perplexity: float | None
     """Not comparable across tokenizers.  None for rows without tokens."""
-    word_perplexity: float
+    word_perplexity: float | None
     bits_per_byte_sd: float | None = None
     """Standard deviation over the runs.  None for fewer than two."""
     nanogpt_val_nats_per_char: float | None
@@ -166,7 +166,7 @@ class TestScores(Metrics):
 
     __test__ = False  # not a class of tests, although pytest might think so
 
-    ci95: Interval | None
+    ci95: Interval | None = None
 
 
 class RunResult(FrozenModel):

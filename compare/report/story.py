@@ -46,7 +46,7 @@ def answer(results: Results) -> str:
     """Return the answer to the study's question in words for readers who know no jargon."""
     headline = results.headline
     a, b = results.row(headline.a), results.row(headline.b)
-    if not headline.parts_agree:
+    if not headline.holds_in_all_parts:
         return _answer_by_part(headline)
     if headline.ci95 is None:
         return f"The test text is too short to tell whether {a.name} or {b.name} is better."
@@ -63,7 +63,7 @@ def answer(results: Results) -> str:
 
 
 def _answer_by_part(headline: Difference) -> str:
-    """Return the answer if the parts of the test text do not all agree with the whole.
+    """Return the answer if it does not hold in all parts of the test text.
 
     It is about the fine-tuned model, and what the intervals of the parts show.
     """
@@ -73,10 +73,14 @@ def _answer_by_part(headline: Difference) -> str:
         names = [name for name, part in headline.shown_parts.items() if part.direction == direction]
         if names:
             told.append(f"{outcome} in {' and in '.join(names)}")
+    if headline.parts_contradict:
+        depends = "That depends on the part of the test text"
+    else:  # a part without a visible difference does not speak against the others
+        depends = "Not every part of the test text shows it"
     return (
         "Is a pretrained model that was fine-tuned on this text better than our best small model "
-        f"trained from scratch? That depends on the part of the test text: {', and '.join(told)}; "
-        f"over the whole text, {outcomes[headline.direction]}."
+        f"trained from scratch? {depends}: {', and '.join(told)}; over the whole text, "
+        f"{outcomes[headline.direction]}."
     )
 
 
@@ -115,9 +119,9 @@ def _scratch_card(results: Results) -> Card:
 def difference_card(title: str, difference: Difference, results: Results) -> Card:
     """Show the scores of two rows, the worse or earlier one first."""
     a, b = results.row(difference.a), results.row(difference.b)
-    if difference.ci95 is None or not difference.direction or not difference.parts_agree:
-        number = "no difference shown" if not difference.direction else "depends on the text"
-        return Card(title, number, None, f"{difference.sentence}.")
+    if not difference.direction or not difference.holds_in_all_parts:
+        return Card(title, _vague_number(difference), None, f"{difference.sentence}.")
+    assert difference.ci95 is not None, "without an interval, there is no direction"
     single_run = f"; {SINGLE_RUN}" if 1 in (a.seeds, b.seeds) else ""
     return Card(
         title=title,
@@ -128,6 +132,15 @@ def difference_card(title: str, difference: Difference, results: Results) -> Car
         ),
         meaning=_meaning(difference.question, a, b),
     )
+
+
+def _vague_number(difference: Difference) -> str:
+    """Return what a card says in place of a number that does not hold everywhere in the text."""
+    if difference.parts_contradict:
+        return "depends on the text"
+    if difference.holds_in_all_parts:
+        return "no difference shown"
+    return "shown in a part of the text only"
 
 
 def _range(interval: Interval) -> str:

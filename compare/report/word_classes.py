@@ -14,7 +14,7 @@ import numpy as np
 
 from compare.kinds import WordClass
 from compare.report.results import WordClassResult
-from compare.ruler.scoring import Score
+from compare.ruler.scoring import Score, nats_by_range
 
 COMMON_WORD_COUNT = 100  # minimum number of occurrences of a common word in the training split
 WORD_CLASSES = tuple(WordClass)
@@ -58,10 +58,7 @@ def by_word_class(rows: dict[str, Score], text: str, train: str) -> list[WordCla
     """
     ends, classes = classify_words(text, train)
     sizes = np.diff(ends, prepend=0)
-    nats = {
-        name: np.bincount(np.searchsorted(ends, score.byte_ends), score.nats, len(ends))
-        for name, score in rows.items()
-    }
+    nats = {name: nats_by_range(score, ends) for name, score in rows.items()}
     results = []
     for index, word_class in enumerate(WORD_CLASSES):
         members = classes == index

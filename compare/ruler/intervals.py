@@ -31,8 +31,8 @@ from arch.bootstrap import optimal_block_length
 from scipy import stats
 
 from compare.ruler.metrics import Interval
-from compare.ruler.scoring import Score
-from compare.ruler.text_units import MIN_UNITS, TextUnits, nats_per_unit
+from compare.ruler.scoring import Score, nats_by_range
+from compare.ruler.text_units import MIN_UNITS, TextUnits
 
 DRAWS = 5000
 LEVEL = 0.95
@@ -89,7 +89,7 @@ class Uncertainty:
             raise ValueError(f"{units} are too few for intervals")
         self._sizes = np.diff(units.ends, prepend=0).astype(float)
         self._nats = {
-            name: np.stack([nats_per_unit(run, units) for run in runs])
+            name: np.stack([nats_by_range(run, units.ends) for run in runs])
             for name, runs in rows.items()
         }  # (runs, units) each
         parts = np.searchsorted(part_ends, units.ends)
@@ -99,19 +99,16 @@ class Uncertainty:
         self._text_uniforms = self._rng.random(DRAWS)
         self._run_normals = {name: self._rng.standard_normal(DRAWS) for name in rows}
         self._run_uniforms = {name: self._rng.random(DRAWS) for name in rows}
+        self._part_strata: dict[int, _Stratum] = {}
         self._strata = self._cut_strata()
 
     def score(self, row: str, part: int | None = None) -> Estimate:
         """Estimate the bits per byte of a row, on one part of the text or on all of it."""
-        return self._estimate({row: 1.0}, part)
+        return self.combination({row: 1.0}, part)
 
     def difference(self, a: str, b: str, part: int | None = None) -> Estimate:
         """Estimate the bits per byte of row `a` minus those of row `b`."""
-        return self._estimate({a: 1.0, b: -1.0}, part)
-
-    def combination(self, weights: Mapping[str, float], part: int | None = None) -> Estimate:
-        """Estimate the sum of rows' bits per byte, each multiplied by its weight."""
-        return self._estimate(weights, part)
+        return self.combination({a: 1.0, b: -1.0}, part)
 
     @property
     def block_lengths(self) -> list[int]:
@@ -123,11 +120,18 @@ class Uncertainty:
         return len(self._parts[part]) >= MIN_UNITS
 
     def _cut_strata(self) -> list[_Stratum]:
-        """Return the parts with their block lengths, or one stratum if a part is too short."""
-        members = self._parts
-        if min(map(len, members)) < MIN_UNITS:
-            members = [np.arange(len(self._sizes))]
-        return [_Stratum(each, self._block_length(each)) for each in members]
+        """Return the parts as strata, or a single stratum if one of them is too short."""
+        if min(map(len, self._parts)) >= MIN_UNITS:
+            return [self._stratum_of(part) for part in range(len(self._parts))]
+        whole = np.arange(len(self._sizes))
+        return [_Stratum(whole, self._block_length(whole))]
+
+    def _stratum_of(self, part: int) -> _Stratum:
+        """Return a part as a stratum; its block length is the same for all estimates."""
+        if part not in self._part_strata:
+            members = self._parts[part]
+            self._part_strata[part] = _Stratum(members, self._block_length(members))
+        return self._part_strata[part]
 
     def _block_length(self, members: np.ndarray) -> int:
         """Choose a block length from the dependence of all rows' differences and scores."""
@@ -149,12 +153,11 @@ class Uncertainty:
         sizes = self._sizes[members]
         return nats - nats.sum() / sizes.sum() * sizes
 
-    def _estimate(self, weights: Mapping[str, float], part: int | None) -> Estimate:
-        """Estimate the weighted sum of rows' bits per byte."""
+    def combination(self, weights: Mapping[str, float], part: int | None = None) -> Estimate:
+        """Estimate the sum of rows' bits per byte, each multiplied by its weight."""
         strata, whole = self._strata, np.arange(len(self._sizes))
         if part is not None:
-            whole = self._parts[part]
-            strata = [_Stratum(whole, self._block_length(whole))]
+            strata, whole = [self._stratum_of(part)], self._parts[part]
         bits_per_nat = 1 / (math.log(2) * self._sizes[whole].sum())
         by_run = {
             name: self._nats[name][:, whole].sum(axis=1) * bits_per_nat * weight
@@ -262,8 +265,3 @@ def interval(estimate: Estimate, level: float = LEVEL) -> Interval:
     """Return the confidence interval of one estimate; alone, it holds with probability `level`."""
     half_width = float(np.quantile(estimate.deviations, level)) * estimate.standard_error
     return estimate.value - half_width, estimate.value + half_width
-
-
-def mean_score(runs: Sequence[Score]) -> Score:
-    """Average the nats of each token over runs, which must share a tokenizer and a text."""
-    return Score(np.mean([run.nats for run in runs], axis=0), runs[0].byte_ends, runs[0].text)

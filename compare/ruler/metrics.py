@@ -29,7 +29,9 @@ class Metrics:
     bits_per_byte: float
     nats_per_char: float
     token_perplexity: float
-    word_perplexity: float
+    word_perplexity: float | None = None
+    """None if it is too large for a float: without spaces between words, whole paragraphs count as
+    words."""
 
 
 def metrics_of(nats: float, tokens: int, text: str) -> Metrics:
@@ -47,11 +49,11 @@ def metrics_of(nats: float, tokens: int, text: str) -> Metrics:
         loss=nats / tokens,
         bits_per_byte=nats / math.log(2) / size,
         nats_per_char=nats / len(text),
-        token_perplexity=_exp(nats / tokens),
+        token_perplexity=_exp(nats / tokens) or math.inf,
         word_perplexity=_exp(nats / max(words, 1)),
     )
 
 
-def _exp(x: float) -> float:
-    """Return exp(x), or infinity if it overflows a float."""
-    return math.exp(x) if x < 700 else math.inf
+def _exp(x: float) -> float | None:
+    """Return exp(x), or None if it is too large for a float."""
+    return math.exp(x) if x < 700 else None

@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
 
 from compare.corpus import Corpus
+from compare.ruler.evaluation import evaluation_mode
 from compare.ruler.scoring import context_length_of, start_token
 
 Watch = Callable[[str], None]
@@ -79,10 +80,9 @@ def sample(
     suppressed_ids = {tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
     start = len(ids)
     device = model.device
-    was_training = model.training
-    model.eval()
     fork_options = {} if device.type == "cpu" else {"device_type": device.type}
-    with torch.random.fork_rng([] if device.type == "cpu" else [device], **fork_options):
+    fork = torch.random.fork_rng([] if device.type == "cpu" else [device], **fork_options)
+    with evaluation_mode(model), fork:
         torch.manual_seed(settings.seed)
         while len(text := str(tokenizer.decode(ids[start:]))) < settings.characters:
             context = ids if len(ids) < context_length else ids[-(context_length // 2) :]
@@ -107,7 +107,6 @@ def sample(
                 ],
             )
             ids += generated[0, len(context) :].tolist()
-    model.train(was_training)
     return text[: settings.characters]
 
 

@@ -7,7 +7,7 @@ depend on the tokenizer; bits per byte do not, and are the unit in which models 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from compare.corpus.encoding import encode, token_ids
+from compare.ruler.evaluation import evaluation_mode
 from compare.ruler.metrics import Metrics, metrics_of
 
 MAX_CONTEXT_LENGTH = 1024  # tokens of context: GPT-2's
@@ -119,10 +120,9 @@ def score(
     plan = windows(len(ids), context_length, stride)
     per_batch = max(1, LOGITS_PER_BATCH // (context_length * model.config.vocab_size))
     nats = np.full(len(ids), np.nan)
-    was_training = model.training
-    model.eval()
     disable = None if label else True  # None disables the bar if stderr is not a terminal
-    with tqdm(total=len(ids), desc=label, unit="tok", disable=disable, leave=False) as bar:
+    bar = tqdm(total=len(ids), desc=label, unit="tok", disable=disable, leave=False)
+    with evaluation_mode(model), bar:
         while batch := list(islice(plan, per_batch)):
             inputs = torch.stack([sequence[begin:end] for begin, _, end in batch]).long()
             targets = torch.stack([sequence[begin + 1 : end + 1] for begin, _, end in batch]).long()
@@ -132,5 +132,17 @@ def score(
             for row, (begin, first, end) in zip(rows, batch, strict=True):
                 nats[first - 1 : end] = row[first - 1 - begin :]
                 bar.update(end - first + 1)
-    model.train(was_training)
     return Score(nats, byte_ends, text)
+
+
+def mean_score(runs: Sequence[Score]) -> Score:
+    """Average the nats of each token over runs, which must share a tokenizer and a text."""
+    return Score(np.mean([run.nats for run in runs], axis=0), runs[0].byte_ends, runs[0].text)
+
+
+def nats_by_range(score: Score, ends: np.ndarray) -> np.ndarray:
+    """Return the nats of consecutive ranges of bytes that end at `ends`, (ranges,) float64.
+
+    A token counts toward the range that contains its last byte.
+    """
+    return np.bincount(np.searchsorted(ends, score.byte_ends), score.nats, len(ends))

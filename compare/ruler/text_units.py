@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compare.ruler.scoring import Score
-
 # Intervals rely on sums of many units being nearly normal.  30 is the customary minimum number of
 # observations for that.
 MIN_UNITS = 30
@@ -72,12 +70,3 @@ def _piece_ends(data: bytes) -> list[int]:
                 end -= 1
         ends.append(end)
     return [*ends[1:], len(data)]
-
-
-def nats_per_unit(score: Score, units: TextUnits) -> np.ndarray:
-    """Return the nats of each unit, (units,) float64.
-
-    A token counts toward the unit that contains its last byte.
-    """
-    indices = np.searchsorted(units.ends, score.byte_ends)
-    return np.bincount(indices, score.nats, len(units.ends))

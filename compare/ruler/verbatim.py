@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from compare.corpus.encoding import token_ids
+from compare.ruler.evaluation import evaluation_mode
 from compare.ruler.scoring import LOGITS_PER_BATCH, context_length_of, start_token
 
 PROMPT_TOKENS = 50
@@ -69,10 +70,9 @@ def repeated_tokens(
     inputs = torch.cat((first, passages[:, :-1]), dim=1)
     per_batch = max(1, LOGITS_PER_BATCH // (inputs.shape[1] * model.config.vocab_size))
     lengths = np.empty(len(starts), np.int64)
-    was_training = model.training
-    model.eval()
     disable = None if label else True  # None disables the bar if stderr is not a terminal
-    with tqdm(total=len(starts), desc=label, unit="prompt", disable=disable, leave=False) as bar:
+    bar = tqdm(total=len(starts), desc=label, unit="prompt", disable=disable, leave=False)
+    with evaluation_mode(model), bar:
         for begin in range(0, len(starts), per_batch):
             batch = slice(begin, begin + per_batch)
             logits = model(input_ids=inputs[batch].to(model.device)).logits
@@ -80,5 +80,4 @@ def repeated_tokens(
             is_repeated = (most_likely == passages[batch, -CONTINUATION_TOKENS:]).long()
             lengths[batch] = is_repeated.cumprod(dim=1).sum(dim=1).numpy()
             bar.update(len(is_repeated))
-    model.train(was_training)
     return lengths

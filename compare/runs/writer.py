@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from compare import files
 from compare.cli import StudyOptions, resume_command
-from compare.errors import Failure, Interrupted
+from compare.errors import Failure, Interrupted, Misuse
 from compare.files import write_atomically
 from compare.kinds import RunStatus
 from compare.peak_memory import peak_memory_mb
@@ -310,8 +310,18 @@ def eval_log_values(scores: Metrics) -> dict[str, float]:
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Return the objects in a JSON Lines file, or an empty list if it does not exist.
 
-    A last line without a newline is ignored: the process was killed while writing it.
+    A last line without a newline is ignored: the process was killed while writing it.  Raises
+    Misuse if another line is damaged.
     """
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
+    *lines, _ = path.read_bytes().split(b"\n")
+    read = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            read.append(json.loads(line))
+        except ValueError as error:
+            raise Misuse(
+                f"{path} is damaged (line {number}: {error}): move the run directory away"
+            ) from None
+    return read

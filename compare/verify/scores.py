@@ -160,4 +160,5 @@ def _describe(claim: Claim) -> str:
 
 def _value(claim: Claim, metrics: Metrics) -> float:
     """Return the model's value in the unit of `claim`."""
-    return float(getattr(metrics, claim.unit))
+    value = getattr(metrics, claim.unit)
+    return math.inf if value is None else float(value)

@@ -370,6 +370,17 @@ def test_prompts_are_gone_on_from(
     assert written.startswith(prompt) and len(written) >= len(prompt) + 20
 
 
+@pytest.mark.parametrize("name", ["history", "samples"])
+@pytest.mark.parametrize("damage", [b"{\n", b"\xff\n"], ids=["cut", "not UTF-8"])
+def test_a_damaged_line_of_a_run_is_named(
+    here: Path, refused: Callable[..., str], study: Place, name: str, damage: bytes
+) -> None:
+    shutil.copytree(study.path / "runs", here / "runs", symlinks=True)
+    path = here / f"runs/scratch_lm/course-seed1/{name}.jsonl"
+    path.write_bytes(damage + path.read_bytes())
+    assert f"{name}.jsonl is damaged (line 1: " in refused("report")
+
+
 def test_other_texts_in_both_tracks(
     here: Path, refused: Callable[..., str], study: Place, mini_text: Path, place: Place
 ) -> None:

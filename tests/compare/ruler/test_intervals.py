@@ -13,11 +13,10 @@ import pytest
 from compare.ruler.intervals import (
     Uncertainty,
     interval,
-    mean_score,
     simultaneous_intervals,
 )
 from compare.ruler.metrics import Interval
-from compare.ruler.scoring import Score
+from compare.ruler.scoring import Score, mean_score
 from compare.ruler.text_units import split_into_units
 
 TEXT = "ROMEO:\nAy me!\n\nJULIET:\nHe speaks.\n\nROMEO:\nO, speak again!\n\n" * 30

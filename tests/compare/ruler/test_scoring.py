@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from transformers import GPT2Tokenizer
 
 from compare.ruler import scoring
+from compare.ruler.metrics import metrics_of
 from tests.conftest import ROOT
 
 PROBABILITIES = {"<": [0.5, 0.3, 0.2], "a": [0.1, 0.6, 0.3], "b": [0.25, 0.25, 0.5]}
@@ -92,6 +94,14 @@ def test_windows_tile_and_leave_enough_context(tokens: int, context: int, stride
     assert kept == list(range(1, tokens + 1))
     # One window of `context` inputs for each stride: the work grows linearly with the text.
     assert number == -(-max(0, tokens - context) // stride)
+
+
+def test_perplexities_that_no_float_can_hold_are_left_out() -> None:
+    """In a text without spaces, a whole paragraph is one word: exp(1,000) is no float."""
+    metrics = metrics_of(nats=1000.0, tokens=200, text="\N{CJK UNIFIED IDEOGRAPH-4E2D}" * 60)
+    assert metrics.word_perplexity is None
+    assert metrics.token_perplexity == pytest.approx(math.exp(5))
+    assert "Infinity" not in json.dumps(asdict(metrics))
 
 
 def test_metric_of_the_evaluate_library_is_the_same_formula() -> None:
