@@ -14,8 +14,9 @@ from compare import files
 from compare.corpus import Corpus
 from compare.files import CHECKSUMS
 from compare.ruler.metrics import Metrics
+from compare.runs.history import StepsLine
 from compare.runs.record import Epoch
-from compare.runs.writer import Run, StepLog
+from compare.runs.writer import Run
 from compare.signals import Interruption
 from gpt2_finetune.config import FinetuneOptions
 
@@ -117,17 +118,19 @@ class RecordCallback(TrainerCallback):
         if "loss" not in logs:
             return
         now, steps = time.perf_counter(), state.global_step - self.last_step
-        steps_log = StepLog(
+        characters = steps / state.max_steps * args.num_train_epochs * len(self.corpus.train)
+        seconds = now - self.last_time
+        line = StepsLine(
             step=state.global_step,
             epoch=state.epoch,
             characters_seen=self.characters(state.epoch),
             loss=logs["loss"],
             learning_rate=logs["learning_rate"],
             gradient_norm=float(logs["grad_norm"]),
-            characters=steps / state.max_steps * args.num_train_epochs * len(self.corpus.train),
-            seconds=now - self.last_time,
+            characters_per_second=round(characters / seconds),
+            seconds=seconds,
         )
-        self.run.log_steps(steps_log, self.bar)
+        self.run.log_steps(line, self.bar)
         self.last_step, self.last_time = state.global_step, now
 
     def on_evaluate(
@@ -154,13 +157,13 @@ class RecordCallback(TrainerCallback):
         """
         loss, steps, seconds, last_step = 0.0, 0, 0.0, 0
         for line in self.run.history:
-            if "train/loss" not in line:
+            if not isinstance(line, StepsLine):
                 continue
-            if epoch - 1 < line["epoch"] <= epoch:
-                loss += line["train/loss"] * (line["step"] - last_step)
-                steps += line["step"] - last_step
-                seconds += line["throughput/seconds"]
-            last_step = line["step"]
+            if epoch - 1 < line.epoch <= epoch:
+                loss += line.loss * (line.step - last_step)
+                steps += line.step - last_step
+                seconds += line.seconds
+            last_step = line.step
         return loss / steps, seconds
 
     def characters(self, epochs: float) -> int:

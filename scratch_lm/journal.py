@@ -12,8 +12,9 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from compare.ruler.metrics import Metrics
+from compare.runs.history import StepsLine
 from compare.runs.record import Epoch
-from compare.runs.writer import Run, StepLog
+from compare.runs.writer import Run
 from scratch_lm import parallel
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratch_lm.model import ScratchLM
@@ -113,17 +114,18 @@ class Journal:
         progress.seconds += seconds
         epoch = progress.step / self.steps_per_epoch
         progress.characters_seen = round(epoch * self.train_characters)
-        steps = StepLog(
+        characters = tokens / self.train_tokens * self.train_characters
+        line = StepsLine(
             step=progress.step,
             epoch=epoch,
             characters_seen=progress.characters_seen,
             loss=nats / tokens,
             learning_rate=learning_rate,
             gradient_norm=self._gradient_norm,
-            characters=tokens / self.train_tokens * self.train_characters,
+            characters_per_second=round(characters / seconds),
             seconds=seconds,
         )
-        self.run.log_steps(steps, bar)
+        self.run.log_steps(line, bar)
         if self.observe:
             self.observe(self.evaluated_model, self.training_seconds, epoch)
             self.restart_timer()

@@ -1,7 +1,9 @@
-"""Made-up run records, for tests of code that reads them."""
+"""Made-up run records, for tests of code that reads them, and the lines of real ones."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from compare.kinds import BaseKind, RowKind, RunStatus, Track, TrackingMode
@@ -32,6 +34,11 @@ BASE = Base(
     folder="nowhere",
     weights_sha256="b",
 )
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a JSON Lines file, without the last one if it was not finished."""
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
 
 
 def make_metrics(nats: float = 200.0) -> Metrics:

@@ -102,8 +102,7 @@ def _tracking(run: CompleteRun) -> str:
     """What was logged, and where."""
     tracking = run.record.tracking
     assert tracking is not None, "a complete run has been tracked, if only as disabled"
-    keys = {key for line in run.history for key in line}
-    logged = ", ".join(key for key in ("train/loss", "eval/loss") if key in keys)
+    logged = ", ".join(run.logged_losses)
     where = tracking.where or "nowhere"
     how = f"wandb sync {where}" if tracking.mode is TrackingMode.OFFLINE else where
     return f"{tracking.mode}: {logged} and {len(run.samples)} samples; {how}"

@@ -12,6 +12,7 @@ from compare.ruler.metrics import Interval
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import TextUnits
 from compare.runs.find import CompleteRun
+from compare.runs.history import EvaluationLine, StepsLine
 
 
 def run_results(
@@ -85,17 +86,15 @@ def curve_of(run: CompleteRun) -> Curve:
     return Curve(
         train=[
             CurvePoint(
-                characters_seen=line["characters_seen"],
-                bits_per_byte=line["train/loss"] * bits_per_byte_per_nat,
+                characters_seen=line.characters_seen,
+                bits_per_byte=line.loss * bits_per_byte_per_nat,
             )
             for line in run.history
-            if "train/loss" in line
+            if isinstance(line, StepsLine)
         ],
         validation=[
-            CurvePoint(
-                characters_seen=line["characters_seen"], bits_per_byte=line["eval/bits_per_byte"]
-            )
+            CurvePoint(characters_seen=line.characters_seen, bits_per_byte=line.bits_per_byte)
             for line in run.history
-            if "eval/bits_per_byte" in line
+            if isinstance(line, EvaluationLine)
         ],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -28,6 +28,18 @@ class Settings:
     top_p: float = 1.0
     characters: int = 300
     seed: int = 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A text that a model has written in training."""
+
+    epoch: int
+    """Finished epochs."""
+    prompt: str
+    text: str
+    seed: int
+    settings: Settings
 
 
 def prompts(corpus: Corpus) -> tuple[str, ...]:
@@ -121,15 +133,9 @@ def samples(
     corpus: Corpus,
     epoch: int,
     settings: Settings,
-) -> list[dict[str, Any]]:
-    """Generate one sample per fixed prompt, as records for `samples.jsonl`."""
+) -> list[Sample]:
+    """Generate one sample per fixed prompt."""
     return [
-        {
-            "epoch": epoch,
-            "prompt": prompt,
-            "text": sample(model, tokenizer, prompt, settings),
-            "seed": settings.seed,
-            "settings": asdict(settings),
-        }
+        Sample(epoch, prompt, sample(model, tokenizer, prompt, settings), settings.seed, settings)
         for prompt in prompts(corpus)
     ]

@@ -6,6 +6,7 @@ The tracks write run directories; `compare.report`, `compare.publish`, `compare.
 
     start.py     creates a run's directory, or finds it to resume
     record.py    the typed run record, run.json: reads, validates and writes it
+    history.py   the lines of history.jsonl and samples.jsonl, typed
     writer.py    writes the record, history and samples
     find.py      finds and reads complete runs
     study.py     groups them by recipe and base: the runs that a report compares

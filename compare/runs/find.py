@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compare import corpus as corpora
 from compare.errors import Misuse
 from compare.kinds import RunStatus, Track
+from compare.ruler.sampling import Sample
+from compare.runs import history
+from compare.runs.history import EvaluationLine, HistoryLine, StepsLine
 from compare.runs.latest import latest_run, resolve
 from compare.runs.record import RunRecord, read_record
-from compare.runs.writer import ROOT, read_lines
+from compare.runs.writer import ROOT
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,19 @@ class CompleteRun:
 
     path: Path
     record: RunRecord
-    history: list[dict[str, Any]]
-    samples: list[dict[str, Any]]
+    history: list[HistoryLine]
+    samples: list[Sample]
 
     @property
     def model(self) -> Path:
         """The directory of its best epoch's model."""
         return self.path / "model"
+
+    @property
+    def logged_losses(self) -> list[str]:
+        """The names of the losses in its history, as in W&B."""
+        names = {StepsLine: "train/loss", EvaluationLine: "eval/loss"}
+        return [name for kind, name in names.items() if kind in map(type, self.history)]
 
     @property
     def validation_nats(self) -> float:
@@ -40,9 +48,7 @@ def load(path: Path) -> CompleteRun:
     record = read_record(path)
     if record.status is not RunStatus.COMPLETE:
         raise Misuse(f"{path} is not complete: finish it with {record.command} --resume")
-    return CompleteRun(
-        path, record, read_lines(path / "history.jsonl"), read_lines(path / "samples.jsonl")
-    )
+    return CompleteRun(path, record, history.read_history(path), history.read_samples(path))
 
 
 def latest(track: Track) -> CompleteRun:

@@ -215,9 +215,10 @@ def read_record(folder: Path) -> RunRecord:
 
 def describe_invalid(error: ValidationError) -> str:
     """Return the first three problems in `error`, on one line."""
+    problems = error.errors(include_url=False)[:3]
     return "; ".join(
-        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-        for problem in error.errors(include_url=False)[:3]
+        ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"])))
+        for problem in problems
     )
 
 

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 from urllib.parse import urlsplit
 
 from tqdm.auto import tqdm
@@ -23,9 +22,10 @@ from tqdm.auto import tqdm
 from compare import reachability
 from compare.cli import StudyOptions
 from compare.kinds import TrackingMode
+from compare.ruler.sampling import Sample
+from compare.runs.history import HistoryLine, to_json
 from compare.runs.record import RunRecord, TrackingRecord
 
-Row = dict[str, Any]
 SAMPLE_COLUMNS = ["epoch", "prompt", "text", "seed"]
 
 # Limits in seconds, for a server that hangs.  W&B's client retries uploads for days.  In training
@@ -40,16 +40,16 @@ UPLOAD_BYTES_PER_SECOND = 1e6  # a slow connection: sets how long the upload may
 class NoTracker:
     """A tracker that does nothing, for a run that this process does not track."""
 
-    def log(self, values: Row) -> None:
+    def log(self, line: HistoryLine) -> None:
         """Do nothing."""
 
-    def log_samples(self, samples: list[Row]) -> None:
+    def log_samples(self, samples: list[Sample]) -> None:
         """Do nothing."""
 
     def flush(self) -> None:
         """Do nothing."""
 
-    def finish(self, model: Path, history: list[Row], samples: list[Row]) -> None:
+    def finish(self, model: Path, history: list[HistoryLine], samples: list[Sample]) -> None:
         """Do nothing."""
 
 
@@ -67,8 +67,8 @@ class Tracker:
         record: RunRecord,
         save: Callable[[], None],
         options: StudyOptions,
-        history: list[Row],
-        samples: list[Row],
+        history: list[HistoryLine],
+        samples: list[Sample],
     ) -> None:
         chosen = options.tracking
         self.mode = _choose_mode() if chosen == "auto" else TrackingMode(chosen)
@@ -86,11 +86,11 @@ class Tracker:
             threading.Thread(target=self._make_calls, name="W&B", daemon=True).start()
         save()
 
-    def log(self, values: Row) -> None:
-        """Log a row of values."""
-        self._queue(lambda: self._use_client(lambda client: client.log(values)))
+    def log(self, line: HistoryLine) -> None:
+        """Log a line of the history."""
+        self._queue(lambda: self._use_client(lambda client: client.log(line)))
 
-    def log_samples(self, samples: list[Row]) -> None:
+    def log_samples(self, samples: list[Sample]) -> None:
         """Log a table of samples."""
         self._queue(lambda: self._use_client(lambda client: client.log_samples(samples)))
 
@@ -98,7 +98,7 @@ class Tracker:
         """Wait until W&B's client has what was logged so far, but only for a short time."""
         self._wait(FLUSH_SECONDS)
 
-    def finish(self, model: Path, history: list[Row], samples: list[Row]) -> None:
+    def finish(self, model: Path, history: list[HistoryLine], samples: list[Sample]) -> None:
         """Log the summary, and the directory `model` as an artifact; then end the W&B run.
 
         If W&B has not received everything, `history`, `samples` and `model` are logged offline.
@@ -140,7 +140,7 @@ class Tracker:
         if self._client and not self._failed:
             call(self._client)
 
-    def _start(self, history: list[Row], samples: list[Row]) -> None:
+    def _start(self, history: list[HistoryLine], samples: list[Sample]) -> None:
         """Start the W&B run in the current mode, log what there is, and print its address."""
         self._client = _Client(self.mode, self._path, self._record, self._report)
         self._tracking_record.mode, self._tracking_record.where = self.mode, self._client.where
@@ -148,13 +148,13 @@ class Tracker:
             "offline; to upload: wandb sync" if self.mode is TrackingMode.OFFLINE else "online at"
         )
         tqdm.write(f"W&B: {what} {self._client.where}")
-        for values in history:
-            self._client.log(values)
+        for line in history:
+            self._client.log(line)
         if samples:
             self._client.log_samples(samples)
 
     def _finish(
-        self, model: Path, history: list[Row], samples: list[Row], upload_seconds: float
+        self, model: Path, history: list[HistoryLine], samples: list[Sample], upload_seconds: float
     ) -> None:
         try:
             self._use_client(lambda client: client.send_model(model, upload_seconds))
@@ -232,15 +232,15 @@ class _Client:
             return self._run.url
         return os.path.relpath(Path(self._run.dir).parent)
 
-    def log(self, values: Row) -> None:
-        """Log a row of values."""
-        self._run.log(values)
+    def log(self, line: HistoryLine) -> None:
+        """Log a line of the history."""
+        self._run.log(to_json(line))
 
-    def log_samples(self, samples: list[Row]) -> None:
+    def log_samples(self, samples: list[Sample]) -> None:
         """Log a table of samples."""
         import wandb
 
-        rows = [[sample[column] for column in SAMPLE_COLUMNS] for sample in samples]
+        rows = [[getattr(sample, column) for column in SAMPLE_COLUMNS] for sample in samples]
         self._run.log({"samples": wandb.Table(columns=[*SAMPLE_COLUMNS], data=rows)})
 
     def send_model(self, model: Path, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """Write a run directory; `compare.runs.find` reads it once it is complete.
 
     run.json        options, text and scores of the run (see `compare.runs.record`)
-    history.jsonl   one line per logged step, the source of truth for curves
+    history.jsonl   losses and scores, the source of truth for curves (see `compare.runs.history`)
     samples.jsonl   text generated after each epoch
     model/          model and tokenizer, for `from_pretrained`
     checkpoint/     the state that --resume needs; removed when the run is complete
@@ -12,25 +12,25 @@ gradient is not finite.
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import sys
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from tqdm.auto import tqdm
 
 from compare import files
 from compare.cli import StudyOptions, resume_command
-from compare.errors import Failure, Interrupted, Misuse
-from compare.files import write_atomically
+from compare.errors import Failure, Interrupted
 from compare.kinds import RunStatus
 from compare.peak_memory import peak_memory_mb
 from compare.ruler.metrics import Metrics
+from compare.ruler.sampling import Sample
+from compare.runs import history
+from compare.runs.history import EvaluationLine, HistoryLine, StepsLine
 from compare.runs.latest import point_latest_at
 from compare.runs.record import Epoch, RunRecord, write_record
 from compare.runs.tracking import NoTracker, Tracker
@@ -40,45 +40,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ROOT = Path("runs")
-
-
-@dataclass(frozen=True)
-class StepLog:
-    """What the training steps since the last log line have done, the same in both tracks."""
-
-    step: int
-    """The last of these steps, counted from 1."""
-    epoch: float
-    """Passes over the text so far, such as 1.5."""
-    characters_seen: int
-    """Characters of the text read so far, in all epochs."""
-    loss: float
-    """Mean over these steps, in nats per token."""
-    learning_rate: float
-    gradient_norm: float
-    """The norm in the last step, before clipping."""
-    characters: float
-    """Characters of the text that these steps have read."""
-    seconds: float
-    """What these steps have taken."""
-
-    @property
-    def characters_per_second(self) -> int:
-        """The speed of these steps."""
-        return round(self.characters / self.seconds)
-
-    def values(self) -> dict[str, Any]:
-        """Return the line of `history.jsonl`, whose keys are W&B's, too."""
-        return {
-            "step": self.step,
-            "epoch": self.epoch,
-            "characters_seen": self.characters_seen,
-            "train/loss": self.loss,
-            "train/learning_rate": self.learning_rate,
-            "train/gradient_norm": self.gradient_norm,
-            "throughput/characters_per_second": self.characters_per_second,
-            "throughput/seconds": self.seconds,
-        }
 
 
 class Run:
@@ -98,7 +59,7 @@ class Run:
     ) -> None:
         self.path, self.record = path, record
         self.resumed, self.is_writer = resumed, is_writer
-        self.history: list[dict[str, Any]] = read_lines(path / "history.jsonl")
+        self.history = history.read_history(path)
         self.tracker: Tracker | NoTracker = NoTracker()
         self._lock = lock
         self._began = time.perf_counter() - record.wall_seconds
@@ -129,43 +90,40 @@ class Run:
         self.history = [
             line
             for line in self.history
-            if line["characters_seen"] <= characters_seen
-            and ("eval/loss" not in line or line["epoch"] <= epochs)
+            if line.characters_seen <= characters_seen
+            and (isinstance(line, StepsLine) or line.epoch <= epochs)
         ]
-        samples = [line for line in self._read("samples") if line["epoch"] <= epochs]
-        for name, lines in {"history": self.history, "samples": samples}.items():
-            text = "".join(json.dumps(line) + "\n" for line in lines)
-            write_atomically(self.path / f"{name}.jsonl", text.encode())
+        samples = [each for each in history.read_samples(self.path) if each.epoch <= epochs]
+        history.replace(self.path / history.HISTORY, self.history)
+        history.replace(self.path / history.SAMPLES, samples)
         self.record.epochs = self.record.epochs[:epochs]
 
     def start_tracking(self, options: StudyOptions) -> None:
         """Log to W&B from now on, in the mode `options.tracking`."""
         if self.is_writer:
-            samples = self._read("samples")
+            samples = history.read_samples(self.path)
             self.tracker = Tracker(
                 self.path, self.record, self.save, options, self.history, samples
             )
 
-    def log(self, values: dict[str, Any]) -> None:
-        """Add a line to `history.jsonl`, and log the same values to W&B."""
-        if not self.is_writer:
-            return
-        self.history.append(values)
-        self._append("history", values)
-        self.tracker.log(values)
+    def _log(self, line: HistoryLine) -> None:
+        """Add a line to the history, and log the same values to W&B."""
+        self.history.append(line)
+        history.append(self.path / history.HISTORY, line)
+        self.tracker.log(line)
 
-    def log_steps(self, log: StepLog, bar: tqdm) -> None:
+    def log_steps(self, line: StepsLine, bar: tqdm) -> None:
         """Log what the last steps have done, and show it next to `bar`.
 
         It is printed if stderr is not a terminal.
         """
         if not self.is_writer:
             return
-        self.log(log.values())
-        shown = f"loss {log.loss:.3f}, {log.characters_per_second:,} chars/s"
+        self._log(line)
+        shown = f"loss {line.loss:.3f}, {line.characters_per_second:,} chars/s"
         bar.set_postfix_str(shown)
         if bar.disable:
-            print(f"epoch {log.epoch:.2f}, step {log.step}: {shown}", flush=True)
+            print(f"epoch {line.epoch:.2f}, step {line.step}: {shown}", flush=True)
 
     def log_zero_shot(self, scores: Metrics) -> None:
         """Record the validation metrics of the base before training."""
@@ -173,23 +131,22 @@ class Run:
             return
         print(f"before training: {scores.bits_per_byte:.4f} bits/byte")
         self.record.zero_shot = scores
-        self.log({"epoch": 0, "characters_seen": 0} | eval_log_values(scores))
+        self._log(EvaluationLine.of(0, 0, scores))
 
-    def add_samples(self, samples: list[dict[str, Any]]) -> None:
-        """Add lines to `samples.jsonl`, and log a table of all samples so far to W&B."""
+    def add_samples(self, samples: list[Sample]) -> None:
+        """Add samples to the run, and log a table of all samples so far to W&B."""
         if not self.is_writer:
             return
         for sample in samples:
-            self._append("samples", sample)
-        self.tracker.log_samples(self._read("samples"))
+            history.append(self.path / history.SAMPLES, sample)
+        self.tracker.log_samples(history.read_samples(self.path))
 
     def add_epoch(self, epoch: Epoch) -> None:
         """Add a finished epoch: its losses to the record, its evaluation to the history."""
         if not self.is_writer:
             return
         self.record.epochs.append(epoch)
-        position = {"epoch": epoch.epoch, "characters_seen": epoch.characters_seen}
-        self.log(position | eval_log_values(epoch.eval))
+        self._log(EvaluationLine.of(epoch.epoch, epoch.characters_seen, epoch.eval))
         best = min(self.record.epochs, key=lambda candidate: candidate.eval.bits_per_byte)
         self.record.best_epoch = best.epoch
         self.save()
@@ -267,7 +224,7 @@ class Run:
         characters = self.record.epochs[-1].characters_seen
         self.record.characters_per_second = round(characters / training_seconds)
         self.record.trainer_loaded = "transformers.trainer" in sys.modules
-        self.tracker.finish(self.path / "model", self.history, self._read("samples"))
+        self.tracker.finish(self.path / "model", self.history, history.read_samples(self.path))
         if not self.record.is_partial:  # `latest` is the run to compare and hand in
             point_latest_at(self.path)
         # Set after everything else, so that a run that is killed earlier can be resumed.
@@ -292,36 +249,3 @@ class Run:
                 f"{epoch.eval.bits_per_byte:9.4f}{mark}"
             )
         print(f"model: {self.path / 'model'}    next: python -m compare.report")
-
-    def _append(self, name: str, values: dict[str, Any]) -> None:
-        with (self.path / f"{name}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
-
-    def _read(self, name: str) -> list[dict[str, Any]]:
-        return read_lines(self.path / f"{name}.jsonl")
-
-
-def eval_log_values(scores: Metrics) -> dict[str, float]:
-    """Return the metrics that are logged after each epoch, by their W&B keys."""
-    values = asdict(scores)
-    return {f"eval/{key}": values[key] for key in ("loss", "bits_per_byte", "token_perplexity")}
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects in a JSON Lines file, or an empty list if it does not exist.
-
-    A last line without a newline is ignored: the process was killed while writing it.  Raises
-    Misuse if another line is damaged.
-    """
-    if not path.exists():
-        return []
-    *lines, _ = path.read_bytes().split(b"\n")
-    read = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            read.append(json.loads(line))
-        except ValueError as error:
-            raise Misuse(
-                f"{path} is damaged (line {number}: {error}): move the run directory away"
-            ) from None
-    return read

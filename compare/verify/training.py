@@ -88,8 +88,7 @@ def _check_tracking(run: CompleteRun | None, card: Card) -> Point:
     """Look for the name of a W&B run in the record, or else in the card."""
     if run and run.record.tracking:
         tracking = run.record.tracking
-        keys = {key for line in run.history for key in line}
-        logged = [key for key in ("train/loss", "eval/loss") if key in keys]
+        logged = run.logged_losses
         what = f"{', '.join(logged)} and {len(run.samples)} samples"
         if tracking.mode is TrackingMode.ONLINE:
             holds = len(logged) == 2 and bool(run.samples)

@@ -13,7 +13,6 @@ from transformers import TrainerState
 
 from compare import files, generate
 from compare.errors import Failure
-from compare.runs.writer import read_lines
 from gpt2_finetune.trainer import ScoringTrainer
 from scratch_lm.batches import Batch
 from scratch_lm.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -21,6 +20,7 @@ from scratch_lm.config import ScratchOptions
 from scratch_lm.train import build_model, train_step
 from tests.conftest import FINETUNE, Place
 from tests.file_events import FileEvent
+from tests.run_records import read_lines
 
 
 def cut(path: Path) -> None:

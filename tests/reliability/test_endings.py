@@ -21,7 +21,6 @@ import gpt2_finetune.train
 from compare.errors import Failure
 from compare.kinds import RunStatus
 from compare.runs.writer import Run
-from compare.runs.writer import read_lines as lines
 from gpt2_finetune.base import load_base
 from gpt2_finetune.config import FinetuneOptions
 from scratch_lm.batches import Batch
@@ -33,6 +32,7 @@ from scratch_lm.train import build_model, train_step
 from tests.conftest import FINETUNE, SCRATCH, Place
 from tests.file_events import FileEvent
 from tests.run_records import make_record
+from tests.run_records import read_lines as lines
 
 RUNS = {"scratch_lm": "course-seed1", "gpt2_finetune": "tiny-gpt2-seed1"}
 

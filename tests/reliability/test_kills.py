@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from compare.runs.writer import read_lines as lines
 from tests.conftest import FINETUNE, SCRATCH, Place
+from tests.run_records import read_lines as lines
 from tests.scratch_lm.test_train import without_times
 
 RANDOM_KILLS = 16

@@ -13,12 +13,13 @@ import pytest
 
 from compare import cli
 from compare.errors import Interrupted
-from compare.runs.writer import Run, read_lines
+from compare.runs.writer import Run
 from scratch_lm import batches
 from scratch_lm import train as training
 from scratch_lm.batches import Batch
 from scratch_lm.config import PRESETS, ScratchOptions
 from tests.conftest import TINY
+from tests.run_records import read_lines
 from tests.scratch_lm.test_train import without_times
 
 DRILLS = 5

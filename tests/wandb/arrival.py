@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from compare.runs.writer import read_lines
 from tests.conftest import Place
+from tests.run_records import read_lines
 from tests.wandb.server import WandbServer
 
 RUNS = {"scratch_lm": "scratch_lm/course-seed1", "gpt2_finetune": "gpt2_finetune/tiny-gpt2-seed1"}

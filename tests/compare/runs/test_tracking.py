@@ -10,9 +10,9 @@ import pytest
 
 from compare import reachability
 from compare.runs import tracking
-from compare.runs.writer import read_lines
 from tests.conftest import SCRATCH, Place
 from tests.file_events import FileEvent
+from tests.run_records import read_lines
 from tests.scratch_lm.test_train import lines
 from tests.wandb_file import logged, records
 
