@@ -28,7 +28,8 @@ from compare.kinds import Track
 from compare.ruler.scoring import windows
 from compare.runs import find, models
 from compare.runs.find import CompleteRun
-from compare.runs.start import identity, list_differences, numbered_runs, recipe_identity
+from compare.runs.identity import Identity, options_of
+from compare.runs.start import numbered_runs
 from compare.runs.writer import ROOT
 from scratch_lm.config import PRESETS, ScratchOptions, expand_teachers
 
@@ -120,9 +121,8 @@ def _find_run(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun
 
 def _list_differences(run: CompleteRun, recipe: ScratchOptions, corpus: Corpus) -> list[str]:
     """Describe how `recipe` differs from the recipe of `run`, apart from the name of the text."""
-    previous = identity(run.record) | {"corpus": None}
-    current = recipe_identity(as_record(recipe), corpus.sha256) | {"corpus": None}
-    return list_differences(previous, current)
+    current = Identity(options_of(as_record(recipe)), corpus.sha256).without("corpus")
+    return current.differences_from(Identity.of(run.record).without("corpus"))
 
 
 @dataclass(frozen=True)

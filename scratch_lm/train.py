@@ -257,7 +257,7 @@ def prepare_data(options: ScratchOptions, corpus: Corpus) -> tuple[GPT2Tokenizer
         )
         if len(ids) < options.context_length:
             raise ValueError(
-                f"its training split has {len(ids):,} tokens, too few for one block of "
+                f"the training split has {len(ids):,} tokens, too few for one block of "
                 f"{options.context_length:,}: use a longer text, a larger --train-share or a "
                 "shorter --context-length"
             )

@@ -19,7 +19,7 @@ from compare.report.bases import describe
 from compare.report.results import Results, RunResult
 from compare.runs import models, writer
 from compare.runs.find import CompleteRun
-from compare.runs.start import IGNORED_ON_RESUME
+from compare.runs.identity import IGNORED_ON_RESUME
 
 STAGED = writer.ROOT / "publish"
 

@@ -52,7 +52,10 @@ def candidates(study: Study) -> list[Candidate]:
 
 
 def _zero_shot(groups: BaseGroups) -> Candidate:
-    """The base that the runs of `groups` started from."""
+    """Return the candidate for the untouched base of `groups`.
+
+    Raises Misuse if its weights have changed.
+    """
     base, run = groups.base, groups.groups[0].best.path
     folder = Path(base.folder)
     if not folder.is_dir() or models.weights_sha256(folder) != base.weights_sha256:

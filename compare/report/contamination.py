@@ -26,11 +26,11 @@ from compare.report.candidates import Candidate
 from compare.report.results import Contamination, VerbatimRate, VerbatimRates
 from compare.report.word_classes import SPEAKER
 from compare.ruler import verbatim
+from compare.ruler.intervals import LEVEL
 from compare.ruler.verbatim import CONTINUATION_TOKENS
 from compare.runs.kept import KeptModel
 
 MIN_PROMPTS = 10  # with fewer, a rate says nothing
-LEVEL = 0.95
 TEST, VALIDATION, SHUFFLED = ContaminationText
 STAND_IN = BaseKind.STAND_IN
 SEED = 1
@@ -75,8 +75,8 @@ def measure_rates(
 ) -> VerbatimRates | None:
     """Measure how often a model repeats `texts` word for word: a base, or the best run of a row.
 
-    Returns None for what was fine-tuned on the text, and if the model's context is too short, or a
-    text for MIN_PROMPTS prompts.
+    Returns None for what the GPT-2 track has trained, which has read the text or knows little else;
+    also if the model's context is too short for a prompt, or a text for MIN_PROMPTS prompts.
     """
     if candidate.track is not Track.SCRATCH and candidate.kind is not RowKind.ZERO_SHOT:
         return None

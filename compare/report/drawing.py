@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from compare.kinds import RowKind, Track
-from compare.report.results import BASELINE, ResultRow
+from compare.report.results import ResultRow
 
 WIDTH = 6.2  # inches; on a phone, the page scrolls a figure sideways instead of shrinking it
 FIGURE_STYLE: Any = {  # a dict of matplotlib's parameters, whose names its types list one by one
@@ -39,8 +39,7 @@ Styles = dict[str, Style]
 """By row name, the same in all figures."""
 
 # Blue and vermilion are of the palette of Okabe and Ito, which color-blind readers can distinguish.
-TRACK_COLORS = {Track.SCRATCH: "#0072B2", Track.GPT2: "#D55E00", BASELINE: "#777777"}
-GRAY = TRACK_COLORS[BASELINE]
+GRAY = "#777777"  # for what neither track has trained
 # The lightest still have a contrast of 3 to 1 with a white page.
 SCRATCH_SHADES = ("#0b3c6f", "#0072B2", "#2f93d1", "#4a90a4")
 GPT2_SHADES = ("#D55E00", "#8f3300", "#b8860b", "#e07b39")

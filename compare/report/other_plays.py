@@ -20,13 +20,13 @@ from compare.kinds import BaseKind
 from compare.report import large
 from compare.report.differences import PairDifference
 from compare.report.results import OtherPlays, OtherPlaysRow
+from compare.ruler.intervals import LEVEL
 from compare.ruler.metrics import Interval
 from compare.runs.kept import KeptModel
 from compare.runs.record import BaseIdentity
 
 # Of each play, from its beginning: as much as models with a context of 1,024 tokens read at once.
 CHARACTERS = 3000
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,11 @@ class PartScore(FrozenModel):
 
 
 class ResultRow(FrozenModel):
-    """One row of the comparison.  If it has several runs, its values are means over them."""
+    """One row of the comparison.
+
+    The scores of several runs are computed from the mean of their nats.  Costs are means over the
+    runs, except for peak memory, which is the maximum.
+    """
 
     name: str
     track: Track | Literal["baseline"]
@@ -197,7 +201,7 @@ class RunResult(FrozenModel):
     """Number of models that it was distilled from."""
     base: BaseIdentity | None = None
     zero_shot: Metrics | None = None
-    """The base on the validation split, before training."""
+    """The model on the validation split before training: the base, or random weights."""
     test: TestScores
     test_slice: Metrics
     """Metrics on the beginning of the test split, to check an uploaded copy quickly."""

@@ -47,7 +47,7 @@ def require_one_window(tokenizer: PreTrainedTokenizerBase, text: str, context_le
     tokens = len(token_ids(tokenizer, text)) if text else 0
     if tokens < context_length:
         raise ValueError(
-            f"its validation split has {tokens} tokens, too few for one window of "
+            f"the validation split has {tokens} tokens, too few for one window of "
             f"{context_length}: use a longer text or a shorter context"
         )
 

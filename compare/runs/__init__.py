@@ -5,6 +5,7 @@ The tracks write run directories; `compare.report`, `compare.publish`, `compare.
 `compare.demo` and `compare.generate` read them.
 
     start.py     creates a run's directory, or finds it to resume
+    identity.py  the options and inputs by which runs are resumed and grouped
     record.py    the typed run record, run.json: reads, validates and writes it
     history.py   the lines of history.jsonl and samples.jsonl, typed
     writer.py    writes the record, history and samples

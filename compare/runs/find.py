@@ -48,7 +48,7 @@ def load(path: Path) -> CompleteRun:
     record = read_record(path)
     if record.status is not RunStatus.COMPLETE:
         raise Misuse(f"{path} is not complete: finish it with {record.command} --resume")
-    return CompleteRun(path, record, history.read_history(path), history.read_samples(path))
+    return _with_lines(path, record)
 
 
 def latest(track: Track) -> CompleteRun:
@@ -75,8 +75,18 @@ def complete(track: Track) -> list[CompleteRun]:
     folders = [
         file.parent for file in (ROOT / track).glob("*/run.json") if not file.parent.is_symlink()
     ]
-    finished = [each for each in folders if read_record(each).status is RunStatus.COMPLETE]
-    return sorted(map(load, finished), key=lambda run: (run.record.started, run.path))
+    records = {folder: read_record(folder) for folder in folders}
+    finished = [
+        _with_lines(folder, record)
+        for folder, record in records.items()
+        if record.status is RunStatus.COMPLETE
+    ]
+    return sorted(finished, key=lambda run: (run.record.started, run.path))
+
+
+def _with_lines(path: Path, record: RunRecord) -> CompleteRun:
+    """Return the run in directory `path`, whose record has been read."""
+    return CompleteRun(path, record, history.read_history(path), history.read_samples(path))
 
 
 def corpus_of(run: CompleteRun) -> corpora.Corpus:

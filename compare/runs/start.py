@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,10 @@ from compare.device import choose_device, describe
 from compare.errors import Misuse
 from compare.files import hold_lock
 from compare.kinds import RunStatus, Track
+from compare.runs.identity import Identity
 from compare.runs.record import CorpusRecord, RunRecord, read_record
 from compare.runs.writer import ROOT, Run
 
-INPUT_HASHES = ("corpus sha256", "base weights sha256")
-# Options that do not change the weights, except for rounding errors.
-IGNORED_ON_RESUME = ("tracking", "project", "checkpoint_steps", "sample_characters", "device")
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "wandb", "numpy")
 CODE_PATHS = ("compare", "scratch_lm", "gpt2_finetune", "pyproject.toml")
 # Environment variables that make git use another repository than that of the working directory.
@@ -62,7 +59,7 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
         # Locked before reading, so that no other process can change the record in between.
         lock = hold_lock(path / ".lock", str(path))
         earlier = read_record(path)
-        differences = list_differences(identity(earlier), identity(record))
+        differences = Identity.of(record).differences_from(Identity.of(earlier))
         if not differences and earlier.status is RunStatus.COMPLETE:
             run = Run(path, earlier)
             # Checkpoints are left over if the process was killed just after completing the run.
@@ -117,43 +114,6 @@ def numbered_runs(folder: Path, name: str) -> list[tuple[int, Path]]:
         if (match := re.fullmatch(rf"{re.escape(name)}-(\d+)", path.name))
     ]
     return [*sorted(later, reverse=True), (1, folder / name)]
-
-
-def identity(record: RunRecord) -> dict[str, Any]:
-    """Return everything that must match for a run to be resumed or grouped with another."""
-    base = record.base.weights_sha256 if record.base else None
-    return recipe_identity(record.config, record.corpus.sha256, base, record.teachers_sha256)
-
-
-def recipe_identity(
-    config: Mapping[str, Any],
-    corpus_sha256: str,
-    base_sha256: str | None = None,
-    teachers_sha256: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Return the `identity` that a run with these options and inputs has.
-
-    An option that is None is left out: it changes nothing, and the records of runs from before it
-    existed do not have it.
-    """
-    options = {
-        key: value
-        for key, value in config.items()
-        if key not in IGNORED_ON_RESUME and value is not None
-    }
-    return options | {
-        "teachers sha256": list(teachers_sha256),
-        **dict(zip(INPUT_HASHES, (corpus_sha256, base_sha256), strict=True)),
-    }
-
-
-def list_differences(previous: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    """Describe how the identity of a run, `previous`, differs from another one, `current`."""
-    return [
-        f"{key} was {previous.get(key)} and is now {current.get(key)}"
-        for key in sorted(previous.keys() | current.keys())
-        if previous.get(key) != current.get(key)
-    ]
 
 
 def code_version() -> dict[str, Any]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from compare.errors import Misuse
 from compare.kinds import BaseKind, RowKind, Track
 from compare.runs.find import CompleteRun, complete, latest
+from compare.runs.identity import Identity
 from compare.runs.record import Base, RunRecord
-from compare.runs.start import INPUT_HASHES, identity
 
 
 @dataclass(frozen=True)
@@ -153,18 +152,17 @@ def _preference(base: BaseGroups) -> tuple[bool, int, float]:
 
 def _by_preset(newest: CompleteRun) -> tuple[Group, ...]:
     """Return the runs with the same text and base as `newest`, grouped by recipe."""
-    inputs = identity(newest.record)
+    inputs = Identity.of(newest.record)
     presets: dict[RowKind, dict[int, CompleteRun]] = {}
     newest_first = complete(newest.record.track)[::-1]
     for run in newest_first:
-        has_other_inputs = any(identity(run.record)[key] != inputs[key] for key in INPUT_HASHES)
-        if has_other_inputs or run.record.is_partial:
+        if run.record.is_partial or not Identity.of(run.record).has_inputs_of(inputs):
             continue
         by_seed = presets.setdefault(run.record.preset, {})
-        # Each seed of `record` has its own teachers; `teachers` in its options says how they are
-        # chosen, and is compared.
-        varying = {"seed": None, "teachers sha256": None}
-        recipes = [identity(each.record) | varying for each in (run, *by_seed.values())]
+        recipes = [
+            Identity.of(each.record).without("seed").without_teachers()
+            for each in (run, *by_seed.values())
+        ]
         if all(recipe == recipes[0] for recipe in recipes):
             by_seed.setdefault(run.record.seed, run)
     groups = []
@@ -197,13 +195,13 @@ def _share_groups(full: CompleteRun, newest_first: Sequence[CompleteRun]) -> tup
     )
 
 
-def _recipe(record: RunRecord) -> dict[str, Any]:
+def _recipe(record: RunRecord) -> Identity:
     """Return what is the same in all runs of a recipe, whatever their seed and share of the text.
 
     The number of epochs is left out, because a shorter text may be read more often.
     """
-    free = ("seed", "teachers sha256", "train_share", "leave_out", "epochs")
-    return {key: value for key, value in identity(record).items() if key not in free}
+    identity = Identity.of(record).without_teachers()
+    return identity.without("seed", "train_share", "leave_out", "epochs")
 
 
 def _order(preset: RowKind) -> tuple[bool, bool, str]:

@@ -126,7 +126,7 @@ class Run:
             print(f"epoch {line.epoch:.2f}, step {line.step}: {shown}", flush=True)
 
     def log_zero_shot(self, scores: Metrics) -> None:
-        """Record the validation metrics of the base before training."""
+        """Record the validation metrics before training: of the base, or of random weights."""
         if not self.is_writer:
             return
         print(f"before training: {scores.bits_per_byte:.4f} bits/byte")

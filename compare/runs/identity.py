@@ -1,0 +1,80 @@
+"""What identifies a run: the options and inputs by which it is resumed, or grouped with others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from compare.runs.record import RunRecord
+
+# Options that do not change the weights, except for rounding errors.
+IGNORED_ON_RESUME = ("tracking", "project", "checkpoint_steps", "sample_characters", "device")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The options of a run that may change its weights, and the SHA-256 of what it was given."""
+
+    options: Mapping[str, Any]
+    corpus_sha256: str
+    base_sha256: str | None = None
+    """Of the weights of the base; None in the scratch track."""
+    teachers_sha256: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, record: RunRecord) -> Identity:
+        """Return the identity of the run with this `record`."""
+        return cls(
+            options_of(record.config),
+            record.corpus.sha256,
+            record.base.weights_sha256 if record.base else None,
+            tuple(record.teachers_sha256),
+        )
+
+    def has_inputs_of(self, other: Identity) -> bool:
+        """Return whether the text and the base are the same."""
+        mine, theirs = ((each.corpus_sha256, each.base_sha256) for each in (self, other))
+        return mine == theirs
+
+    def without(self, *options: str) -> Identity:
+        """Return this identity without some of its options."""
+        kept = {name: value for name, value in self.options.items() if name not in options}
+        return replace(self, options=kept)
+
+    def without_teachers(self) -> Identity:
+        """Return this identity without the weights of the teachers.
+
+        Each seed has its own.  How they are chosen is an option, which stays.
+        """
+        return replace(self, teachers_sha256=())
+
+    def differences_from(self, previous: Identity) -> list[str]:
+        """Describe how this identity differs from a `previous` one."""
+        was, now = previous._by_name(), self._by_name()
+        return [
+            f"{name} was {was.get(name)} and is now {now.get(name)}"
+            for name in sorted(was.keys() | now.keys())
+            if was.get(name) != now.get(name)
+        ]
+
+    def _by_name(self) -> dict[str, Any]:
+        return {
+            **self.options,
+            "corpus sha256": self.corpus_sha256,
+            "base weights sha256": self.base_sha256,
+            "teachers sha256": list(self.teachers_sha256),
+        }
+
+
+def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options in `config`, those of a run's record, that may change its weights.
+
+    An option that is None is left out: it changes nothing, and the records of runs from before it
+    existed do not have it.
+    """
+    return {
+        name: value
+        for name, value in config.items()
+        if name not in IGNORED_ON_RESUME and value is not None
+    }
