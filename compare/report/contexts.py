@@ -26,9 +26,9 @@ def by_length(model: KeptModel, text: str, usual: Score) -> list[ContextPoint]:
     """Return the scores for context lengths C, C/4, C/16 and so on.
 
     `usual` is the score at the model's context length C, which is not computed again.  The shortest
-    context has at least SHORTEST_CONTEXT tokens.  The `characters`
-    of a point are the average number of characters that its tokens cover, which makes models with
-    different tokenizers comparable.
+    context has at least SHORTEST_CONTEXT tokens.  The `characters` of a point are the average
+    number of characters that its tokens cover, which makes models with different tokenizers
+    comparable.
     """
     characters_per_token = len(text) / len(token_ids(model.tokenizer, text))
     length, points = context_length_of(model.model), []

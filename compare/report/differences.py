@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from pydantic import computed_field
 
@@ -20,6 +20,14 @@ class Question(StrEnum):
     N_GRAM = "Does the best model from scratch beat the n-gram model?"
 
 
+class Direction(Enum):
+    """What an interval shows of a difference in bits per byte."""
+
+    LOWER = "fewer"
+    HIGHER = "more"
+    NOT_SHOWN = "no difference shown"
+
+
 class PartDifference(FrozenModel):
     """A difference on a part of the test split."""
 
@@ -27,22 +35,29 @@ class PartDifference(FrozenModel):
     ci95: Interval | None
 
     @property
-    def direction(self) -> int:
-        """The sign of the difference, or 0 if the interval contains 0 or is missing."""
-        if self.ci95 is None or not (self.ci95[0] > 0 or self.ci95[1] < 0):
-            return 0
-        return 1 if self.ci95[0] > 0 else -1
+    def direction(self) -> Direction:
+        """The direction that the interval shows: none if it contains 0 or is missing."""
+        if self.ci95 is not None and self.ci95[0] > 0:
+            return Direction.HIGHER
+        if self.ci95 is not None and self.ci95[1] < 0:
+            return Direction.LOWER
+        return Direction.NOT_SHOWN
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the interval shows that there is a difference."""
+        return self.direction is not Direction.NOT_SHOWN
 
     def describe(self) -> str:
         """Return what the interval supports, without the names of the rows."""
         if self.ci95 is None:
             return "no difference is claimed, because the text is too short for an interval"
         low, high = self.ci95
-        if not self.direction:
+        if not self.is_shown:
             return f"no difference is shown [{_signed(low)}, {_signed(high)}]"
         near, far = sorted(map(abs, self.ci95))
-        more = "more" if self.direction > 0 else "fewer"
-        return f"{abs(self.delta_bits_per_byte):.3f} {more} bits per byte [{near:.3f}, {far:.3f}]"
+        size = abs(self.delta_bits_per_byte)
+        return f"{size:.3f} {self.direction.value} bits per byte [{near:.3f}, {far:.3f}]"
 
 
 def _signed(bits_per_byte: float) -> str:
@@ -57,7 +72,7 @@ class PairDifference(PartDifference):
 
     def claim(self) -> str:
         """Return a sentence with what the interval supports."""
-        if self.direction:
+        if self.is_shown:
             return f"{self.a} needs {self.describe()} than {self.b}"
         return f"{self.a} and {self.b}: {self.describe()}"
 
@@ -75,7 +90,7 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
     @property
     def holds_in_all_parts(self) -> bool:
         """Whether all parts show what the whole text shows."""
-        return all(part.direction == self.direction for part in self.shown_parts.values())
+        return all(part.direction is self.direction for part in self.shown_parts.values())
 
     @property
     def parts_contradict(self) -> bool:
@@ -83,7 +98,8 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
 
         A part that shows no difference contradicts none: it may only be too short to show it.
         """
-        return {-1, 1} <= {part.direction for part in self.shown_parts.values()}
+        shown = {part.direction for part in self.shown_parts.values()}
+        return {Direction.LOWER, Direction.HIGHER} <= shown
 
     @property
     def shown_parts(self) -> dict[str, PartDifference]:
@@ -99,6 +115,6 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
         """
         if self.holds_in_all_parts:
             return self.claim()
-        shown_first = sorted(self.shown_parts.items(), key=lambda item: not item[1].direction)
+        shown_first = sorted(self.shown_parts.items(), key=lambda item: not item[1].is_shown)
         by_part = "; ".join(f"in {name}, {part.describe()}" for name, part in shown_first)
         return f"{self.a} against {self.b}: {by_part}; over the whole text, {self.describe()}"

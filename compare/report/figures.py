@@ -163,7 +163,7 @@ def pair_plot(pairs: Sequence[PairDifference]) -> bytes:
                 (column, row, -pair.delta_bits_per_byte),
             ):
                 shade = plt.get_cmap("PuOr")(0.5 + 0.4 * delta / largest)
-                color = shade if pair.direction else "#e8e8e8"
+                color = shade if pair.is_shown else "#e8e8e8"
                 axes.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, color=color))
                 text = f"{delta:+.2f}".replace("-", "−") if abs(delta) >= 0.005 else "0.00"
                 axes.text(x, y, text, ha="center", va="center", fontsize=8, color=_ink_on(color))

@@ -17,6 +17,7 @@ from compare.report.differences import Difference, PairDifference
 from compare.report.worth_results import Worth
 from compare.ruler.metrics import Interval, Metrics
 from compare.ruler.sampling import Settings
+from compare.ruler.text_units import UnitKind
 from compare.runs.record import BaseIdentity, CorpusRecord, Epoch, Parameters, TrackingRecord
 from compare.strict_model import FrozenModel
 
@@ -28,7 +29,7 @@ BASELINE: Literal["baseline"] = "baseline"
 class TextUnitsResult(FrozenModel):
     """The units of the test split that intervals resample in blocks."""
 
-    kind: str
+    kind: UnitKind
     number: int
     needed: int
     """With fewer units there are no intervals."""

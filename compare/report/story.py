@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compare.kinds import RowKind, Track
-from compare.report.differences import Difference, Question
+from compare.report.differences import Difference, Direction, Question
 from compare.report.results import ResultRow, Results
 from compare.ruler.metrics import Interval
 
@@ -50,15 +50,14 @@ def answer(results: Results) -> str:
         return _answer_by_part(headline)
     if headline.ci95 is None:
         return f"The test text is too short to tell whether {a.name} or {b.name} is better."
-    if not headline.direction:
+    if not headline.is_shown:
         return f"The test text does not show whether {a.name} or {b.name} is better."
     share = abs(a.bits_per_byte - b.bits_per_byte) / b.bits_per_byte
-    better = "better" if headline.direction < 0 else "worse"
-    fewer = "fewer" if headline.direction < 0 else "more"
+    better = "better" if headline.direction is Direction.LOWER else "worse"
     return (
         f"A pretrained model that was fine-tuned on this text predicts the rest of it {better} "
         f"than our best small model trained from scratch: it needs {a.bits_per_byte:.2f} bits for "
-        f"each byte instead of {b.bits_per_byte:.2f}, {share:.0%} {fewer}."
+        f"each byte instead of {b.bits_per_byte:.2f}, {share:.0%} {headline.direction.value}."
     )
 
 
@@ -67,10 +66,14 @@ def _answer_by_part(headline: Difference) -> str:
 
     It is about the fine-tuned model, and what the intervals of the parts show.
     """
-    outcomes = {-1: "it is better", 1: "it is worse", 0: "no difference is shown"}
+    outcomes = {
+        Direction.LOWER: "it is better",
+        Direction.HIGHER: "it is worse",
+        Direction.NOT_SHOWN: "no difference is shown",
+    }
     told = []
     for direction, outcome in outcomes.items():
-        names = [name for name, part in headline.shown_parts.items() if part.direction == direction]
+        names = [name for name, part in headline.shown_parts.items() if part.direction is direction]
         if names:
             told.append(f"{outcome} in {' and in '.join(names)}")
     if headline.parts_contradict:
@@ -119,7 +122,7 @@ def _scratch_card(results: Results) -> Card:
 def difference_card(title: str, difference: Difference, results: Results) -> Card:
     """Show the scores of two rows, the worse or earlier one first."""
     a, b = results.row(difference.a), results.row(difference.b)
-    if not difference.direction or not difference.holds_in_all_parts:
+    if not difference.is_shown or not difference.holds_in_all_parts:
         return Card(title, _vague_number(difference), None, f"{difference.sentence}.")
     assert difference.ci95 is not None, "without an interval, there is no direction"
     single_run = f"; {SINGLE_RUN}" if 1 in (a.seeds, b.seeds) else ""
@@ -128,7 +131,7 @@ def difference_card(title: str, difference: Difference, results: Results) -> Car
         number=f"{b.bits_per_byte:.2f} → {a.bits_per_byte:.2f} bits per byte",
         interval=(
             f"simultaneous 95% interval: {_range(difference.ci95)} "
-            f"{'more' if difference.direction > 0 else 'fewer'}{single_run}"
+            f"{difference.direction.value}{single_run}"
         ),
         meaning=_meaning(difference.question, a, b),
     )
@@ -223,7 +226,7 @@ def _other_plays_title(results: Results) -> str:
 
 def _word_classes_title(results: Results) -> str:
     headline = results.headline
-    if not headline.direction:
+    if not headline.is_shown:
         return "Scores by kind of word"
     word_class, part = max(
         headline.by_word_class.items(), key=lambda item: item[1] / headline.delta_bits_per_byte

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -20,11 +21,19 @@ BLANK_LINES = re.compile(rb"\n(?:[ \t]*\n)+")
 LINE_END = re.compile(rb"\n(?:[ \t]*\n)*")  # blank lines belong to the line before them
 
 
+class UnitKind(StrEnum):
+    """What a text is split into."""
+
+    SPEECHES = "speeches or paragraphs"
+    LINES = "lines"
+    PIECES = f"pieces of about {PIECE_BYTES} bytes"
+
+
 @dataclass(frozen=True)
 class TextUnits:
     """The units of a text: their kind, and the byte offset (int64) where each ends."""
 
-    kind: str
+    kind: UnitKind
     ends: np.ndarray
 
     @property
@@ -44,12 +53,12 @@ def split_into_units(text: str) -> TextUnits:
     are contiguous and cover the whole text.
     """
     data = text.encode()
-    for kind, border in (("speeches or paragraphs", BLANK_LINES), ("lines", LINE_END)):
+    for kind, border in ((UnitKind.SPEECHES, BLANK_LINES), (UnitKind.LINES, LINE_END)):
         ends = [match.end() for match in border.finditer(data) if match.end() < len(data)]
         units = TextUnits(kind, np.array([*ends, len(data)], np.int64))
         if units.enough:
             return units
-    return TextUnits(f"pieces of about {PIECE_BYTES} bytes", np.array(_piece_ends(data), np.int64))
+    return TextUnits(UnitKind.PIECES, np.array(_piece_ends(data), np.int64))
 
 
 def _piece_ends(data: bytes) -> list[int]:

@@ -15,7 +15,7 @@ import pytest
 from compare.ruler import intervals
 from compare.ruler.intervals import Uncertainty, interval, simultaneous_intervals
 from compare.ruler.scoring import Score
-from compare.ruler.text_units import TextUnits
+from compare.ruler.text_units import TextUnits, UnitKind
 
 PLAYS = (190, 310)  # speeches
 REPETITIONS = 1000
@@ -41,7 +41,7 @@ class World:
         self.rng = rng
         self.sizes = np.ceil(np.exp(rng.normal(4.5, 0.8, sum(PLAYS))))
         self.coefficient, self.share = coefficient, share
-        self.units = TextUnits("speeches", np.cumsum(self.sizes).astype(np.int64))
+        self.units = TextUnits(UnitKind.SPEECHES, np.cumsum(self.sizes).astype(np.int64))
         self.part_ends = self.units.ends[np.cumsum(PLAYS) - 1].tolist()
 
     def text_noise(self) -> np.ndarray:
