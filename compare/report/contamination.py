@@ -177,6 +177,8 @@ def _repeated(model: VerbatimRates) -> str:
 
 
 def _percent(share: float) -> str:
+    if 0 < share < 0.0005:
+        return "<0.1%"
     return f"{100 * share:.1f}".removesuffix(".0") + "%"
 
 

@@ -94,11 +94,11 @@ class Difference(PairDifference, extra="ignore"):  # `sentence` is derived from 
 
     @property
     def parts_contradict(self) -> bool:
-        """Whether a part shows the opposite of another one.
+        """Whether a part shows the opposite of another one, or of the whole text.
 
         A part that shows no difference contradicts none: it may only be too short to show it.
         """
-        shown = {part.direction for part in self.shown_parts.values()}
+        shown = {self.direction, *(part.direction for part in self.shown_parts.values())}
         return {Direction.LOWER, Direction.HIGHER} <= shown
 
     @property

@@ -79,7 +79,7 @@ def _answer_by_part(headline: Difference) -> str:
     if headline.parts_contradict:
         depends = "That depends on the part of the test text"
     else:  # a part without a visible difference does not speak against the others
-        depends = "Not every part of the test text shows it"
+        depends = "The parts of the test text and the whole do not show the same"
     return (
         "Is a pretrained model that was fine-tuned on this text better than our best small model "
         f"trained from scratch? {depends}: {', and '.join(told)}; over the whole text, "
@@ -141,9 +141,11 @@ def _vague_number(difference: Difference) -> str:
     """Return what a card says in place of a number that does not hold everywhere in the text."""
     if difference.parts_contradict:
         return "depends on the text"
+    if difference.is_shown:
+        return "not shown in every part of the text"
     if difference.holds_in_all_parts:
         return "no difference shown"
-    return "shown in a part of the text only"
+    return "shown in parts of the text only"
 
 
 def _range(interval: Interval) -> str:

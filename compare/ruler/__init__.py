@@ -4,7 +4,7 @@ May import the modules directly in `compare`, and `compare.corpus`.
 Used by the tracks and by all other subpackages except `compare.corpus` and `compare.notebook`.
 
     scoring.py      nats per token over half-overlapping windows
-    evaluation.py   a model without dropout, for a while
+    evaluation.py   puts a model into evaluation mode temporarily
     metrics.py      bits per byte and the perplexities, defined once
     bits_per_byte/  the same as an `evaluate` metric
     verbatim.py     how many tokens of a text a model repeats word for word

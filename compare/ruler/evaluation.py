@@ -1,4 +1,4 @@
-"""A model in evaluation mode for a while: without dropout."""
+"""Temporarily put a model into evaluation mode, which turns off dropout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of a run's `history.jsonl` and `samples.jsonl`: their types, and all JSON of them.
+"""The lines of a run's `history.jsonl` and `samples.jsonl`: types, reading and writing.
 
 In the files, the fields have the names that they have in W&B, such as `train/loss`.
 """
@@ -9,9 +9,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from compare.errors import Misuse
 from compare.files import write_atomically
@@ -38,7 +38,7 @@ NAMES_OF_EVALUATIONS = {
 class StepsLine(
     FrozenModel, populate_by_name=True, alias_generator=lambda name: NAMES_OF_STEPS.get(name, name)
 ):
-    """What the training steps since the line before have done, the same in both tracks."""
+    """The training steps since the previous line, the same in both tracks."""
 
     step: int
     """The last of these steps, counted from 1."""
@@ -52,8 +52,8 @@ class StepsLine(
     gradient_norm: float
     """The norm in the last step, before clipping."""
     characters_per_second: int
-    seconds: float
-    """What these steps have taken."""
+    seconds: float | None = None
+    """How long these steps took.  None in the oldest runs, which did not record it."""
 
 
 class EvaluationLine(
@@ -83,13 +83,29 @@ class EvaluationLine(
         )
 
 
+def _tag(line: Any) -> str:
+    """Return which kind of line a dict from a file is."""
+    return "evaluation" if NAMES_OF_EVALUATIONS["loss"] in line else "steps"
+
+
 HistoryLine = StepsLine | EvaluationLine
+HISTORY_LINES = TypeAdapter(
+    Annotated[
+        Annotated[StepsLine, Tag("steps")] | Annotated[EvaluationLine, Tag("evaluation")],
+        Discriminator(_tag),
+    ]
+)
+SAMPLE_LINES = TypeAdapter(Sample)
 Line = TypeVar("Line", HistoryLine, Sample)
 
 
 def to_json(line: HistoryLine | Sample) -> dict[str, Any]:
     """Return a line as a JSON-serializable dict."""
-    return asdict(line) if isinstance(line, Sample) else line.model_dump(by_alias=True)
+    return (
+        asdict(line)
+        if isinstance(line, Sample)
+        else line.model_dump(by_alias=True, exclude_none=True)
+    )
 
 
 def append(path: Path, line: HistoryLine | Sample) -> None:
@@ -106,12 +122,12 @@ def replace(path: Path, lines: Sequence[HistoryLine] | Sequence[Sample]) -> None
 
 def read_history(folder: Path) -> list[HistoryLine]:
     """Return the lines of the history in a run directory.  Raises Misuse if one is damaged."""
-    return _read(folder / HISTORY, TypeAdapter(HistoryLine))
+    return _read(folder / HISTORY, HISTORY_LINES)
 
 
 def read_samples(folder: Path) -> list[Sample]:
     """Return the samples in a run directory.  Raises Misuse if one is damaged."""
-    return _read(folder / SAMPLES, TypeAdapter(Sample))
+    return _read(folder / SAMPLES, SAMPLE_LINES)
 
 
 def _read(path: Path, kind: TypeAdapter[Line]) -> list[Line]:

@@ -127,7 +127,7 @@ class RunRecord(StrictModel):
     wall_seconds: float = 0.0
     characters_per_second: int | None = None
     peak_memory_mb: int = 0
-    """Peak memory of the main process, in MiB, without that of a GPU."""
+    """Peak memory of the main process, in MiB, not counting GPU memory."""
     trainer_loaded: bool | None = None
     """Whether the training process had imported transformers.trainer."""
     model_sha256: dict[str, str] = Field(default_factory=dict)

@@ -61,7 +61,7 @@ LABEL = re.compile(
     r"|(?:eval |test |validation )?loss)\b(?P<rest>[^|:=\n]*)[|:=][\s|*_`~≈]*(?P<value>\d+\.\d+)",
     re.IGNORECASE | re.MULTILINE,
 )
-WHOLE_EPOCH = re.compile(r"\d+(\.0+)?(?= |$)")  # 3, 3.0 or "3 (this model)"
+EPOCH = re.compile(r"\d+(\.\d+)?(?= |$)")  # 3, 2.99 or "3 (this model)"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -153,7 +153,8 @@ def _without_repetitions(found: list[Claim]) -> list[Claim]:
 def losses_of_card(body: str) -> list[float]:
     """Return the validation losses in a card's first table of epochs, or [] if it has none.
 
-    Only whole epochs count: a Trainer's table may also have rows such as 0.5.
+    Only whole epochs count, and not epoch 0, before training.  A Trainer's table may also have
+    rows such as 0.5, and 2.99 for the end of epoch 3, if its last batch was incomplete.
     """
     columns: tuple[int, int] | None = None
     losses = []
@@ -167,9 +168,10 @@ def losses_of_card(body: str) -> list[float]:
             epoch = [i for i, cell in enumerate(cells) if cell == "epoch"]
             loss = [i for i, cell in enumerate(cells) if re.search(r"(val|eval)\w* loss", cell)]
             columns = (epoch[0], loss[0]) if epoch and loss else None
-        elif len(cells) > max(columns) and WHOLE_EPOCH.match(cells[columns[0]]):
-            value, _ = _number(cells[columns[1]])
-            losses += [value] if value is not None else []
+        elif len(cells) > max(columns) and (epoch_number := EPOCH.match(cells[columns[0]])):
+            number, (value, _) = float(epoch_number[0]), _number(cells[columns[1]])
+            is_whole = round(number) > 0 and abs(number - round(number)) < 0.05
+            losses += [value] if is_whole and value is not None else []
     return losses
 
 
@@ -205,7 +207,12 @@ def _other_text(dataset: dict[str, Any], corpus: Corpus) -> str | None:
     if SHA256.fullmatch(sha256):
         return None if sha256 == corpus.sha256 else name
     names = _letters(f"{dataset.get('name', '')} {dataset.get('type', '')}")
-    known_as = "shakespeare" if corpus.is_tiny_shakespeare else _letters(Path(corpus.name).stem)
+    if corpus.is_tiny_shakespeare:
+        known_as = "shakespeare"
+    elif corpus.name == "wikitext-2":
+        known_as = "wikitext"
+    else:
+        known_as = _letters(Path(corpus.name).stem)
     return name if names and known_as not in names else None
 
 

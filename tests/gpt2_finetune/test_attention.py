@@ -30,11 +30,11 @@ LLAMA_SHAPE = {
 }
 
 
-def tensors(time: int, key_heads: int, dtype: torch.dtype) -> list[Tensor]:
+def tensors(time: int, key_heads: int, dtype: torch.dtype, batch: int = 2) -> list[Tensor]:
     """Return query, key, value and the gradient of the result, laid out as in a model."""
     torch.manual_seed(0)
     heads = (6, key_heads, key_heads, 6)
-    return [torch.randn(2, time, each, 8).to(dtype).transpose(1, 2) for each in heads]
+    return [torch.randn(batch, time, each, 8).to(dtype).transpose(1, 2) for each in heads]
 
 
 def torch_attention(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
@@ -51,13 +51,14 @@ def with_gradients(function: object, inputs: list[Tensor], scaling: float) -> li
     return [result.detach(), *(leaf.grad for leaf in leaves)]  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("key_heads", [6, 2, 1])
 @pytest.mark.parametrize("time", [1, 7, 64, 65, 200])
 def test_result_and_gradients_equal_those_of_torch(
-    time: int, key_heads: int, monkeypatch: pytest.MonkeyPatch
+    time: int, key_heads: int, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "BLOCK", 64)
-    inputs = tensors(time, key_heads, torch.float64)
+    inputs = tensors(time, key_heads, torch.float64, batch)
     for ours, theirs in zip(
         with_gradients(CausalAttention.apply, inputs, 0.3),
         with_gradients(torch_attention, inputs, 0.3),

@@ -60,10 +60,11 @@ def test_without_the_plays_the_builder_says_what_to_install(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_builder_does_not_replace_what_is_no_model(tmp_path: Path) -> None:
+def test_the_builder_does_not_replace_other_files(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}", "utf-8")
     (tmp_path / "notes.txt").write_text("keep me", "utf-8")
     for output in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(Misuse, match="is not a model directory"):
+        with pytest.raises(Misuse, match="is not a stand-in"):
             build_offline_base.build(build_offline_base.BuildOptions(output=output))
     assert (tmp_path / "notes.txt").read_text("utf-8") == "keep me"
 

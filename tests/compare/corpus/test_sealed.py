@@ -34,9 +34,7 @@ def test_another_corpus_has_none() -> None:
 
 
 @pytest.mark.parametrize("speech", ["first", "last"])
-def test_another_edition_of_the_play_is_refused(
-    monkeypatch: pytest.MonkeyPatch, speech: str
-) -> None:
+def test_another_edition_of_the_play_is_refused(speech: str) -> None:
     corpus = corpora.load("tiny-shakespeare")
     start = corpus.test.index("Boatswain!")
     if speech == "first":

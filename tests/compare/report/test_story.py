@@ -50,23 +50,41 @@ def test_the_answer_names_the_parts_of_the_text_that_disagree() -> None:
     claim = claim.model_copy(update={"by_play": {"Hamlet": better, "Macbeth": unclear}})
     answer = story.answer(results(claim))
     # Macbeth may only be too short to show it.
-    assert "Not every part of the test text shows it" in answer
-    assert story.difference_card("", claim, results(claim)).number == (
-        "shown in a part of the text only"
-    )
+    assert "depends" not in answer
     assert (
         "it is better in Hamlet, and no difference is shown in Macbeth; over the whole text, it is "
         "better." in answer
     )
 
 
-def test_the_answer_depends_on_the_part_only_if_parts_contradict_each_other() -> None:
-    better = PartDifference(delta_bits_per_byte=-0.5, ci95=(-0.6, -0.4))
-    worse = PartDifference(delta_bits_per_byte=0.2, ci95=(0.1, 0.3))
-    claim = difference(Question.FROM_SCRATCH, -0.3, (-0.4, -0.2))
-    claim = claim.model_copy(update={"by_play": {"Hamlet": better, "Macbeth": worse}})
-    assert "That depends on the part of the test text" in story.answer(results(claim))
-    assert story.difference_card("", claim, results(claim)).number == "depends on the text"
+BETTER, UNCLEAR, WORSE = (-0.6, -0.4), (-0.3, 0.1), (0.1, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("whole", "parts", "number"),
+    [
+        (BETTER, (BETTER, UNCLEAR), "not shown in every part of the text"),
+        (BETTER, (UNCLEAR, UNCLEAR), "not shown in every part of the text"),
+        (UNCLEAR, (BETTER, UNCLEAR), "shown in parts of the text only"),
+        (UNCLEAR, (BETTER, BETTER), "shown in parts of the text only"),
+        (UNCLEAR, (UNCLEAR, UNCLEAR), "no difference shown"),
+        (BETTER, (BETTER, WORSE), "depends on the text"),
+        (BETTER, (WORSE, UNCLEAR), "depends on the text"),
+        (UNCLEAR, (BETTER, WORSE), "depends on the text"),
+    ],
+)
+def test_a_card_says_where_in_the_text_its_difference_is_shown(
+    whole: Interval, parts: tuple[Interval, Interval], number: str
+) -> None:
+    by_play = {
+        name: PartDifference(delta_bits_per_byte=sum(ci95) / 2, ci95=ci95)
+        for name, ci95 in zip(("Hamlet", "Macbeth"), parts, strict=True)
+    }
+    claim = difference(Question.FROM_SCRATCH, sum(whole) / 2, whole)
+    claim = claim.model_copy(update={"by_play": by_play})
+    assert story.difference_card("", claim, results(claim)).number == number
+    depends = "That depends on the part of the test text" in story.answer(results(claim))
+    assert depends == (number == "depends on the text")
 
 
 def test_the_answer_gives_both_scores_and_the_share_saved() -> None:

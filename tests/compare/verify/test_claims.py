@@ -33,12 +33,12 @@ OF_THE_TRAINER = """
 | 3.9 | 0.5 | 10 | 3.8 |
 | 3.7 | 1.0 | 20 | 3.6 |
 | 3.5 | 1.5 | 30 | 3.5 |
-| 3.4 | 2.0 | 40 | 3.4 |
+| 3.4 | 1.99 | 40 | 3.4 |
 """
 
 
-def test_epochs_end_with_their_table() -> None:
-    assert losses_of_card(OF_THIS_PROJECT) == [7.1, 5.5, 4.9]
+def test_epochs_end_with_their_table_and_begin_with_the_first() -> None:
+    assert losses_of_card(OF_THIS_PROJECT) == [5.5, 4.9]
 
 
 def test_parts_of_epochs_are_not_epochs() -> None:
@@ -51,6 +51,7 @@ def test_parts_of_epochs_are_not_epochs() -> None:
         ("tiny-shakespeare", "Tiny Shakespeare", False),
         ("tiny-shakespeare", "karpathy/tiny_shakespeare", False),
         ("tiny-shakespeare", "The Pile", True),
+        ("wikitext-2", "Salesforce/wikitext", False),
         ("my-novel.txt", "My Novel", False),
         ("my-novel.txt", "The Pile", True),
         ("my-novel.txt", "", False),
