@@ -8,6 +8,7 @@ from typing import Any
 
 from compare.kinds import BaseKind, RowKind, RunStatus, Track, TrackingMode
 from compare.ruler.metrics import Metrics
+from compare.runs.history import StepsLine
 from compare.runs.record import (
     Base,
     CorpusRecord,
@@ -39,6 +40,20 @@ BASE = Base(
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a JSON Lines file, without the last one if it was not finished."""
     return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
+
+
+def make_steps_line() -> StepsLine:
+    """Return a line of a history."""
+    return StepsLine(
+        step=1,
+        epoch=0.5,
+        characters_seen=50,
+        loss=5.0,
+        learning_rate=0.001,
+        gradient_norm=1.0,
+        characters_per_second=100,
+        seconds=0.5,
+    )
 
 
 def make_metrics(nats: float = 200.0) -> Metrics:

@@ -15,12 +15,15 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from compare import reachability
 from compare.errors import Failure, Misuse
 from compare.kinds import TrackingMode
-from compare.runs import models, subjects
+from compare.ruler.sampling import Sample, Settings
+from compare.runs import history, models, subjects
+from compare.runs.history import EvaluationLine
 from compare.runs.record import TrackingRecord
 from compare.verify.__main__ import VerifyOptions, main
 from compare.verify.points import Assignment
 from compare.verify.structure import check_decoder_only
 from tests.compare.verify.conftest import Check, point, verdicts
+from tests.run_records import make_metrics, make_steps_line
 
 CARD = """---
 license: mit
@@ -143,11 +146,9 @@ def test_tracking_is_read_from_the_record(
     found = check(run)
     assert verdicts(found)["tracking"] == verdict
     if mode is TrackingMode.ONLINE:
-        losses = [{"train/loss": 5.0}, {"eval/loss": 5.0}]
-        for name, lines in {"history": losses, "samples": [{"text": "a"}]}.items():
-            (run / f"{name}.jsonl").write_text(
-                "".join(f"{json.dumps(line)}\n" for line in lines), "utf-8"
-            )
+        history.append(run / history.HISTORY, make_steps_line())
+        history.append(run / history.HISTORY, EvaluationLine.of(1, 100, make_metrics()))
+        history.append(run / history.SAMPLES, Sample(1, "a", "b", 1, Settings()))
         assert verdicts(check(run))["tracking"] == "pass"
 
 
