@@ -76,14 +76,18 @@ def _answer_by_part(headline: Difference) -> str:
         names = [name for name, part in headline.shown_parts.items() if part.direction is direction]
         if names:
             told.append(f"{outcome} in {' and in '.join(names)}")
+    by_part, whole = ", and ".join(told), outcomes[headline.direction]
     if headline.parts_contradict:
-        depends = "That depends on the part of the test text"
-    else:  # a part without a visible difference does not speak against the others
-        depends = "The parts of the test text and the whole do not show the same"
+        found = (
+            f"That depends on the part of the test text: {by_part}; over the whole text, {whole}"
+        )
+    elif headline.is_shown:  # a part that shows no difference does not speak against it
+        found = f"Over the whole test text, {whole}, but not every part shows it: {by_part}"
+    else:
+        found = f"Over the whole test text, {whole}, but parts of it show one: {by_part}"
     return (
         "Is a pretrained model that was fine-tuned on this text better than our best small model "
-        f"trained from scratch? {depends}: {', and '.join(told)}; over the whole text, "
-        f"{outcomes[headline.direction]}."
+        f"trained from scratch? {found}."
     )
 
 
