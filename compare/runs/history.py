@@ -84,8 +84,9 @@ class EvaluationLine(
 
 
 def _tag(line: Any) -> str:
-    """Return which kind of line a dict from a file is."""
-    return "evaluation" if NAMES_OF_EVALUATIONS["loss"] in line else "steps"
+    """Return which kind of line a value from a file is; what is no dict is refused as either."""
+    is_evaluation = isinstance(line, dict) and NAMES_OF_EVALUATIONS["loss"] in line
+    return "evaluation" if is_evaluation else "steps"
 
 
 HistoryLine = StepsLine | EvaluationLine

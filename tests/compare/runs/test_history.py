@@ -50,6 +50,13 @@ def test_a_run_from_before_durations_were_recorded_is_read(tmp_path: Path) -> No
     assert history.to_json(line) == old
 
 
+@pytest.mark.parametrize("text", ["5", "null", "[]", "{", ""])
+def test_a_line_that_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / history.HISTORY).write_text(f"{text}\n", "utf-8")
+    with pytest.raises(Misuse, match="line 1: "):
+        history.read_history(tmp_path)
+
+
 def test_what_is_wrong_with_a_line_is_said_of_its_own_kind(tmp_path: Path) -> None:
     write(tmp_path, EVALUATION, STEPS | {"train/loss": "3.2"})
     with pytest.raises(Misuse, match=r"line 2: steps\.train/loss: ") as refused:
