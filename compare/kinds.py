@@ -1,4 +1,4 @@
-"""Enums of the study; their values are spelled as in files and tables."""
+"""Enums of the study, whose values are spelled as in files and tables, and the names of GPT-2."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ class RowKind(StrEnum):
     N_GRAM = "n-gram"
     ADAPTIVE = "adaptive"
     UNIFORM = "uniform"
+
+
+# On the Hub, which redirects the second to the first.
+GPT2_NAMES = ("openai-community/gpt2", "gpt2")
 
 
 class BaseKind(StrEnum):

@@ -19,13 +19,12 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from compare import reachability
 from compare.errors import Failure, Misuse
-from compare.kinds import BaseKind
+from compare.kinds import GPT2_NAMES, BaseKind
 from compare.runs import models
 from compare.runs.record import Base
 from gpt2_finetune import gguf_files, smollm2
 
-GPT2 = "openai-community/gpt2"
-GPT2_NAMES = (GPT2, "gpt2")  # the Hub redirects the second to the first
+GPT2 = GPT2_NAMES[0]
 STAND_IN = Path(__file__).parent / "offline_base"
 STAND_IN_NAME = "stand-in-3.7m"
 FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]

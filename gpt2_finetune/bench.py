@@ -56,7 +56,6 @@ from compare.device import choose_device
 from compare.freed_memory import keep_freed_memory
 from compare.peak_memory import peak_memory_mb
 from compare.ruler.flops import count_parameters, training_flops
-from compare.runs.record import Parameters
 from gpt2_finetune import defaults
 from gpt2_finetune.base import with_dropout
 from gpt2_finetune.fast_forward import use_fast_kernels
@@ -139,7 +138,7 @@ def measure_this_track(shape: str, steps: int) -> Measured:
     model = AutoModelForCausalLM.from_config(with_dropout(deepcopy(SHAPES[shape]), 0.0))
     use_fast_kernels(model)
     device = choose_device()
-    micro_batches = defaults.accumulation(Parameters(**count_parameters(model)), device, ROWS)
+    micro_batches = defaults.accumulation(count_parameters(model), device, ROWS)
     return _train(model, steps, micro_batches, bf16=defaults.precision(device) == "bf16")
 
 

@@ -51,7 +51,6 @@ from compare.freed_memory import keep_freed_memory
 from compare.rendering import render
 from compare.ruler import flops
 from compare.ruler.scoring import score
-from compare.runs.record import Parameters
 from gpt2_finetune.config import FinetuneOptions
 from gpt2_finetune.dataset import make_dataset
 from gpt2_finetune.fast_forward import use_fast_kernels
@@ -186,7 +185,7 @@ def pretraining_arguments(
     finetune_options = FinetuneOptions(
         random_weights=True, epochs=options.epochs, seed=options.seed
     )
-    parameters = Parameters(**flops.count_parameters(model))
+    parameters = flops.count_parameters(model)
     finetune_options = with_defaults(
         finetune_options, parameters, device, model.config.n_positions, num_processes=1
     )

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from compare.runs.record import Parameters
+from compare.ruler.parameters import Parameters
 
 GPT2_PARAMETERS, GPT2_LEARNING_RATE = 124e6, 1e-4
 LORA_FACTOR = 10

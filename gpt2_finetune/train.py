@@ -43,8 +43,9 @@ from compare.errors import Misuse
 from compare.freed_memory import keep_freed_memory
 from compare.kinds import RowKind, Track
 from compare.ruler import flops, scoring
+from compare.ruler.parameters import Parameters
 from compare.runs import start as run_start
-from compare.runs.record import Base, Parameters
+from compare.runs.record import Base
 from compare.runs.writer import Run
 from gpt2_finetune import defaults, lora
 from gpt2_finetune.base import load_base
@@ -170,7 +171,7 @@ def build_model(
         config, device = model.config, model.device
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).to(device)
     use_fast_kernels(model)
-    parameters = Parameters(**flops.count_parameters(model))
+    parameters = flops.count_parameters(model)
     if options.lora:
         model = lora.add_adapters(model, options)
         trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)

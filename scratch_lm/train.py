@@ -38,7 +38,6 @@ from compare.kinds import RowKind, Track
 from compare.ruler import flops, sampling, scoring
 from compare.ruler.metrics import Metrics
 from compare.runs import start as run_start
-from compare.runs.record import Parameters
 from compare.runs.writer import Run
 from compare.signals import Interruption
 from scratch_lm import distillation, parallel, token_cache
@@ -305,7 +304,7 @@ def start_run(
             command=cli.command_line(Track.SCRATCH.command, options, PRESETS),
             preset=RowKind(options.preset),
             teachers_sha256=[teacher.weights_sha256 for teacher in teachers],
-            parameters=Parameters(**flops.count_parameters(model)),
+            parameters=flops.count_parameters(model),
         )
         print(
             f"{run.path}: {run.start_mode}; {run.record.parameters.total:,} parameters; "

@@ -208,11 +208,13 @@ def with_sealed(
 
 
 def _sealed_result(text: str) -> SealedResult:
+    code = code_version()
     return SealedResult(
         chars=len(text),
         bytes=len(text.encode()),
         opened=time.strftime("%Y-%m-%d", time.gmtime()),
-        **code_version(),
+        git_commit=code.commit,
+        git_dirty=code.is_dirty,
     )
 
 

@@ -11,6 +11,7 @@ from compare.kinds import BaseKind, RowKind, TrackingMode
 from compare.report.results import Requirement
 from compare.runs.find import CompleteRun
 from compare.runs.receipt import published_url
+from compare.runs.record import RunRecord
 
 
 def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
@@ -27,79 +28,81 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
     total = record.parameters.total
     is_gpt2 = fine_tuned.base is not None and fine_tuned.base.kind is BaseKind.GPT2
     links = [link for run in (scratch, gpt2) if (link := published_url(run))]
-    points = [
-        (
-            "decoder-only",
-            "Decoder-only model from torch.nn",
-            "nn.TransformerDecoder(" in code and not cross,
-            f"{config['architectures'][0]} in model.py; {len(names)} tensors, {len(cross)} of "
-            "cross-attention",
+    return [
+        Requirement(
+            id="decoder-only",
+            text="Decoder-only model from torch.nn",
+            met="nn.TransformerDecoder(" in code and not cross,
+            evidence=(
+                f"{config['architectures'][0]} in model.py; {len(names)} tensors, {len(cross)} of "
+                "cross-attention"
+            ),
         ),
-        (
-            "small",
-            f"Fewer than {PARAMETER_LIMIT:,} parameters",
-            total < PARAMETER_LIMIT,
-            f"{total:,} parameters",
+        Requirement(
+            id="small",
+            text=f"Fewer than {PARAMETER_LIMIT:,} parameters",
+            met=total < PARAMETER_LIMIT,
+            evidence=f"{total:,} parameters",
         ),
-        (
-            "tokenizer",
-            "Tokenizer from transformers",
-            tokenizer["tokenizer_class"].startswith("GPT2Tokenizer"),
-            f"{tokenizer['tokenizer_class']}, {config['vocab_size']:,} tokens",
+        Requirement(
+            id="tokenizer",
+            text="Tokenizer from transformers",
+            met=tokenizer["tokenizer_class"].startswith("GPT2Tokenizer"),
+            evidence=f"{tokenizer['tokenizer_class']}, {config['vocab_size']:,} tokens",
         ),
-        (
-            "own-loop",
-            "Hand-written training loop, no Trainer",
-            not record.trainer_loaded,
-            "transformers.trainer was "
-            + ("loaded" if record.trainer_loaded else "not loaded in the training process"),
+        Requirement(
+            id="own-loop",
+            text="Hand-written training loop, no Trainer",
+            met=not record.trainer_loaded,
+            evidence=f"{_describe_trainer(record)} in the training process",
         ),
-        (
-            "epochs",
-            f"At least {MIN_EPOCHS} epochs",
-            len(losses) >= MIN_EPOCHS,
-            f"{len(losses)} epochs",
+        Requirement(
+            id="epochs",
+            text=f"At least {MIN_EPOCHS} epochs",
+            met=len(losses) >= MIN_EPOCHS,
+            evidence=f"{len(losses)} epochs",
         ),
-        (
-            "validation",
-            "Validation loss after each epoch, falling",
-            falls_visibly(losses),
-            f"{describe_losses(losses)} (nats per token)",
+        Requirement(
+            id="validation",
+            text="Validation loss after each epoch, falling",
+            met=falls_visibly(losses),
+            evidence=f"{describe_losses(losses)} (nats per token)",
         ),
         *(
-            (
-                f"tracking-{run.record.track}",
-                f"W&B: losses and samples ({run.record.track})",
-                run.record.tracking is not None and run.record.tracking.mode is TrackingMode.ONLINE,
-                _tracking(run),
+            Requirement(
+                id=f"tracking-{run.record.track}",
+                text=f"W&B: losses and samples ({run.record.track})",
+                met=run.record.tracking is not None
+                and run.record.tracking.mode is TrackingMode.ONLINE,
+                evidence=_describe_tracking(run),
             )
             for run in (scratch, gpt2)
         ),
-        (
-            "gpt2",
-            "Bonus: GPT-2 fine-tuned with the Trainer",
-            bool(fine_tuned.trainer_loaded)
+        Requirement(
+            id="gpt2",
+            text="Bonus: GPT-2 fine-tuned with the Trainer",
+            met=bool(fine_tuned.trainer_loaded)
             and fine_tuned.preset in (RowKind.FINE_TUNED, RowKind.LORA)
             and is_gpt2,
-            f"{fine_tuned.display_name}, transformers.trainer "
-            + ("loaded" if fine_tuned.trainer_loaded else "not loaded")
+            evidence=f"{fine_tuned.display_name}, {_describe_trainer(fine_tuned)}"
             + ("" if is_gpt2 else "; the base is not GPT-2"),
         ),
-        (
-            "published",
-            "Both models on the Hub, with cards and tags",
-            len(links) == 2,
-            ", ".join(links) or "not pushed; python -m compare.publish stages both",
+        Requirement(
+            id="published",
+            text="Both models on the Hub, with cards and tags",
+            met=len(links) == 2,
+            evidence=", ".join(links) or "not pushed; python -m compare.publish stages both",
         ),
     ]
-    return [
-        Requirement(id=id, text=text, met=met, evidence=evidence)
-        for id, text, met, evidence in points
-    ]
 
 
-def _tracking(run: CompleteRun) -> str:
-    """What was logged, and where."""
+def _describe_trainer(record: RunRecord) -> str:
+    """Say whether the training process had loaded the Trainer."""
+    return f"transformers.trainer {'loaded' if record.trainer_loaded else 'not loaded'}"
+
+
+def _describe_tracking(run: CompleteRun) -> str:
+    """Say what was logged, and where."""
     tracking = run.record.tracking
     assert tracking is not None, "a complete run has been tracked, if only as disabled"
     logged = ", ".join(run.logged_losses)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-from compare.kinds import RowKind
+from compare.kinds import GPT2_NAMES, RowKind
 from compare.report.results import ResultRow
 
-GPT2_NAMES = ("openai-community/gpt2", "gpt2")
 # Lowest and highest published bits per byte on nanoGPT's `val`: 4.03 nats per token before
 # fine-tuning (two logs), and 3.19 to 3.34 after it (several authors, on this or a similar split).
 PUBLISHED_RANGES = {RowKind.ZERO_SHOT: (1.88, 1.88), RowKind.FINE_TUNED: (1.49, 1.56)}

@@ -16,9 +16,10 @@ from compare.kinds import BaseKind, ContaminationText, RowKind, Track, WordClass
 from compare.report.differences import Difference, PairDifference
 from compare.report.worth_results import Worth
 from compare.ruler.metrics import Interval, Metrics
+from compare.ruler.parameters import Parameters
 from compare.ruler.sampling import Settings
 from compare.ruler.text_units import UnitKind
-from compare.runs.record import BaseIdentity, CorpusRecord, Epoch, Parameters, TrackingRecord
+from compare.runs.record import BaseIdentity, CorpusRecord, Epoch, TrackingRecord
 from compare.strict_model import FrozenModel
 
 SCHEMA = 6  # 3 had a single pretrained base, 5 other names of questions and baselines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from compare.kinds import RowKind, Track
 from compare.report.differences import Difference, Direction, Question
@@ -29,17 +28,50 @@ class Card:
     meaning: str
 
 
-def tell(results: Results) -> dict[str, Any]:
-    """Return what the pages show of the story, by the names that the templates use."""
-    return {
-        "answer": answer(results),
-        "unit": UNIT,
-        "cards": cards(results),
-        "caveats": caveats(results),
-        "left_out_costs": left_out_costs(results),
-        "titles": titles(results),
-        "scores": [f"{row.name} {row.bits_per_byte:.2f}" for row in results.rows],
-    }
+@dataclass(frozen=True)
+class Titles:
+    """Titles of sections, with what is seen in them where this can be computed."""
+
+    other_plays: str
+    word_classes: str
+    memorization: str
+    requirements: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the pages show besides the results themselves."""
+
+    answer: str
+    """The answer to the study's question, for readers who know no jargon."""
+    unit: str
+    """What bits per byte are."""
+    cards: list[Card]
+    caveats: list[str]
+    """What a reader must know before believing the answer and the cards."""
+    left_out_costs: list[str]
+    """What the two models of the answer cost before the training that the page counts."""
+    titles: Titles
+    scores: list[str]
+    """Each row's name and score, for readers who cannot see the figure."""
+
+
+def tell(results: Results) -> Story:
+    """Return the story of these results."""
+    return Story(
+        answer=answer(results),
+        unit=UNIT,
+        cards=cards(results),
+        caveats=caveats(results),
+        left_out_costs=left_out_costs(results),
+        titles=Titles(
+            other_plays=_other_plays_title(results),
+            word_classes=_word_classes_title(results),
+            memorization=_memorization_title(results),
+            requirements=_requirements_title(results),
+        ),
+        scores=[f"{row.name} {row.bits_per_byte:.2f}" for row in results.rows],
+    )
 
 
 def answer(results: Results) -> str:
@@ -207,16 +239,6 @@ def left_out_costs(results: Results) -> list[str]:
         if run.base:
             found.append(f"Not included: the pretraining of {run.base.resolved}.")
     return found
-
-
-def titles(results: Results) -> dict[str, str]:
-    """Return titles of sections, with what is seen in them where this can be computed."""
-    return {
-        "other_plays": _other_plays_title(results),
-        "word_classes": _word_classes_title(results),
-        "memorization": _memorization_title(results),
-        "requirements": _requirements_title(results),
-    }
 
 
 def _other_plays_title(results: Results) -> str:

@@ -11,5 +11,6 @@ Used by the tracks and by all other subpackages except `compare.corpus` and `com
     text_units.py   a text as speeches, lines or pieces, of which blocks are made
     intervals.py    paired intervals over blocks of neighboring text and over seeds
     sampling.py     prompts, sampling settings, seeds
-    flops.py        parameter counts and floating-point operations
+    parameters.py   the type of parameter counts
+    flops.py        counts parameters and floating-point operations
 """

@@ -5,11 +5,12 @@ from __future__ import annotations
 from torch import nn
 from transformers import PreTrainedModel
 
+from compare.ruler.parameters import Parameters
 from compare.ruler.scoring import context_length_of
 
 
-def count_parameters(model: PreTrainedModel) -> dict[str, int]:
-    """Return the parameter counts `total` and `non_embedding` of `model`.
+def count_parameters(model: PreTrainedModel) -> Parameters:
+    """Return the parameter counts of `model`.
 
     `non_embedding` is N in Kaplan et al. 2020, "Scaling Laws for Neural Language Models".  It
     excludes the token and position embeddings and the output matrix, whether or not the output
@@ -22,7 +23,7 @@ def count_parameters(model: PreTrainedModel) -> dict[str, int]:
         embedding_ids.add(id(output.weight))
     total = model.num_parameters()
     embedding = sum(weight.numel() for weight in model.parameters() if id(weight) in embedding_ids)
-    return {"total": total, "non_embedding": total - embedding}
+    return Parameters(total=total, non_embedding=total - embedding)
 
 
 def training_flops(model: PreTrainedModel, tokens: int) -> float:
@@ -35,6 +36,6 @@ def training_flops(model: PreTrainedModel, tokens: int) -> float:
     """
     config = model.config
     output = model.get_output_embeddings().weight.numel()
-    weights = count_parameters(model)["non_embedding"] + output
+    weights = count_parameters(model).non_embedding + output
     attention = config.num_hidden_layers * config.hidden_size * context_length_of(model)
     return float((6 * weights + 12 * attention) * tokens)

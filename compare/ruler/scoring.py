@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import signature
 from itertools import islice
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -126,13 +128,29 @@ def score(
         while batch := list(islice(plan, per_batch)):
             inputs = torch.stack([sequence[begin:end] for begin, _, end in batch]).long()
             targets = torch.stack([sequence[begin + 1 : end + 1] for begin, _, end in batch]).long()
-            logits = model(input_ids=inputs).logits.float()
+            # Only the last targets of a window are scored, so only their logits are needed.
+            most_scored = max(end - first + 1 for _, first, end in batch)
+            logits = _last_logits(model, inputs, most_scored)
+            targets = targets[:, -most_scored:]
             losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
             rows = losses.view(targets.shape).cpu().double().numpy()  # mps has no float64
-            for row, (begin, first, end) in zip(rows, batch, strict=True):
-                nats[first - 1 : end] = row[first - 1 - begin :]
-                bar.update(end - first + 1)
+            for row, (_, first, end) in zip(rows, batch, strict=True):
+                scored = end - first + 1
+                nats[first - 1 : end] = row[-scored:]
+                bar.update(scored)
     return Score(nats, byte_ends, text)
+
+
+def _last_logits(model: PreTrainedModel, inputs: Tensor, positions: int) -> Tensor:
+    """Return the logits at the last `positions` of `inputs`, (batch, positions, vocabulary) fp32.
+
+    Most models can leave out the others.  With SmolLM2 on a CPU, the product with the output matrix
+    and the softmax take 23% of the time, of which the usual stride, half of C, saves half.
+    """
+    leave_out = {}
+    if "logits_to_keep" in signature(model.forward).parameters:
+        leave_out = {"logits_to_keep": positions}
+    return model(input_ids=inputs, **leave_out).logits[:, -positions:].float()
 
 
 def mean_score(runs: Sequence[Score]) -> Score:

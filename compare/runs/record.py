@@ -10,8 +10,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from compare.errors import Misuse
 from compare.files import write_atomically
-from compare.kinds import BaseKind, RowKind, RunStatus, Track, TrackingMode
+from compare.kinds import GPT2_NAMES, BaseKind, RowKind, RunStatus, Track, TrackingMode
 from compare.ruler.metrics import Metrics
+from compare.ruler.parameters import Parameters
 from compare.strict_model import StrictModel
 
 # Version 2 added `base.kind`; for version 1 it is inferred from the base's name and source.
@@ -63,15 +64,6 @@ class Base(BaseIdentity):
     def identity(self) -> BaseIdentity:
         """The model without its directory, which is a path of this machine."""
         return BaseIdentity(**self.model_dump(exclude={"folder"}))
-
-
-class Parameters(StrictModel):
-    """Parameter counts; see `compare.ruler.flops.count_parameters`."""
-
-    total: int
-    non_embedding: int
-    trained: int | None = None
-    """Trainable parameters; set for LoRA only."""
 
 
 class TrackingRecord(StrictModel):
@@ -228,7 +220,7 @@ def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
     if record["schema"] == 1 and isinstance(base, dict):
         if base.get("source") == "shipped with gpt2_finetune":
             kind = BaseKind.STAND_IN
-        elif base.get("revision") and base.get("resolved") in ("openai-community/gpt2", "gpt2"):
+        elif base.get("revision") and base.get("resolved") in GPT2_NAMES:
             kind = BaseKind.GPT2
         else:
             kind = BaseKind.OTHER

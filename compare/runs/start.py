@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
     Raises Misuse if the run to resume is unfinished and has another configuration or other inputs,
     if its record is damaged, or if another process is writing to it.
     """
+    code = code_version()
     record = RunRecord(
         track=track,
         status=RunStatus.RUNNING,
@@ -50,7 +52,8 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
         device=describe(choose_device(options.device)),
         versions={"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **code_version(),
+        git_commit=code.commit,
+        git_dirty=code.is_dirty,
         **fields,
     )
     folder = ROOT / track
@@ -116,22 +119,29 @@ def numbered_runs(folder: Path, name: str) -> list[tuple[int, Path]]:
     return [*sorted(later, reverse=True), (1, folder / name)]
 
 
-def code_version() -> dict[str, Any]:
-    """Return the fields `git_commit` and `git_dirty` of a run record.
+@dataclass(frozen=True)
+class CodeVersion:
+    """The commit of this code, and whether the code has changed since.  Both None if unknown."""
 
-    They are the commit of this code, and whether the code has changed since.  Both are None unless
-    the code is at the top of its own repository: an installed package may be inside another
-    project's repository.
+    commit: str | None = None
+    is_dirty: bool | None = None
+
+
+def code_version() -> CodeVersion:
+    """Return the version of this code.
+
+    It is unknown unless the code is at the top of its own repository: an installed package may be
+    inside another project's repository.
     """
     top = Path(__file__).resolve().parents[2]
     head = _run_git(top, "rev-parse", "--show-toplevel", "HEAD")
     changes = _run_git(top, "status", "--porcelain", "--", *CODE_PATHS)
     if head is None or changes is None:
-        return {"git_commit": None, "git_dirty": None}
+        return CodeVersion()
     repository, commit = head.rsplit("\n", 1)
     if Path(repository).resolve() != top:
-        return {"git_commit": None, "git_dirty": None}
-    return {"git_commit": commit, "git_dirty": bool(changes)}
+        return CodeVersion()
+    return CodeVersion(commit, bool(changes))
 
 
 def _run_git(folder: Path, *arguments: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from compare.runs.record import Parameters
+from compare.ruler.parameters import Parameters
 from gpt2_finetune import defaults
 from gpt2_finetune import train as training
 from gpt2_finetune.config import FinetuneOptions

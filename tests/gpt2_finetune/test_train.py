@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, GPT2LMHeadModel, Trainer, TrainingArgume
 
 from compare.corpus import load
 from compare.corpus.blocks import IGNORED
-from compare.runs.record import Parameters
+from compare.ruler.parameters import Parameters
 from gpt2_finetune.base import STAND_IN
 from gpt2_finetune.dataset import make_dataset
 from gpt2_finetune.defaults import learning_rate

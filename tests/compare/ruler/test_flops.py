@@ -8,6 +8,7 @@ import re
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from compare.ruler import flops
+from compare.ruler.parameters import Parameters
 from scratch_lm.config import ScratchOptions
 from scratch_lm.copy_exercises import DRILL_INTERVAL, FIRST_DRILL_STEPS
 from scratch_lm.train import build_model
@@ -25,10 +26,9 @@ def gpt2() -> GPT2LMHeadModel:
 
 def test_embeddings_of_tokens_and_positions_are_left_out_in_both_tracks() -> None:
     rest = 2 * LAYER + NORM
-    assert flops.count_parameters(gpt2()) == {
-        "total": rest + (300 + 64) * 32,
-        "non_embedding": rest,
-    }
+    assert flops.count_parameters(gpt2()) == Parameters(
+        total=rest + (300 + 64) * 32, non_embedding=rest
+    )
     options = ScratchOptions(
         vocabulary=300, context_length=64, layers=2, heads=2, width=32, feed_forward=128
     )
@@ -47,7 +47,9 @@ def test_an_output_matrix_of_its_own_is_left_out_too() -> None:
         tie_word_embeddings=False,
     )
     model, rest = GPTNeoXForCausalLM(config), 2 * LAYER + NORM
-    assert flops.count_parameters(model) == {"total": rest + 2 * 300 * 32, "non_embedding": rest}
+    assert flops.count_parameters(model) == Parameters(
+        total=rest + 2 * 300 * 32, non_embedding=rest
+    )
     assert flops.training_flops(model, 10) == flops.training_flops(gpt2(), 10)
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import GPT2Tokenizer
+from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 from compare.ruler import scoring
 from compare.ruler.metrics import metrics_of
@@ -71,6 +71,26 @@ def test_every_token_is_scored_once_in_any_windows(
     score = scoring.score(Bigram(context_length), bigram_tokenizer(), text, stride)
     # One token of context is all the model needs, so every window must give the same nats.
     np.testing.assert_allclose(score.nats, by_hand(text), rtol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 3, 8])
+def test_only_the_logits_that_are_scored_are_computed(
+    stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "LOGITS_PER_BATCH", 1)  # one window at a time
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=3, n_positions=8, n_embd=8, n_layer=1, n_head=2)
+    model, text, positions = GPT2LMHeadModel(config).eval(), "abbabaababbabbabaaab", []
+    model.lm_head.register_forward_pre_hook(lambda _, args: positions.append(args[0].shape[1]))
+    nats = scoring.score(model, bigram_tokenizer(), text, stride).nats
+    assert positions[0] == 8 and max(positions[1:]) == stride
+
+    ids = torch.tensor([0, *("<ab".index(token) for token in text)])
+    for begin, first, end in scoring.windows(len(text), 8, stride):
+        log_probabilities = model(ids[begin:end][None]).logits[0].log_softmax(-1)
+        for target in range(first, end + 1):
+            expected = -log_probabilities[target - 1 - begin, ids[target]].item()
+            assert nats[target - 1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_shorter_context_is_all_that_the_model_gets() -> None:

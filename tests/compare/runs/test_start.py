@@ -17,8 +17,9 @@ from compare.corpus import Corpus
 from compare.errors import Misuse
 from compare.files import hold_lock
 from compare.kinds import RowKind, RunStatus, Track
+from compare.ruler.parameters import Parameters
 from compare.runs import start as start_module
-from compare.runs.record import Parameters, write_record
+from compare.runs.record import write_record
 from compare.runs.writer import Run
 from tests.run_records import make_record
 

@@ -17,9 +17,10 @@ from compare import files
 from compare.corpus import Corpus
 from compare.corpus.encoding import token_ids
 from compare.kinds import Track
+from compare.ruler.parameters import Parameters
 from compare.ruler.scoring import score
 from compare.runs import models
-from compare.runs.record import CorpusRecord, Epoch, Parameters, RunRecord, write_record
+from compare.runs.record import CorpusRecord, Epoch, RunRecord, write_record
 from compare.runs.subjects import find_subject
 from compare.verify import generation
 from compare.verify.check import Settings, verify
