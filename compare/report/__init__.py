@@ -26,6 +26,7 @@ reuse some of its measurements.
     surprisal.py          one passage, and each model's surprisal on it
     other_plays.py        scores on the 29 plays that are in no split
     claims.py             the study's questions, answered by intervals that hold simultaneously
+    sealed_scores.py      the same on the sealed text, once it is opened
     worth.py              how much more text the scratch track would need to score as well
     published_results.py  published GPT-2 results, to detect a broken run
     course_checklist.py   the course's requirements, with evidence

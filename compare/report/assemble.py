@@ -15,12 +15,20 @@ from tqdm.auto import tqdm
 from compare.corpus import Corpus
 from compare.corpus.parts import Part, parts_of_test
 from compare.corpus.sealed import sealed_text
-from compare.report import contamination, other_plays, published_results, surprisal, word_classes
+from compare.report import (
+    contamination,
+    other_plays,
+    published_results,
+    sealed_scores,
+    surprisal,
+    word_classes,
+)
 from compare.report.baselines import Baselines, baselines
 from compare.report.bases import describe
 from compare.report.candidates import Candidate, candidates
 from compare.report.claims import claims, pair_matrix
 from compare.report.course_checklist import requirements
+from compare.report.differences import PairDifference
 from compare.report.measure import Measured, measure
 from compare.report.memorization import copied_passages, measure_memorization
 from compare.report.results import (
@@ -31,7 +39,6 @@ from compare.report.results import (
     ResultRow,
     Results,
     Sample,
-    SealedResult,
     SurprisalResult,
     TextPart,
     TextUnitsResult,
@@ -46,7 +53,6 @@ from compare.ruler.text_units import MIN_UNITS, TextUnits, split_into_units
 from compare.runs import find
 from compare.runs.receipt import published_url
 from compare.runs.record import CorpusRecord
-from compare.runs.start import code_version
 from compare.runs.study import BaseGroups, find_study
 
 REAL_TEXT = "real text of the test split"
@@ -89,13 +95,24 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
         ),
         key=lambda row: row.bits_per_byte,
     )
-    if sealed:
-        sealed_scores = {counted.ngram_name: [counted.ngram.score(sealed, keep=False)]}
-        sealed_scores |= {each.row.name: each.sealed_scores for each in measured}
-        rows = with_sealed(rows, sealed_scores, sealed)
     by_word_class = word_classes.by_word_class(means, corpus.test, corpus.train)
     by_name = {row.name: row for row in rows}
     chosen = (study.best_scratch, study.best_gpt2)
+    differences = claims(
+        rows,
+        study.best_scratch.record.preset,
+        [each.base.resolved for each in study.bases],
+        by_word_class,
+        parts,
+        uncertainty,
+    )
+    on_sealed: list[PairDifference] = []
+    if sealed:
+        of_sealed = {counted.ngram_name: [counted.ngram.score(sealed, keep=False)]}
+        of_sealed |= {each.row.name: each.sealed_scores for each in measured}
+        sealed_uncertainty = sealed_scores.uncertainty_of(of_sealed, sealed)
+        rows = sealed_scores.with_sealed(rows, list(of_sealed), sealed_uncertainty)
+        on_sealed = sealed_scores.sealed_differences(differences, sealed_uncertainty)
     return Results(
         written=time.strftime("%Y-%m-%d", time.gmtime()),
         corpus=CorpusRecord.model_validate(corpus.record()),
@@ -111,15 +128,9 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
             for part, size in zip(parts, sizes, strict=True)
         ],
         rows=rows,
-        sealed=opened or _sealed_result(sealed) if sealed else None,
-        differences=claims(
-            rows,
-            study.best_scratch.record.preset,
-            [each.base.resolved for each in study.bases],
-            by_word_class,
-            parts,
-            uncertainty,
-        ),
+        sealed=opened or sealed_scores.opened_now(sealed) if sealed else None,
+        differences=differences,
+        sealed_differences=on_sealed,
         pairs=pair_matrix(rows, list(scores), uncertainty),
         contamination=contamination.summarize(
             [each.verbatim_rates for each in measured if each.verbatim_rates],
@@ -189,33 +200,6 @@ def with_intervals(
         by_play[part.name] = PartScore(bits_per_byte=bits / size, ci95=None)
     ci95 = interval(uncertainty.score(row.name)) if uncertainty else None
     return row.model_copy(update={"ci95": ci95, "by_play": by_play})
-
-
-def with_sealed(
-    rows: Sequence[ResultRow], scores: Mapping[str, Sequence[Score]], text: str
-) -> list[ResultRow]:
-    """Return `rows` with their scores on the sealed `text`, for those that have some."""
-    units = split_into_units(text)
-    uncertainty = Uncertainty(scores, units, [int(units.ends[-1])])
-    scored = []
-    for row in rows:
-        if row.name in scores:
-            estimate = uncertainty.score(row.name)
-            part = PartScore(bits_per_byte=estimate.value, ci95=interval(estimate))
-            row = row.model_copy(update={"sealed": part})
-        scored.append(row)
-    return scored
-
-
-def _sealed_result(text: str) -> SealedResult:
-    code = code_version()
-    return SealedResult(
-        chars=len(text),
-        bytes=len(text.encode()),
-        opened=time.strftime("%Y-%m-%d", time.gmtime()),
-        git_commit=code.commit,
-        git_dirty=code.is_dirty,
-    )
 
 
 def notes_on_length(units: TextUnits) -> list[str]:

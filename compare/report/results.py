@@ -368,6 +368,9 @@ class Results(FrozenModel):
     """None unless the sealed text was opened."""
     differences: list[Difference]
     """The first one answers the question of the study."""
+    sealed_differences: list[PairDifference] = Field(default_factory=list)
+    """The same differences on the sealed text, in the same order.  Their intervals hold
+    simultaneously.  Empty unless the sealed text was opened."""
     pairs: list[PairDifference]
     """All pairs of rows, with intervals that hold one by one."""
     contamination: Contamination | None = None

@@ -44,6 +44,8 @@ class Story:
 
     answer: str
     """The answer to the study's question, for readers who know no jargon."""
+    confirmation: str | None
+    """The answer on the sealed text.  None unless that was opened."""
     unit: str
     """What bits per byte are."""
     cards: list[Card]
@@ -60,6 +62,7 @@ def tell(results: Results) -> Story:
     """Return the story of these results."""
     return Story(
         answer=answer(results),
+        confirmation=confirmation(results),
         unit=UNIT,
         cards=cards(results),
         caveats=caveats(results),
@@ -120,6 +123,16 @@ def _answer_by_part(headline: Difference) -> str:
     return (
         "Is a pretrained model that was fine-tuned on this text better than our best small model "
         f"trained from scratch? {found}."
+    )
+
+
+def confirmation(results: Results) -> str | None:
+    """Return what the sealed text shows of the study's question; None unless it was opened."""
+    if results.sealed is None or not results.sealed_differences:
+        return None
+    return (
+        "On a text that was set aside until the end, the rest of The Tempest, "
+        f"{results.sealed_differences[0].claim()}."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from huggingface_hub import ModelCard
 from compare.kinds import BaseKind, RunStatus, Track
 from compare.publish import staging
 from compare.rendering import cell, fenced
-from compare.report import assemble, pages, storage
+from compare.report import pages, sealed_scores, storage
 from compare.report.course_checklist import requirements
 from compare.report.differences import Question
 from compare.report.other_plays import PlayScores, summarize
@@ -319,24 +320,35 @@ def test_an_opened_seal_is_recorded_and_shown(study: Place, tmp_path: Path, repo
     """Uses another text, because no test may score the sealed one."""
     opened = storage.read(study.path / storage.PATH)
     text = "A speech of it.\n\n" * 80
+    ends = np.arange(1, len(text) + 1)
+    names = [row.name for row in opened.rows if row.by_play]  # the best first
     scores = {
-        row.name: [Score(np.linspace(1, 2, len(text)), np.arange(1, len(text) + 1), text)]
-        for row in opened.rows
-        if row.by_play
+        name: [Score(np.linspace(1, 2, len(text)) + place, ends, text)]
+        for place, name in enumerate(names)
     }
-    rows = assemble.with_sealed(opened.rows, scores, text)
+    uncertainty = sealed_scores.uncertainty_of(scores, text)
+    rows = sealed_scores.with_sealed(opened.rows, list(scores), uncertainty)
     assert {row.name for row in rows if row.sealed} == scores.keys()
+    differences = sealed_scores.sealed_differences(opened.differences, uncertainty)
+    answer = differences[0]
+    places = names.index(answer.a) - names.index(answer.b)
+    assert answer.delta_bits_per_byte == pytest.approx(places / math.log(2)) and answer.is_shown
     seal = SealedResult(
         chars=1, bytes=1, opened="2100-01-01", git_commit="0123456789abcdef", git_dirty=False
     )
-    opened = opened.model_copy(update={"rows": rows, "sealed": seal})
+    opened = opened.model_copy(
+        update={"rows": rows, "sealed": seal, "sealed_differences": differences}
+    )
     path = tmp_path / "report.json"
     storage.write(opened, path)
     assert storage.read(path) == opened
     assert SealedResult.model_validate_json((tmp_path / "sealed.json").read_bytes()) == seal
-    page = pages.render_page("report.md", opened, images={})
-    assert "was opened on 2100-01-01, by the code of commit 012345678." in page
-    assert "Sealed text" not in (study.path / "reports/report.md").read_text("utf-8")
+    images = pages.draw(opened)
+    for name in ("report.md", "report.html"):
+        page = pages.render_page(name, opened, images)
+        assert "was opened on 2100-01-01, by the code of commit" in page
+        assert f"until the end, the rest of The Tempest, {answer.a} needs " in page
+        assert "was opened on" not in (study.path / "reports" / name).read_text("utf-8")
 
 
 def test_both_tracks_are_shown_on_half_of_the_text_and_on_all_of_it(
