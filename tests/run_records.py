@@ -8,12 +8,12 @@ from typing import Any
 
 from compare.kinds import BaseKind, RowKind, RunStatus, Track, TrackingMode
 from compare.ruler.metrics import Metrics
+from compare.ruler.parameters import Parameters
 from compare.runs.history import StepsLine
 from compare.runs.record import (
     Base,
     CorpusRecord,
     Epoch,
-    Parameters,
     RunRecord,
     SplitSize,
     TrackingRecord,

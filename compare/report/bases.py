@@ -23,13 +23,13 @@ def describe(base: BaseIdentity) -> str:
         )
     if SMOLLM2 in (base.version_of, base.resolved):
         weights = (
-            " Its weights were stored in 4 bits (Q4_1) and converted to fp32."
+            ". Its weights were stored in 4 bits (Q4_1) and converted to fp32"
             if base.version_of
             else ""
         )
         return (
             "a model of GPT-2's size with Llama's architecture, pretrained on 2 trillion tokens of "
             "web pages, code and mathematics, and then trained to follow instructions "
-            f"({SMOLLM2}, Ben Allal et al. 2025, license Apache-2.0).{weights}"
-        ).removesuffix(".")
+            f"({SMOLLM2}, Ben Allal et al. 2025, license Apache-2.0){weights}"
+        )
     return f"a causal language model ({base.source}) whose pretraining data is unknown here"

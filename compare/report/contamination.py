@@ -92,10 +92,9 @@ def measure_rates(
         return None
     test = texts[TEST]
     characters_per_token = len(test) / kept.count_tokens(test)
-    is_base = candidate.kind is RowKind.ZERO_SHOT
     return VerbatimRates(
         name=candidate.name,
-        base_kind=candidate.base.kind if candidate.base and is_base else None,
+        base_kind=candidate.base.kind if candidate.base else None,
         prompt_tokens=prompt,
         continuation_characters=CONTINUATION_TOKENS * characters_per_token,
         rates={kind: rate(each) for kind, each in lengths.items()},
@@ -160,9 +159,12 @@ def _describe_rate(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
         case BaseKind.STAND_IN, False:
             known = "was pretrained only on 29 plays of Shakespeare"
         case _, True:
-            known = "may have, since text from the web almost certainly includes Shakespeare"
+            known = (
+                "may have, if it was pretrained on text from the web, which almost certainly "
+                "includes Shakespeare"
+            )
         case _:
-            known = "may have: what it was pretrained on is not known here"
+            known = "may have: whether its pretraining data includes this text is not known here"
     return (
         f"{_base_name(base)} {known}. Shown {base.prompt_tokens} tokens of the test text each "
         f"time, it continued {_repeated(base)} passages with exactly the next "

@@ -39,7 +39,7 @@ from compare.ruler.metrics import Interval
 
 TRAIN_STROKE: Style = {"alpha": 0.45, "lw": 1, "marker": ""}
 # Kinds of rows drawn as reference lines, because gradient descent did not train them here.
-REFERENCE_KINDS = (RowKind.ZERO_SHOT, RowKind.N_GRAM)
+REFERENCE_KINDS = (RowKind.ZERO_SHOT, RowKind.N_GRAM, RowKind.ADAPTIVE)
 
 
 def loss_curves(curves: Mapping[str, Curve], styles: Styles, epoch_characters: int) -> bytes:
@@ -318,8 +318,7 @@ def compute_plot(rows: Sequence[ResultRow], styles: Styles) -> bytes:
                 trained[row.name] = x, y = row.training_flops, row.bits_per_byte
                 axes.plot(x, y, ls="", **styles[row.name])
                 explain(axes, x, y, f"{_score(row.name, y)}, {x:.2g} floating-point operations")
-        kinds = (*REFERENCE_KINDS, RowKind.ADAPTIVE)
-        untrained = [row for row in _with_best_compressor(rows) if row.kind in kinds]
+        untrained = [row for row in _with_best_compressor(rows) if row.kind in REFERENCE_KINDS]
         # Labels stand on the left and on the right in turn, since neighbors may be close.
         for row, side in zip(untrained, cycle((0, 1)), strict=False):
             axes.axhline(row.bits_per_byte, color=GRAY, ls="--", lw=1)

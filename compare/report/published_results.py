@@ -19,13 +19,12 @@ def notes(rows: list[ResultRow], is_tiny_shakespeare: bool) -> list[str]:
     """Return a note for each GPT-2 row that is far from the published results."""
     if not is_tiny_shakespeare:
         return []
-    kinds_by_name = {f"{base} {kind}": kind for base in GPT2_NAMES for kind in PUBLISHED_RANGES}
     messages = []
     for row in rows:
-        kind, nats = kinds_by_name.get(row.name), row.nanogpt_val_nats_per_char
-        if kind is None or nats is None:
+        nats = row.nanogpt_val_nats_per_char
+        if row.base not in GPT2_NAMES or row.kind not in PUBLISHED_RANGES or nats is None:
             continue
-        low, high = PUBLISHED_RANGES[kind]
+        low, high = PUBLISHED_RANGES[row.kind]
         # Tiny Shakespeare has one byte per character.
         bits = nats / math.log(2)
         if not low * (1 - TOLERANCE) <= bits <= high * (1 + TOLERANCE):

@@ -432,9 +432,24 @@ class Results(FrozenModel):
         return self.bases[0].identity.kind is BaseKind.STAND_IN
 
     @property
+    def bases_pretrained_elsewhere(self) -> list[str]:
+        """Names of the bases that this project did not pretrain: they may have read any text."""
+        return [
+            base.identity.resolved
+            for base in self.bases
+            if base.identity.kind is not BaseKind.STAND_IN
+        ]
+
+    @property
     def has_stand_in(self) -> bool:
         """Whether any row started from the stand-in."""
         return any(base.identity.kind is BaseKind.STAND_IN for base in self.bases)
+
+    @property
+    def single_run_rows(self) -> list[str]:
+        """The rows in `differences` with a single run, whose other seeds no interval covers."""
+        names = dict.fromkeys(name for each in self.differences for name in (each.a, each.b))
+        return [name for name in names if self.row(name).seeds == 1]
 
     @property
     def interval_count(self) -> int:

@@ -13,7 +13,6 @@ UNIT = (
     "Bits per byte measure how much each byte of the text (in English, a character) surprises a "
     "model: certainty costs 0 bits, a blind guess among all bytes 8, and fewer are better."
 )
-SINGLE_RUN = "does not cover other seeds"
 
 
 @dataclass(frozen=True)
@@ -130,9 +129,12 @@ def confirmation(results: Results) -> str | None:
     """Return what the sealed text shows of the study's question; None unless it was opened."""
     if results.sealed is None or not results.sealed_differences:
         return None
+    base = results.bases[0].identity.resolved
+    may_have_read = base in results.bases_pretrained_elsewhere
     return (
-        "On a text that was set aside until the end, the rest of The Tempest, "
+        "On a text that this study set aside until the end, the rest of The Tempest, "
         f"{results.sealed_differences[0].claim()}."
+        + (f" {base} may have read it in its pretraining." if may_have_read else "")
     )
 
 
@@ -156,14 +158,13 @@ def _scratch_card(results: Results) -> Card:
     if row.ci95:
         of_one_run = " for this one run" if row.seeds == 1 else ""
         interval = f"95% interval{of_one_run}: {_range(row.ci95)}"
-    passes = (row.trained_characters or 0) / results.corpus.splits["train"].chars
     return Card(
         title="What training from scratch reaches",
         number=f"{row.bits_per_byte:.2f} bits per byte",
         interval=interval,
         meaning=(
-            f"{row.name}, with {row.parameters:,} parameters, after reading "
-            f"{results.corpus.splits['train'].chars:,} characters {passes:.0f} times."
+            f"{row.name}, with {row.parameters:,} parameters, after reading the training text, "
+            f"{results.corpus.splits['train'].chars:,} characters, {_passes(row, results)}."
         ),
     )
 
@@ -174,15 +175,16 @@ def difference_card(title: str, difference: Difference, results: Results) -> Car
     if not difference.is_shown or not difference.holds_in_all_parts:
         return Card(title, _vague_number(difference), None, f"{difference.sentence}.")
     assert difference.ci95 is not None, "without an interval, there is no direction"
-    single_run = f"; {SINGLE_RUN}" if 1 in (a.seeds, b.seeds) else ""
+    single_runs = [row.name for row in (b, a) if row.seeds == 1]
+    not_covered = f"; does not cover other seeds of {' and '.join(single_runs)}"
     return Card(
         title=title,
         number=f"{b.bits_per_byte:.2f} → {a.bits_per_byte:.2f} bits per byte",
         interval=(
             f"simultaneous 95% interval: {_range(difference.ci95)} "
-            f"{difference.direction.value}{single_run}"
+            f"{difference.direction.value}{not_covered if single_runs else ''}"
         ),
-        meaning=_meaning(difference.question, a, b),
+        meaning=_meaning(difference.question, a, b, results),
     )
 
 
@@ -202,24 +204,38 @@ def _range(interval: Interval) -> str:
     return f"{near:.3f} to {far:.3f}"
 
 
-def _meaning(question: Question, a: ResultRow, b: ResultRow) -> str:
+def _meaning(question: Question, a: ResultRow, b: ResultRow, results: Results) -> str:
     """Say which two rows a card compares: that of `b` with that of `a`."""
+    passes = _passes(a, results)
     if question is Question.FINE_TUNING:
-        return f"{a.base} before fine-tuning, and after reading {_characters(a)} of this text."
-    compared = (
-        f"The same network, trained on this text from random weights and from those of {a.base}"
-    )
-    if a.trained_characters != b.trained_characters:
-        return f"{compared}, for {_characters(b)} and {_characters(a)}."
+        return f"{a.base} before fine-tuning, and after reading the training text {passes}."
+    if a.kind is RowKind.LORA:
+        compared = (
+            "The same network, with all weights trained on this text from random ones, and with "
+            f"low-rank adapters trained on the weights of {a.base}"
+        )
+    else:
+        compared = (
+            f"The same network, trained on this text from random weights and from those of {a.base}"
+        )
+    of_b = _passes(b, results)
+    if passes != of_b:
+        return f"{compared}. The first has read the text {of_b}, the second {passes}."
     return (
-        f"{compared}, for {_characters(a)} each. This is the gain after reading the same text, not "
-        "over the best that training from random weights could reach."
+        f"{compared}. Each has read the text {passes}: this is the gain after reading the same "
+        "text, not over the best that training from random weights could reach."
     )
 
 
-def _characters(row: ResultRow) -> str:
-    """Say how much a row has read, counting what it has read several times as often."""
-    return f"{row.trained_characters or 0:,} characters"
+def _passes(row: ResultRow, results: Results) -> str:
+    """Say how often a row's models had read the training text, on average over its runs.
+
+    The model of a run is that of its best epoch, after which training may have gone on.
+    """
+    read = [run.epochs[run.best_epoch - 1].characters_seen for run in results.runs_of(row)]
+    passes = sum(read) / len(read) / results.corpus.splits["train"].chars
+    rounded = f"{passes:.1f}".removesuffix(".0")
+    return {"1": "once", "2": "twice"}.get(rounded, f"{rounded} times")
 
 
 def caveats(results: Results) -> list[str]:
@@ -227,6 +243,9 @@ def caveats(results: Results) -> list[str]:
     found = []
     if len(cards(results)) > 2:
         found.append("These figures compare different pairs of models, so they do not add up.")
+    for name in (results.headline.a, results.headline.b):
+        if name in results.single_run_rows:
+            found.append(f"{name} has a single run: no interval covers its other seeds.")
     if results.is_tiny_shakespeare and results.rows_with_drills:
         found.append(
             "Scores on this test text influenced how the small models were designed, so on new "
@@ -245,7 +264,7 @@ def left_out_costs(results: Results) -> list[str]:
             minutes = run.teachers * (tuned[0].wall_seconds or 0) / 60
             found.append(
                 f"Not included: {row.name} learned from {run.teachers} other models, each trained "
-                f"like {tuned[0].name}, in {minutes:,.0f} more minutes."
+                f"like {tuned[0].name}, which took {minutes:,.0f} more minutes in all."
             )
         elif run.teachers:
             found.append(f"Not included: the {run.teachers} models that {row.name} learned from.")
@@ -269,13 +288,15 @@ def _word_classes_title(results: Results) -> str:
     headline = results.headline
     if not headline.is_shown:
         return "Scores by kind of word"
-    word_class, part = max(
-        headline.by_word_class.items(), key=lambda item: item[1] / headline.delta_bits_per_byte
-    )
-    share = part / headline.delta_bits_per_byte
-    if share > 1:  # other kinds of words favor the other model
+    shares = {
+        word_class: part / headline.delta_bits_per_byte
+        for word_class, part in headline.by_word_class.items()
+    }
+    # If a kind of word favors the other model, the shares are no parts of a whole.
+    if min(shares.values()) < 0:
         return "Scores by kind of word"
-    return f"Where the difference comes from: {share:.0%} of it from {word_class}"
+    largest = max(shares, key=lambda word_class: shares[word_class])
+    return f"Where the difference comes from: {shares[largest]:.0%} of it from {largest}"
 
 
 def _memorization_title(results: Results) -> str:

@@ -10,7 +10,7 @@ from compare.report.differences import Difference, PartDifference, Question
 from compare.report.results import Results, RunResult
 from compare.ruler.metrics import Interval
 from tests.result_rows import make_row
-from tests.run_records import BASE
+from tests.run_records import BASE, CORPUS, make_epoch
 
 
 def results(*differences: Difference) -> Results:
@@ -99,28 +99,54 @@ def test_a_worse_model_is_called_worse() -> None:
     assert "worse than our best small model" in answer and "25% more" in answer
 
 
-def with_training(characters: int) -> Results:
-    """Return results in which the control from random weights has read so many characters."""
+def with_training(best_epoch_of_control: int, kind: RowKind = RowKind.FINE_TUNED) -> Results:
+    """Return results in which the control from random weights is best after this epoch.
+
+    All runs have three epochs; that of `kind` is best after the second.
+    """
     rows = [
-        make_row(RowKind.FINE_TUNED, 1.5, trained_characters=2_000_000, seeds=3),
-        make_row(RowKind.RANDOM_WEIGHTS, 2.5, trained_characters=characters, seeds=1),
+        make_row(kind, 1.5, seeds=3),
+        make_row(RowKind.RANDOM_WEIGHTS, 2.5, seeds=1),
+    ]
+    runs = [
+        RunResult.model_construct(
+            name=row.name,
+            epochs=[make_epoch(number=epoch) for epoch in (1, 2, 3)],
+            best_epoch=best,
+        )
+        for row, best in zip(rows, (2, best_epoch_of_control), strict=True)
     ]
     claim = difference(Question.PRETRAINING, -1.0, (-1.2, -0.8))
-    claim = claim.model_copy(update={"b": RowKind.RANDOM_WEIGHTS.value})
-    return Results.model_construct(rows=rows, differences=[claim])
+    claim = claim.model_copy(update={"a": kind.value, "b": RowKind.RANDOM_WEIGHTS.value})
+    return Results.model_construct(rows=rows, runs=runs, differences=[claim], corpus=CORPUS)
 
 
-def test_a_card_tells_of_equal_training_only_if_it_was_equal() -> None:
-    for characters, is_equal in ((2_000_000, True), (3_000_000, False)):
-        results = with_training(characters)
-        card = story.difference_card("", results.differences[0], results)
-        assert ("after reading the same text" in card.meaning) == is_equal
-        assert card.number == "2.50 → 1.50 bits per byte"
-        assert card.interval and "0.800 to 1.200 fewer; does not cover other seeds" in card.interval
+@pytest.mark.parametrize(
+    ("best_epoch", "words"),
+    [
+        (2, "Each has read the text twice: this is the gain after reading the same text"),
+        (3, "The first has read the text 3 times, the second twice."),
+    ],
+)
+def test_a_card_tells_what_the_scored_models_have_read(best_epoch: int, words: str) -> None:
+    results = with_training(best_epoch)
+    card = story.difference_card("", results.differences[0], results)
+    assert words in card.meaning and "from those of gpt2." in card.meaning
+    assert card.number == "2.50 → 1.50 bits per byte"
+    assert card.interval == (
+        "simultaneous 95% interval: 0.800 to 1.200 fewer; does not cover other seeds of from "
+        "random weights"
+    )
+
+
+def test_a_card_tells_adapters_from_all_weights() -> None:
+    results = with_training(2, RowKind.LORA)
+    meaning = story.difference_card("", results.differences[0], results).meaning
+    assert "low-rank adapters trained on the weights of gpt2. Each has read" in meaning
 
 
 def test_a_card_without_a_shown_difference_has_no_number() -> None:
-    results = with_training(2_000_000)
+    results = with_training(2)
     unclear = results.differences[0].model_copy(update={"ci95": (-1.2, 0.1)})
     card = story.difference_card("", unclear, results)
     assert card.number == "no difference shown" and card.interval is None
@@ -129,7 +155,7 @@ def test_a_card_without_a_shown_difference_has_no_number() -> None:
 @pytest.mark.parametrize(
     ("teachers", "number", "told"),
     [
-        (["own"], 3, "learned from 3 other models, each trained like tuned, in 30 more minutes"),
+        (["own"], 3, "each trained like tuned, which took 30 more minutes in all"),
         (["a", "b"], 2, "the 2 models that record learned from"),
         ([], 0, None),
     ],
