@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compare.kinds import RowKind, Track
@@ -50,6 +51,8 @@ class Story:
     cards: list[Card]
     caveats: list[str]
     """What a reader must know before believing the answer and the cards."""
+    seeds_not_covered: str | None
+    """Which rows of the report's claims have a single run.  None if none has."""
     left_out_costs: list[str]
     """What the two models of the answer cost before the training that the page counts."""
     titles: Titles
@@ -65,6 +68,7 @@ def tell(results: Results) -> Story:
         unit=UNIT,
         cards=cards(results),
         caveats=caveats(results),
+        seeds_not_covered=seeds_not_covered(results),
         left_out_costs=left_out_costs(results),
         titles=Titles(
             other_plays=_other_plays_title(results),
@@ -176,13 +180,13 @@ def difference_card(title: str, difference: Difference, results: Results) -> Car
         return Card(title, _vague_number(difference), None, f"{difference.sentence}.")
     assert difference.ci95 is not None, "without an interval, there is no direction"
     single_runs = [row.name for row in (b, a) if row.seeds == 1]
-    not_covered = f"; does not cover other seeds of {' and '.join(single_runs)}"
+    not_covered = f"; does not cover other seeds of {_list(single_runs)}" if single_runs else ""
     return Card(
         title=title,
         number=f"{b.bits_per_byte:.2f} → {a.bits_per_byte:.2f} bits per byte",
         interval=(
             f"simultaneous 95% interval: {_range(difference.ci95)} "
-            f"{difference.direction.value}{not_covered if single_runs else ''}"
+            f"{difference.direction.value}{not_covered}"
         ),
         meaning=_meaning(difference.question, a, b, results),
     )
@@ -252,6 +256,21 @@ def caveats(results: Results) -> list[str]:
             "text they may be worse than here."
         )
     return found
+
+
+def seeds_not_covered(results: Results) -> str | None:
+    """Name the rows whose other seeds no interval covers; None if there are none."""
+    names = results.single_run_rows
+    if not names:
+        return None
+    if len(names) == 1:
+        return f"{names[0]} has a single run: the intervals do not cover its other seeds."
+    return f"{_list(names)} have a single run each: the intervals do not cover their other seeds."
+
+
+def _list(names: Sequence[str]) -> str:
+    """Return names as a list in a sentence: A, B and C."""
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
 
 
 def left_out_costs(results: Results) -> list[str]:
