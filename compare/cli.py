@@ -173,8 +173,8 @@ def resume_command(command: str) -> str:
 def run(main: Callable[[Options], object], options: Options) -> None:
     """Call `main(options)`; report expected errors and Ctrl-C as one line and an exit code.
 
-    The exit code is 2 for Misuse, 1 for Failure, OSError and the loss of another process of
-    torchrun, 130 for Ctrl-C, and that of the exception for Interrupted.
+    The exit code is 2 for Misuse, 1 for Failure, OSError, a GPU whose memory is full and the loss
+    of another process of torchrun, 130 for Ctrl-C, and that of the exception for Interrupted.
     """
     try:
         main(options)
@@ -185,6 +185,12 @@ def run(main: Callable[[Options], object], options: Options) -> None:
     except Interrupted as stop:
         fail(str(stop), stop.code)
     except RuntimeError as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+            fail(
+                f"the GPU has too little memory ({error}); to need less, see the options on "
+                "batches, micro-batches and precision in --help, or use --device cpu",
+                1,
+            )
         if not _is_lost_process(error):
             raise
         fail(

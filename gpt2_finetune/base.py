@@ -188,7 +188,19 @@ def with_dropout(config: PreTrainedConfig, dropout: float) -> PreTrainedConfig:
     With dropout in attention, PyTorch cannot use its fused kernel, and GPT-2 in bf16 takes twice as
     long.
     """
-    for name in vars(config):
-        if name.endswith(("pdrop", "dropout")):
-            setattr(config, name, 0.0 if name.startswith("att") else dropout)
+    for name in _dropout_rates(config):
+        setattr(config, name, 0.0 if _is_of_attention(name) else dropout)
     return config
+
+
+def has_dropout(config: PreTrainedConfig) -> bool:
+    """Return whether models with `config` have dropout outside attention, as Llama's have not."""
+    return not all(map(_is_of_attention, _dropout_rates(config)))
+
+
+def _dropout_rates(config: PreTrainedConfig) -> list[str]:
+    return [name for name in vars(config) if name.endswith(("pdrop", "dropout", "dropout_prob"))]
+
+
+def _is_of_attention(name: str) -> bool:
+    return name.startswith("att")

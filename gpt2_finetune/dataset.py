@@ -44,7 +44,7 @@ def make_dataset(
     The number of rows is padded to a multiple of `rows_per_step` with rows whose targets are all
     ignored, so that every step is complete, and all processes get the same number of rows.
 
-    Raises ValueError if the text is too short, and LossyTokenizer if the tokenizer cannot
+    Raises ValueError if the text is too short, and UnusableTokenizer if the tokenizer cannot
     reproduce it.
     """
     scoring.require_one_window(tokenizer, corpus.validation, context_length)

@@ -36,7 +36,7 @@ from transformers.trainer_callback import TrainerState
 
 from compare import corpus as corpora
 from compare.corpus import Corpus
-from compare.corpus.encoding import LossyTokenizer
+from compare.corpus.encoding import UnusableTokenizer
 from compare.corpus.subsets import training_subset
 from compare.device import choose_device
 from compare.errors import Misuse
@@ -48,7 +48,7 @@ from compare.runs import start as run_start
 from compare.runs.record import Base
 from compare.runs.writer import Run
 from gpt2_finetune import defaults, lora
-from gpt2_finetune.base import load_base
+from gpt2_finetune.base import has_dropout, load_base
 from gpt2_finetune.callbacks import (
     CheckpointCallback,
     RecordCallback,
@@ -73,6 +73,7 @@ def train(options: FinetuneOptions) -> None:
     corpus = corpora.load(options.corpus)
     corpus = training_subset(corpus, options.train_share, options.leave_out)
     model, tokenizer, base = load_base(options.base, options.dropout, device)
+    require_support(options, model, base)
     model, parameters = build_model(options, model)
     context_length = scoring.context_length_of(model)
     options = with_defaults(options, parameters, device, context_length, processes.num_processes)
@@ -157,6 +158,21 @@ def join_processes(options: FinetuneOptions, device: torch.device) -> PartialSta
     return processes
 
 
+def require_support(options: FinetuneOptions, model: PreTrainedModel, base: Base) -> None:
+    """Raise Misuse for options that a model of this architecture cannot have."""
+    # With --lora, the adapters have dropout of their own.
+    if options.dropout and not options.lora and not has_dropout(model.config):
+        raise Misuse(
+            f"--dropout {options.dropout:g}: {base.resolved} has no dropout outside attention; "
+            "leave the option out"
+        )
+    if options.gradient_checkpointing and not model.supports_gradient_checkpointing:
+        raise Misuse(
+            f"--gradient-checkpointing: {type(model).__name__} does not support it; leave the "
+            "option out"
+        )
+
+
 def build_model(
     options: FinetuneOptions, base: PreTrainedModel
 ) -> tuple[PreTrainedModel, Parameters]:
@@ -226,7 +242,7 @@ def prepare_data(
         )
     try:
         return make_dataset(corpus, tokenizer, context_length, rows, rows // micro_batches)
-    except LossyTokenizer as error:
+    except UnusableTokenizer as error:
         raise Misuse(f"--base {options.base}: {error}") from None
     except ValueError as error:
         raise Misuse(f"--corpus {options.corpus}: {error}") from None

@@ -79,43 +79,55 @@ def _find_run(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun
     on this text out of `name`, `name`-2, `name`-3 and so on.  The default teachers of a preset must
     have been trained with the current recipe of their own preset.
     """
+    recipe = _recipe_of(name, options)
+    advice = ""
+    if recipe:
+        command = command_line(Track.SCRATCH.command, recipe, PRESETS)
+        advice = f"; train one with {command} --resume"
+    folders = _folders(name)
     complete, reasons = [], []
-    for path in _folders(name):
+    for path in folders:
         try:
             complete.append(find.load(path))
         except Misuse as error:
             reasons.append(str(error))
     if not complete:
-        command = ""
-        if own := re.fullmatch(r"tuned-seed(\d+)", name):
-            command = f": python -m scratch_lm.train --preset tuned --seed {own[1]}"
-        raise Misuse(f"--teachers {name}: {reasons[0]}; train it first{command}")
+        # An unfinished run's message says how to finish it.
+        is_missing = not any(path.exists() for path in folders)
+        raise Misuse(f"--teachers {name}: {reasons[0]}{advice if is_missing else ''}")
     on_this_text = [run for run in complete if run.record.corpus.sha256 == corpus.sha256]
     if not on_this_text:
         run = complete[0]
         raise Misuse(
             f"--teachers {name}: {run.path} was trained on {run.record.corpus.name}, and not on "
-            f"{corpus.name}"
+            f"{corpus.name}{advice}"
         )
-    match = re.fullmatch(r"(\w+)-seed(\d+)", name)
-    if match is None or name not in expand_teachers(
-        PRESETS[options.preset].get("teachers", []), options.seed
-    ):
+    defaults = expand_teachers(PRESETS[options.preset].get("teachers", []), options.seed)
+    if recipe is None or name not in defaults:
         return on_this_text[0]
-    preset, seed = match[1], int(match[2])
-    recipe = ScratchOptions(
-        **PRESETS[preset] | {"preset": preset, "seed": seed, "corpus": options.corpus}
-    )
     differences = [_list_differences(run, recipe, corpus) for run in on_this_text]
     for run, differing in zip(on_this_text, differences, strict=True):
         if not differing:
             return run
-    command = command_line(Track.SCRATCH.command, recipe, PRESETS)
     newest = on_this_text[0].path
     raise Misuse(
-        f"--teachers {name}: {newest} was not trained with the current --preset {preset}: "
-        f"{'; '.join(differences[0])}; train a new run with {command} --resume, or give "
-        f"--teachers {newest} to learn from this run anyway"
+        f"--teachers {name}: {newest} was not trained with the current --preset {recipe.preset}: "
+        f"{'; '.join(differences[0])}{advice}, or give --teachers {newest} to learn from this run "
+        "anyway"
+    )
+
+
+def _recipe_of(name: str, options: ScratchOptions) -> ScratchOptions | None:
+    """Return the options with which a run called `name` is trained on the text of `options`.
+
+    Returns None if `name` is not that of a preset without teachers.
+    """
+    match = re.fullmatch(r"([\w-]+)-seed(\d+)", name)
+    if match is None or match[1] not in PRESETS or "teachers" in PRESETS[match[1]]:
+        return None
+    preset, seed = match[1], int(match[2])
+    return ScratchOptions(
+        **PRESETS[preset] | {"preset": preset, "seed": seed, "corpus": options.corpus}
     )
 
 

@@ -131,11 +131,12 @@ class Journal:
             self.restart_timer()
 
     def save_checkpoint(self) -> None:
-        """Write the checkpoint that --resume needs."""
+        """Write the checkpoint that --resume needs; the time this takes is not training time."""
         if self.run.is_writer:
             save_checkpoint(
                 self._checkpoint, self.model, self.optimizers, self.progress, self.average
             )
+        self.restart_timer()
 
     def finish_epoch(self, validation: Metrics) -> None:
         """Add the epoch that has just ended to the run, and keep its weights if it is the best."""

@@ -7,7 +7,8 @@
 The validation split continues a play whose beginning is in the training split.  A recipe can
 therefore do well on validation and badly on plays with other names, or vice versa.  Recipes are
 chosen on both, and never on the test split.  All options of `scratch_lm.train` are accepted except
---leave-out, and except --teachers and the preset `record`: teachers have read the plays left out.
+--leave-out, --resume, and --teachers with the preset `record`: teachers have read the plays left
+out.
 
 The runs are stored in `runs/scratch_lm/`.  A second call with the same options finishes an
 interrupted run and trains only the missing ones, unless a call with other options came in between.
@@ -32,6 +33,8 @@ class LeaveOneOutOptions(ScratchOptions):
         super().__post_init__()
         if self.leave_out:
             raise ValueError("--leave-out cannot be used here: give the plays with --plays")
+        if self.resume:
+            raise ValueError("--resume is always on here: leave it out")
         if self.teachers:
             raise ValueError(
                 "--teachers cannot be used here, nor --preset record, which has teachers: they "

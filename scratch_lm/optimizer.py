@@ -50,12 +50,13 @@ def set_learning_rate(
 ) -> float:
     """Set the learning rate of all optimizers for `step` of `steps`; return that of AdamW.
 
-    The schedule is a linear warm-up, then a cosine decay to FINAL_FACTOR of the peak.
+    The schedule is a linear warm-up, then a cosine decay to FINAL_FACTOR of the peak, where it
+    stays: the drills may have more steps than the training on a short text.
     """
     if step < warmup_steps:
         factor = (step + 1) / warmup_steps
     else:
-        progress = (step - warmup_steps) / max(1, steps - warmup_steps)
+        progress = min(1, (step - warmup_steps) / max(1, steps - warmup_steps))
         cosine = 0.5 * (1 + math.cos(math.pi * progress))
         factor = FINAL_FACTOR + (1 - FINAL_FACTOR) * cosine
     for optimizer in optimizers:

@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
+from compare.errors import Misuse
+
 T = TypeVar("T")
 RANK = int(os.environ.get("RANK", 0))
 WORLD_SIZE = int(os.environ.get("WORLD_SIZE", 1))
@@ -20,9 +22,18 @@ IS_MAIN_PROCESS = RANK == 0  # the only process that writes files
 
 
 def init_process_group(device: torch.device) -> None:
-    """Select this process's GPU, and join the process group if there are several processes."""
+    """Select this process's GPU, and join the process group if there are several processes.
+
+    Raises Misuse if there are more processes than GPUs.
+    """
     if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        gpu = int(os.environ.get("LOCAL_RANK", 0))
+        if gpu >= torch.cuda.device_count():
+            raise Misuse(
+                f"there are more processes than GPUs, of which torch finds "
+                f"{torch.cuda.device_count()}: lower --nproc-per-node, or use --device cpu"
+            )
+        torch.cuda.set_device(gpu)
     if WORLD_SIZE > 1:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(distributed.destroy_process_group)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from compare import cli
 from compare.corpus import load
+from compare.errors import Misuse
 from compare.files import write_atomically
 
 
@@ -26,7 +27,12 @@ class CorpusOptions:
 
 
 def main(options: CorpusOptions) -> None:
-    """Print the properties of the corpus, and write its text to `options.export` if it is set."""
+    """Print the properties of the corpus, and write its text to `options.export` if it is set.
+
+    Raises Misuse if `options.export` is a directory.
+    """
+    if options.export and options.export.is_dir():
+        raise Misuse(f"--export {options.export} is a directory: give the name of a file")
     corpus = load(options.corpus)
     record = corpus.record()
     for key in ("name", "source", "sha256"):

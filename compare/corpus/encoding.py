@@ -21,8 +21,8 @@ PIECE_BORDER = re.compile(r"(?<=\S)[ \n]")
 EXCERPT_LENGTH = 20  # characters shown of a text that does not survive a round trip
 
 
-class LossyTokenizer(Failure, ValueError):
-    """The tokenizer does not round-trip the text, which makes bits per byte meaningless."""
+class UnusableTokenizer(Failure, ValueError):
+    """The tokenizer cannot be used to score the text: for instance, it changes the text."""
 
 
 def pieces(text: str, size: int = PIECE_LENGTH) -> Iterator[str]:
@@ -47,8 +47,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[np.ndarray, n
     is split over several tokens belongs to the first of them.  Whitespace that the tokenizer's
     offsets leave out belongs to the token after it, so that the spans always tile the text.
 
-    Raises LossyTokenizer unless decoding the tokens gives the text back byte for byte, apart from
-    the one leading space that SentencePiece adds or removes.
+    Raises UnusableTokenizer unless decoding the tokens gives the text back byte for byte, apart
+    from the one leading space that SentencePiece adds or removes.
     """
     # Bytearrays grow in place; concatenating arrays would hold the parts twice.
     ids, byte_ends, offset = bytearray(), bytearray(), 0
@@ -67,7 +67,7 @@ def token_ids(
     The ids of a long text then take about as many bytes as the text itself.  Otherwise they are
     int32.  `label` names a progress bar, which is shown for long texts.
 
-    Raises LossyTokenizer under the same conditions as `encode`.
+    Raises UnusableTokenizer under the same conditions as `encode`.
     """
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
     ids = bytearray()
@@ -80,6 +80,10 @@ def _encode_pieces(
     tokenizer: PreTrainedTokenizerBase, text: str, label: str | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the token ids and byte ends of each piece; byte ends count from the piece's start."""
+    if not tokenizer.is_fast:
+        raise UnusableTokenizer(
+            "the tokenizer does not say which characters its tokens cover: use a fast one"
+        )
     in_pieces = _splits_like_gpt2(tokenizer)
     remaining = pieces(text) if in_pieces else iter([text])
     # tqdm takes None as "disabled unless stderr is a terminal".
@@ -101,7 +105,7 @@ def _encode_pieces(
                     not in_pieces and _only_space_differs(piece, result, encoding)
                 )
                 if not is_lossless:
-                    raise LossyTokenizer(_describe_loss(piece, result, tokenizer.name_or_path))
+                    raise UnusableTokenizer(_describe_loss(piece, result, tokenizer.name_or_path))
                 yield _align_to_bytes(piece, encoding)
                 bar.update(len(piece))
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import gradio as gr
 
+from compare import corpus as corpora
+from compare.corpus import Corpus
 from compare.demo import limits, markup
 from compare.demo.answers import Answer, empty_cards, read_answers, write_answers
 from compare.demo.limits import Limit
@@ -33,16 +35,18 @@ def make_page(sides: Sequence[Side], answer: str | None) -> gr.Blocks:
     """Return the page for the models of `sides`; `answer` is the report's, if there is one."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.HTML(f"<h1>{TITLE}</h1>" + (markup.headline(answer) if answer else ""))
+        corpus = sides[0].corpus or corpora.load("tiny-shakespeare")
         with gr.Tab("Write"):
-            _add_write_tab(sides)
+            _add_write_tab(sides, corpus)
         with gr.Tab("Read"):
-            _add_read_tab(sides)
+            _add_read_tab(sides, corpus)
     return page
 
 
-def _add_write_tab(sides: Sequence[Side]) -> None:
+def _add_write_tab(sides: Sequence[Side], corpus: Corpus) -> None:
+    """Add the tab in which the models continue a prompt, to begin with one of `corpus`."""
     prompt = gr.Textbox(
-        sampling.prompts(sides[0].corpus)[0],
+        sampling.prompts(corpus)[0],
         label="Prompt",
         info="The models continue this text.",
         lines=3,
@@ -78,15 +82,15 @@ def _add_write_tab(sides: Sequence[Side]) -> None:
     )
 
 
-def _add_read_tab(sides: Sequence[Side]) -> None:
-    validation = sides[0].corpus.validation
-    start_at, end = surprisal.passage(validation)
+def _add_read_tab(sides: Sequence[Side], corpus: Corpus) -> None:
+    """Add the tab in which the models read a text, to begin with a passage of `corpus`."""
+    start_at, end = surprisal.passage(corpus.validation)
     text = gr.Textbox(
-        validation[start_at:end],
+        corpus.validation[start_at:end],
         label="Your text",
         info=(
             f"Up to {limits.TEXT_CHARACTERS:,} characters; to begin with, a passage from the "
-            "validation split."
+            f"validation split of {corpus.name}."
         ),
         lines=8,
         max_lines=16,

@@ -35,8 +35,8 @@ class Reading:
 def read(side: Side, text: str) -> Reading:
     """Score `text` with the model of `side`.
 
-    Raises Misuse if the text is empty or too long, and LossyTokenizer if the model's tokenizer does
-    not reproduce it.
+    Raises Misuse if the text is empty or too long, and UnusableTokenizer if the model's tokenizer
+    does not reproduce it.
     """
     limits.check_text(text, "The text", limits.TEXT_CHARACTERS)
     scored = score(side.model, side.tokenizer, text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from typing import Any
 
 import gradio as gr
@@ -38,6 +38,7 @@ def launch(page: gr.Blocks, host: str, port: int, opens_browser: bool) -> str:
 def wait_for_ctrl_c(page: Any) -> None:
     """Return when Ctrl-C was pressed, and stop serving `page`."""
     try:
-        threading.Event().wait()
+        while True:  # on Windows, Ctrl-C does not interrupt waiting for a threading.Event
+            time.sleep(1)
     except KeyboardInterrupt:
         page.close(verbose=False)

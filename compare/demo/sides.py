@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from compare import corpus as corpora
 from compare.corpus import Corpus
 from compare.kinds import Track
 from compare.runs import find, models
@@ -22,15 +21,15 @@ class Side:
     description: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    corpus: Corpus
-    """The text that it was trained on, in whose training split copied passages are looked up."""
+    corpus: Corpus | None
+    """The text that it was trained on, in whose training split copied passages are looked up.  None
+    if that is not known."""
 
 
 def load_sides(what: Sequence[str]) -> list[Side]:
     """Load the models that `what` names, or else the newest complete run of each track.
 
-    A name is a directory of a run or a model, or a repository on the Hub.  A model without a run
-    record is taken as one that was trained on Tiny Shakespeare.
+    A name is a directory of a run or a model, or a repository on the Hub.
 
     Raises Misuse if there is nothing of a name or a run is not complete, and Failure if a model has
     changed since training, needs code that is not this project's, or cannot be loaded.
@@ -51,14 +50,13 @@ def _name(subject: Subject) -> str:
 
 
 def _load(subject: Subject, name: str) -> Side:
+    corpus = None
     if subject.run:
         models.require_unchanged(subject.run)
         corpus = find.corpus_of(subject.run)
-    else:
-        corpus = corpora.load("tiny-shakespeare")
     model, tokenizer = models.load(subject.folder)
     description = f"{sum(weights.numel() for weights in model.parameters()):,} parameters"
-    if subject.run:
+    if subject.run and corpus:
         bits = subject.run.record.best_scores.bits_per_byte
         description += f", {bits:.3f} bits per byte on the validation split of {corpus.name}"
     return Side(name, description, model, tokenizer, corpus)

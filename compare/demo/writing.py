@@ -19,7 +19,8 @@ class Continuation:
     seed: int
     text: str = ""
     copied: tuple[tuple[int, int], ...] | None = None
-    """(start, end) offsets of passages from the training split; None until the text is complete."""
+    """(start, end) offsets of passages from the training split.  None until the text is complete,
+    or if it is not known what the model was trained on."""
 
 
 def check_settings(
@@ -60,6 +61,6 @@ def write(
                 for before, text in zip(finished, texts, strict=True)
             ]
         for side, before, text in zip(sides, finished, texts, strict=True):
-            copied = tuple(copied_passages(text, side.corpus.train))
+            copied = tuple(copied_passages(text, side.corpus.train)) if side.corpus else None
             before.append(Continuation(seed, text, copied))
         yield [list(before) for before in finished]

@@ -40,6 +40,13 @@ class PublishOptions:
             )
         if self.space and not (self.push or self.namespace):
             raise ValueError("--space needs the models' full names: add --namespace, or --push")
+        if self.private and not self.push:
+            raise ValueError("--private has no effect without --push: leave it out")
+        if self.private and self.space:
+            raise ValueError(
+                "--space cannot be used with --private: the demo's Space could not download "
+                "private models"
+            )
         if not _is_hub_name(f"{self.namespace or 'owner'}/{self.prefix}-fine-tuned"):
             raise ValueError(
                 f"--prefix {self.prefix!r} is not valid on the Hub: use up to 85 letters, digits, "

@@ -17,6 +17,7 @@ from compare.ruler.scoring import score
 from compare.runs import models
 
 RepoType = Literal["model", "space"]
+FIRST_COMMIT = "initial commit"  # the Hub's own, which also gives a Space a README.md
 TOLERANCE = 1e-4  # bits per byte; machines differ in the order of floating-point sums
 
 
@@ -41,15 +42,13 @@ def head_of_own(repo: str, repo_type: RepoType = "model") -> str | None:
     """Return the latest commit of repository `repo`, or None if it does not exist.
 
     Raises Misuse if the repository has files but its card does not carry the tag of this study,
-    because a push would delete those files.  An interrupted push leaves an empty repository, which
-    is accepted.  Raises Failure if the Hub cannot be queried.
+    because a push would delete those files.  An interrupted push leaves a new repository, which is
+    accepted.  Raises Failure if the Hub cannot be queried.
     """
     try:
         api = HfApi()
-        info = api.space_info(repo) if repo_type == "space" else api.model_info(repo)
-        if {file.rfilename for file in info.siblings or []} <= {".gitattributes"}:
-            return info.sha
-        is_own = _card_is_of_the_study(repo, repo_type, info.sha)
+        info = api.repo_info(repo, repo_type=repo_type)
+        is_own = _is_new(api, repo, repo_type) or _card_is_of_the_study(repo, repo_type, info.sha)
     except RepositoryNotFoundError:
         return None
     except Exception as error:
@@ -60,6 +59,12 @@ def head_of_own(repo: str, repo_type: RepoType = "model") -> str | None:
             "choose another --prefix so that its files are not replaced"
         )
     return info.sha
+
+
+def _is_new(api: HfApi, repo: str, repo_type: RepoType) -> bool:
+    """Return whether `repo` has only what the Hub puts into every new repository of its type."""
+    commits = api.list_repo_commits(repo, repo_type=repo_type)
+    return [commit.title for commit in commits] == [FIRST_COMMIT]
 
 
 def _card_is_of_the_study(repo: str, repo_type: RepoType, commit: str | None) -> bool:
@@ -162,9 +167,16 @@ def _fail(repo: str, error: Exception) -> NoReturn:
         raise Failure("the Hub rejects this token: run hf auth login, then try again") from None
     if status == 403:
         raise Failure(
-            f"no permission to write to {repo}: log in as another user, or use another --namespace"
+            f"no permission to write to {repo}: log in with a token that may write there, or use "
+            "another --namespace"
         ) from None
     if status == 412:
         raise Failure(f"{repo} changed during the upload: run the same command again") from None
-    reason = f"the Hub returned HTTP {status}" if status else f"the request failed ({error})"
+    if isinstance(error, HfHubHTTPError):
+        said = f" ({error.server_message})" if error.server_message else ""
+        reason = f"the Hub returned HTTP {status}{said}"
+    elif isinstance(error, ValueError):  # the Hub rejects the card, and repeating does not help
+        raise Failure(f"{repo}: {error}") from None
+    else:
+        reason = f"the request failed ({error})"
     raise Failure(f"{repo}: {reason}; run the same command again to complete it") from None

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from compare.corpus.encoding import encode, token_ids
+from compare.corpus.encoding import UnusableTokenizer, encode, token_ids
 from compare.ruler.evaluation import evaluation_mode
 from compare.ruler.metrics import Metrics, metrics_of
 
@@ -85,12 +85,12 @@ def context_length_of(model: PreTrainedModel) -> int:
 def start_token(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the id of the token in front of a text: BOS, or EOS if the tokenizer has no BOS.
 
-    Raises ValueError if it has neither.
+    Raises UnusableTokenizer if it has neither.
     """
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token is not None:
             return token
-    raise ValueError("the tokenizer has neither a BOS nor an EOS token")
+    raise UnusableTokenizer("the tokenizer has neither a BOS nor an EOS token")
 
 
 @torch.inference_mode()
@@ -107,8 +107,8 @@ def score(
     `stride` is C // 2 by default.  `context_length` restricts the model's context.  `label` names a
     progress bar; without a label there is none.
 
-    Raises ValueError for an empty text, for a stride outside 1 .. C, or if the tokenizer has
-    neither BOS nor EOS, and LossyTokenizer if the tokens do not give the text back.
+    Raises ValueError for an empty text or a stride outside 1 .. C, and UnusableTokenizer if the
+    tokenizer has neither BOS nor EOS, or if its tokens do not give the text back.
     """
     context_length = context_length or context_length_of(model)
     stride = context_length // 2 if stride is None else stride

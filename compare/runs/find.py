@@ -11,7 +11,7 @@ from compare.kinds import RunStatus, Track
 from compare.ruler.sampling import Sample
 from compare.runs import history
 from compare.runs.history import EvaluationLine, HistoryLine, StepsLine
-from compare.runs.latest import latest_run, resolve
+from compare.runs.latest import NAME, latest_run, resolve
 from compare.runs.record import RunRecord, read_record
 from compare.runs.writer import ROOT
 
@@ -46,6 +46,8 @@ def load(path: Path) -> CompleteRun:
     """Return the complete run in directory `path`.  Raises Misuse if there is none."""
     path = resolve(path)
     record = read_record(path)
+    if record.status is RunStatus.FAILED:
+        raise Misuse(f"{path} has failed ({record.failure}): train again with other options")
     if record.status is not RunStatus.COMPLETE:
         raise Misuse(f"{path} is not complete: finish it with {record.command} --resume")
     return _with_lines(path, record)
@@ -57,31 +59,38 @@ def latest(track: Track) -> CompleteRun:
     Raises Misuse if there is none; the message has the command that makes one.
     """
     newest = latest_run(ROOT / track)
-    if newest is None:
-        folders = [path.parent for path in sorted((ROOT / track).glob("*/run.json"))]
-        unfinished = [
-            each.name for each in folders if read_record(each).status is not RunStatus.COMPLETE
-        ]
-        raise Misuse(
-            f"no complete run in {ROOT / track} that was trained on the whole training split: "
-            f"make one with {track.command}"
-            + (f", or finish {', '.join(unfinished)} with --resume" if unfinished else "")
-        )
-    return load(newest)
+    if newest is not None:
+        return load(newest)
+    # The run that `latest` pointed to may have been moved away.
+    whole = [run for run in complete(track) if not run.record.is_partial]
+    if whole:
+        return whole[-1]
+    unfinished = [
+        folder.name
+        for folder, record in _records(track).items()
+        if record.status is RunStatus.RUNNING and not record.is_partial
+    ]
+    raise Misuse(
+        f"no complete run in {ROOT / track} that was trained on the whole training split: "
+        f"make one with {track.command}"
+        + (f", or finish {', '.join(unfinished)} with --resume" if unfinished else "")
+    )
 
 
 def complete(track: Track) -> list[CompleteRun]:
     """Return all complete runs of `track`, oldest first."""
-    folders = [
-        file.parent for file in (ROOT / track).glob("*/run.json") if not file.parent.is_symlink()
-    ]
-    records = {folder: read_record(folder) for folder in folders}
     finished = [
         _with_lines(folder, record)
-        for folder, record in records.items()
+        for folder, record in _records(track).items()
         if record.status is RunStatus.COMPLETE
     ]
     return sorted(finished, key=lambda run: (run.record.started, run.path))
+
+
+def _records(track: Track) -> dict[Path, RunRecord]:
+    """Return the records of all runs of `track`, by directory; `latest` is none of its own."""
+    files = sorted((ROOT / track).glob("*/run.json"))
+    return {file.parent: read_record(file.parent) for file in files if file.parent.name != NAME}
 
 
 def _with_lines(path: Path, record: RunRecord) -> CompleteRun:

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from compare.errors import Failure
+
 NAME = "latest"
 
 
 def point_latest_at(run: Path) -> None:
-    """Make the run directory `run` the latest of its track, atomically."""
+    """Make the run directory `run` the latest of its track, atomically.
+
+    Raises Failure if `latest` is a directory, such as an archive that follows links makes of it.
+    """
+    latest = run.parent / NAME
+    if latest.is_dir() and not latest.is_symlink():
+        raise Failure(
+            f"{latest} is a directory instead of a link: move it away, then repeat the command "
+            "with --resume"
+        )
     # The link is created in the run's own directory, to which only this process writes: other runs
     # may finish at the same time.
     link = run / f".{NAME}"
@@ -21,7 +32,7 @@ def point_latest_at(run: Path) -> None:
         link.symlink_to(run.name)  # relative to the place to which the link is moved below
     except OSError:
         link.write_text(run.name, "utf-8")
-    link.replace(run.parent / NAME)
+    link.replace(latest)
 
 
 def resolve(path: Path) -> Path:

@@ -78,7 +78,7 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
         if earlier.status is not RunStatus.COMPLETE:
             raise Misuse(
                 f"cannot resume {path}: {'; '.join(differences)} "
-                "(use the same options, or leave out --resume to start a new run)"
+                f"(use the same options; for a new run, leave out --resume or delete {path})"
             )
     while True:  # another process may take the same name at the same time
         if path.exists():

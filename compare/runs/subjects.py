@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import constants, snapshot_download
+from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -87,6 +87,8 @@ def _download(what: str, repo: str, revision: str | None) -> Subject:
     """Download `repo`; if the Hub cannot be reached, use the copy in its client's cache."""
     reachable = reachability.hub_reachable()
     try:
+        if reachable:  # or else a repository that is gone would be taken from the cache silently
+            revision = HfApi().model_info(repo, revision=revision).sha
         folder = Path(
             snapshot_download(
                 repo,

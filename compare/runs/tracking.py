@@ -294,14 +294,27 @@ def _limit(setting: str, default: float) -> float:
 
 
 def _choose_mode() -> TrackingMode:
-    """Return the mode for `--tracking auto`: WANDB_MODE if set, else online if possible."""
-    chosen = os.environ.get("WANDB_MODE")
+    """Return the mode for `--tracking auto`: what the user has chosen, else online if possible.
+
+    Users choose with WANDB_MODE, or with commands such as `wandb offline`.
+    """
+    stored = _stored_settings()
+    chosen = os.environ.get("WANDB_MODE") or stored.get("mode")
     if chosen in list(TrackingMode):
         return TrackingMode(chosen)
-    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    default = stored.get("base_url", "https://api.wandb.ai")
+    server = os.environ.get("WANDB_BASE_URL", default)
     logged_in = bool(os.environ.get("WANDB_API_KEY")) or _has_netrc_key(server)
     can_log_in = logged_in and reachability.reachable(server)
     return TrackingMode.ONLINE if can_log_in else TrackingMode.OFFLINE
+
+
+def _stored_settings() -> dict[str, str]:
+    """Return what commands such as `wandb offline` and `wandb login --host` have stored."""
+    import wandb
+
+    folder = Path(os.environ.get("WANDB_CONFIG_DIR", "~/.config/wandb")).expanduser()
+    return wandb.Settings(settings_system=str(folder / "settings")).read_system_settings().all()
 
 
 def _has_netrc_key(server: str) -> bool:

@@ -218,8 +218,6 @@ def _check_model(
 
 def _why_not_scorable(tokenizer: PreTrainedTokenizerBase, text: str) -> str | None:
     """Return why no score can be computed with this tokenizer; None if one can."""
-    if not tokenizer.is_fast:
-        return "the tokenizer does not say which characters its tokens cover: use a fast one"
     try:
         start_token(tokenizer)
         if len(encode(tokenizer, text)[0]) < 2:

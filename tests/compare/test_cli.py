@@ -53,6 +53,20 @@ def test_a_lost_process_is_reported_on_one_line(
     assert line.startswith("error: another process") and "--resume" in line
 
 
+def test_a_full_gpu_is_reported_on_one_line(capsys: pytest.CaptureFixture) -> None:
+    class OutOfMemoryError(RuntimeError):
+        """As torch's."""
+
+    def fill(_: object) -> None:
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore.")
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(fill, cli.StudyOptions())
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Tried to allocate 2.00 GiB" in line and "--help" in line
+
+
 def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
         raise RuntimeError("shape mismatch")

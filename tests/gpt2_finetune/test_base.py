@@ -9,12 +9,22 @@ from pathlib import Path
 import httpx
 import pytest
 from tokenizers import normalizers
-from transformers import GPT2Tokenizer, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    GPT2Config,
+    GPT2Tokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from compare import reachability
-from compare.errors import Failure
+from compare.errors import Failure, Misuse
 from gpt2_finetune import base as bases
+from gpt2_finetune.config import FinetuneOptions
+from gpt2_finetune.train import require_support
 from tests.conftest import FINETUNE, Place
+from tests.run_records import BASE
 
 
 def put_in_cache(place: Place, base: Path, name: str) -> Path:
@@ -173,3 +183,18 @@ def test_a_base_whose_tokenizer_loses_bytes_is_refused_by_name(
     line = place.refused(*FINETUNE, "--base", "base", "--corpus", mini_text)
     assert "--base base: the tokenizer in base does not reproduce the text" in line
     assert not (place.path / "runs").exists()
+
+
+def test_dropout_is_refused_where_a_model_has_none() -> None:
+    assert bases.has_dropout(GPT2Config()) and not bases.has_dropout(LlamaConfig())
+    config = bases.with_dropout(BertConfig(hidden_dropout_prob=0.3), 0.1)
+    assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (0.1, 0.0)
+    llama = LlamaForCausalLM(
+        LlamaConfig(vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
+    )
+    with pytest.raises(Misuse, match=r"--dropout 0\.1: some/base has no dropout outside attention"):
+        require_support(FinetuneOptions(dropout=0.1), llama, BASE)
+    require_support(FinetuneOptions(dropout=0.1, lora=True), llama, BASE)
+    llama.supports_gradient_checkpointing = False
+    with pytest.raises(Misuse, match="LlamaForCausalLM does not support it"):
+        require_support(FinetuneOptions(gradient_checkpointing=True), llama, BASE)

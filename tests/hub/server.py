@@ -29,11 +29,12 @@ CUT = 0  # a fault that hangs up instead of answering
 
 @dataclass
 class Repository:
-    """The files of the latest commit by path, and the ids of all commits."""
+    """The files of the latest commit by path, the ids of all commits, and what some are called."""
 
     private: bool
     files: dict[str, bytes] = field(default_factory=dict)
     commits: list[str] = field(default_factory=list)
+    titles: dict[str, str] = field(default_factory=dict)
 
     @property
     def head(self) -> str:
@@ -160,6 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, {"type": "user", "name": "student", "orgs": [], "auth": role})
 
     def create(self, body: bytes) -> None:
+        """Create a repository; the Hub gives a new Space a card with what it is built with."""
         asked = json.loads(body)
         namespace = asked.get("organization") or "student"
         if namespace not in self.hub.namespaces:
@@ -172,7 +174,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(409, url | {"error": "You already created this model repo"})
         private = asked.get("private") or asked.get("visibility") == "private"
         self.hub.repositories[repo] = Repository(bool(private))
-        self.hub.commit(repo, [{"key": "file", "value": {"path": ".gitattributes", "content": ""}}])
+        files = {".gitattributes": b""}
+        if asked.get("type") == "space":
+            files["README.md"] = f"---\nsdk: {asked['sdk']}\n---\n".encode()
+        self.hub.repositories[repo].files = files
+        self.hub.repositories[repo].titles[self.hub.commit(repo, [])] = "initial commit"
         self._answer(200, url)
 
     def info(self, body: bytes, repo: str, revision: str = "main") -> None:
@@ -186,6 +192,23 @@ class _Handler(BaseHTTPRequestHandler):
                     "siblings": files,
                     "private": repository.private,
                 },
+            )
+
+    def commits(self, body: bytes, repo: str, revision: str) -> None:
+        """List the commits, the newest first."""
+        if repository := self._repository(repo):
+            self._answer(
+                200,
+                [
+                    {
+                        "id": commit,
+                        "title": repository.titles.get(commit, "another commit"),
+                        "message": "",
+                        "authors": [{"user": "student"}],
+                        "date": "2026-01-01T00:00:00.000Z",
+                    }
+                    for commit in reversed(repository.commits)
+                ],
             )
 
     def tree(self, body: bytes, repo: str, revision: str) -> None:
@@ -284,6 +307,7 @@ ROUTES = (
     ("POST", rf"{API}/preupload/main", _Handler.preupload),
     ("POST", rf"{API}/commit/main", _Handler.commit),
     ("GET", rf"{API}/xet-write-token/main", _Handler.xet_token),
+    ("GET", rf"{API}/commits/(?P<revision>[^/]+)", _Handler.commits),
     ("GET", rf"{API}/tree/(?P<revision>[^/]+)", _Handler.tree),
     ("GET", rf"{API}(/revision/(?P<revision>[^/]+))?", _Handler.info),
     (

@@ -88,6 +88,24 @@ def test_the_empty_repository_of_an_interrupted_push_is_filled(hub: Hub, folder:
     assert "config.json" in hub.repositories[REPO].files
 
 
+def test_the_new_space_of_an_interrupted_push_is_filled(hub: Hub, folder: Path) -> None:
+    hub.faults = [("commit/main", 400)]
+    with pytest.raises(
+        Failure, match=r"the Hub returned HTTP 400 \(injected\); run the same command"
+    ):
+        hub_module.push(folder, REPO, False, "static")
+    assert "README.md" in hub.repositories[f"spaces/{REPO}"].files  # the Hub's own
+    hub_module.push(folder, REPO, False, "static")
+    assert "config.json" in hub.repositories[f"spaces/{REPO}"].files
+
+
+def test_what_the_hub_says_of_the_card_is_passed_on(hub: Hub, folder: Path) -> None:
+    hub.faults = [("validate-yaml", 400)]
+    with pytest.raises(Failure, match="metadata") as error:
+        hub_module.push(folder, REPO, False)
+    assert "again" not in str(error.value)
+
+
 def test_a_file_that_comes_between_look_and_push_is_not_deleted(hub: Hub, folder: Path) -> None:
     hub_module.push(folder, REPO, False)
     (folder / "config.json").write_text('{"new": true}', "utf-8")

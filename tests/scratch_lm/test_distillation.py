@@ -173,7 +173,7 @@ def test_outdated_teachers_are_refused_with_the_difference_and_the_command(
         chosen("tuned-seed1")
     line = str(error.value)
     assert "runs/scratch_lm/tuned-seed1 was not trained with the current --preset tuned" in line
-    assert "dropout was 0.3 and is now 0.0; train a new run with" in line
+    assert "dropout was 0.3 and is now 0.0; train one with" in line
     command = f"scratch_lm.train --corpus {mini_text} --preset tuned --resume"
     assert f"python -m {command}" in line
     assert chosen("runs/scratch_lm/tuned-seed1") == ["tuned-seed1"]  # as the error message suggests
@@ -195,7 +195,11 @@ def test_record_refuses_teachers_from_an_outdated_tuned(school: Place, mini_text
 
 def test_unsuitable_teachers_are_refused(school: Place, mini_text: Path) -> None:
     command = [*SCRATCH, "--corpus", mini_text, "--teachers"]
-    assert "--preset tuned --seed 9" in school.refused(*command, "tuned-seed9")
+    missing = school.refused(*command, "tuned-seed9")
+    assert (
+        f"train one with python -m scratch_lm.train --corpus {mini_text} --preset tuned" in missing
+    )
+    assert "--seed 9" in missing
     vocabulary = ["--vocabulary", "390"]
     assert "a different tokenizer" in school.refused(*command, "course-seed1", *vocabulary)
     other = school.path / "other.txt"

@@ -115,3 +115,6 @@ def test_the_learning_rate_rises_then_falls_to_a_twentieth(model: ScratchLM) -> 
     assert rates[60] == pytest.approx(0.002 * (0.05 + 0.95 / 2))
     assert rates[110] == pytest.approx(0.0001)
     assert sorted(rates[:10]) == rates[:10] and sorted(rates[10:], reverse=True) == rates[10:]
+    # Drills that are longer than the schedule stay at its end.
+    assert set_learning_rate(optimizers, 200, 110, warmup_steps=10) == pytest.approx(0.0001)
+    assert set_learning_rate(optimizers, 200, 5, warmup_steps=10) == pytest.approx(0.0001)

@@ -175,6 +175,9 @@ def test_command_shows_and_exports_a_users_text(place: Place) -> None:
     text = "zw\u00f6lf Boxk\u00e4mpfer\n" * 10
     (place.path / "own.txt").write_bytes(text.encode())
     shown = place.run("compare.corpus", "--corpus", "own.txt", "--export", "copy.txt").stdout
+    assert "is a directory" in place.refused(
+        "compare.corpus", "--corpus", "own.txt", "--export", "."
+    )
     assert hashlib.sha256(text.encode()).hexdigest() in shown
     assert "train      153 characters, 171 bytes" in shown and "line ends" not in shown
     assert (place.path / "copy.txt").read_bytes() == text.encode()

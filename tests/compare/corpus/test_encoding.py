@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import GPT2Tokenizer, PreTrainedTokenizerFast
 
 from compare.corpus import encoding
-from compare.corpus.encoding import LossyTokenizer
+from compare.corpus.encoding import UnusableTokenizer
 from compare.errors import Failure
 
 BLANKS = "\u00a0\u2003\x1c\x85\r\n\t  a!'"
@@ -50,7 +50,7 @@ def test_spans_are_the_tokens_bytes(tokenizer: GPT2Tokenizer) -> None:
 
 def test_tokenizer_that_cannot_spell_the_text_is_refused() -> None:
     tokenizer = GPT2Tokenizer(vocab={"<|endoftext|>": 0, "a": 1, "?": 2}, merges=[], unk_token="?")
-    with pytest.raises(LossyTokenizer, match="the text: 'b' becomes '"):
+    with pytest.raises(UnusableTokenizer, match="the text: 'b' becomes '"):
         encoding.encode(tokenizer, "ab")
 
 
@@ -126,7 +126,7 @@ def test_a_tokenizer_that_loses_bytes_is_refused(
 ) -> None:
     spoiled = of_bytes(tokenizer, **parts)
     for encode in (encoding.encode, encoding.token_ids):
-        with pytest.raises(LossyTokenizer, match="does not reproduce the text") as error:
+        with pytest.raises(UnusableTokenizer, match="does not reproduce the text") as error:
             encode(spoiled, text)
         assert isinstance(error.value, Failure)  # one line, where it is not foreseen
     if "normalizer" in parts:
@@ -135,7 +135,7 @@ def test_a_tokenizer_that_loses_bytes_is_refused(
 
 @pytest.mark.parametrize("text", ["the  cat", "the\ncat", "the cat sat"])
 def test_a_tokenizer_of_words_alone_is_refused(text: str) -> None:
-    with pytest.raises(LossyTokenizer):
+    with pytest.raises(UnusableTokenizer):
         encoding.encode(of_words(pre_tokenizers.WhitespaceSplit()), text + "\n")
 
 
@@ -144,7 +144,7 @@ def test_a_tokenizer_of_words_alone_is_refused(text: str) -> None:
 def test_a_space_put_in_front_of_a_text_is_no_loss(make, text: str) -> None:
     tokenizer = make()
     if "▁" in text:  # which the tokenizer takes for a space
-        with pytest.raises(LossyTokenizer):
+        with pytest.raises(UnusableTokenizer):
             encoding.encode(tokenizer, text)
         return
     ids, ends = encoding.encode(tokenizer, text)
@@ -169,7 +169,7 @@ def test_a_long_text_is_asked_for_piece_by_piece(
     monkeypatch.setattr(encoding.pieces, "__defaults__", (50,))
     few = GPT2Tokenizer(vocab={"<|endoftext|>": 0, "a": 1, "Ġ": 2}, merges=[])
     encoding.encode(few, "a a " * 100)
-    with pytest.raises(LossyTokenizer, match="'b' becomes ''"):
+    with pytest.raises(UnusableTokenizer, match="'b' becomes ''"):
         encoding.encode(few, "a a " * 100 + "ab a")
 
 

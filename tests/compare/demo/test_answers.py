@@ -44,6 +44,7 @@ def test_continuations_of_each_seed_are_shown_on_each_side(sides: list[Side]) ->
 
 def test_what_is_copied_from_the_training_text_is_marked(sides: list[Side]) -> None:
     side = sides[0]
+    assert side.corpus
     corpus = replace(side.corpus, train="Yes: to be or not to be, that is it")
     copied = "to be or not to be,"
 
@@ -53,8 +54,10 @@ def test_what_is_copied_from_the_training_text_is_marked(sides: list[Side]) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("compare.demo.turns.sample", copying)
         _, card = write([replace(side, corpus=corpus)], "HAMLET:\n")
+        _, of_unknown_text = write([replace(side, corpus=None)], "HAMLET:\n")
     assert re.findall("<mark>(.*?)</mark>", card) == [copied]
     assert "1 passage copied from the training text, 6 words in all" in shown(card)
+    assert copied in of_unknown_text and "training text" not in of_unknown_text
 
 
 def test_stop_ends_an_answer_with_what_there_is(sides: list[Side]) -> None:

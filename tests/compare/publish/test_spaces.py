@@ -72,6 +72,9 @@ def test_staging_again_replaces_what_was_there(reported: Path) -> None:
 
 def test_spaces_need_the_names_of_the_models_owner(place: Place) -> None:
     assert "--namespace" in place.refused("compare.publish", "--space")
+    private = place.refused("compare.publish", "--space", "--push", "--private")
+    assert "could not download private models" in private
+    assert "without --push" in place.refused("compare.publish", "--private")
 
 
 @pytest.mark.slow

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from compare.errors import Misuse
-from compare.kinds import BaseKind, RowKind, Track
+from compare.errors import Failure, Misuse
+from compare.kinds import BaseKind, RowKind, RunStatus, Track
+from compare.runs import find
 from compare.runs.latest import point_latest_at
 from compare.runs.record import write_record
 from compare.runs.study import find_study
@@ -196,3 +198,42 @@ def test_a_control_alone_is_no_study() -> None:
     leave("scratch_lm", "c1", 1, "course", 1, 5.0)
     with pytest.raises(Misuse, match="nothing was fine-tuned"):
         find_study()
+
+
+def test_the_newest_run_is_found_without_latest() -> None:
+    leave("scratch_lm", "first", 1, "course", 1, 6.0)
+    leave("scratch_lm", "second", 2, "course", 2, 6.0)
+    leave("scratch_lm", "share", 3, "course", 3, 6.0, train_share=0.5)
+    folder = Path("runs/scratch_lm")
+    assert find.latest(Track.SCRATCH).path == folder / "second"
+    (folder / "second").rename("moved away")
+    assert find.latest(Track.SCRATCH).path == folder / "first"
+
+
+def test_an_unpacked_latest_is_no_run_of_its_own() -> None:
+    """Archives that follow links contain a copy of the run in its place."""
+    leave("scratch_lm", "first", 1, "course", 1, 6.0)
+    latest = Path("runs/scratch_lm/latest")
+    latest.unlink()
+    shutil.copytree(latest.with_name("first"), latest)
+    assert [run.path.name for run in find.complete(Track.SCRATCH)] == ["first"]
+    assert find.latest(Track.SCRATCH).path.name == "first"
+    with pytest.raises(Failure, match="latest is a directory instead of a link: move it away"):
+        leave("scratch_lm", "second", 2, "course", 2, 6.0)
+    assert (latest / "run.json").exists()
+
+
+def test_only_runs_that_help_are_recommended_for_resuming() -> None:
+    for name, status, differing in (
+        ("unfinished", RunStatus.RUNNING, {}),
+        ("share", RunStatus.RUNNING, {"train_share": 0.5}),
+        ("failed", RunStatus.FAILED, {}),
+    ):
+        path = Path("runs/scratch_lm") / name
+        path.mkdir(parents=True)
+        config = {"corpus": "text", "seed": 1} | differing
+        write_record(path, make_record(status=status, failure="the loss is NaN", config=config))
+    with pytest.raises(Misuse, match=r"or finish unfinished with --resume"):
+        find.latest(Track.SCRATCH)
+    with pytest.raises(Misuse, match=r"has failed \(the loss is NaN\): train again"):
+        find.load(Path("runs/scratch_lm/failed"))

@@ -149,3 +149,22 @@ def test_a_stored_login_is_found_where_wandb_stores_it(
         (tmp_path / name).write_text(f"machine {stored} login user password {'0' * 40}\n", "utf-8")
         (tmp_path / name).chmod(0o644)
     assert tracking._choose_mode() == mode
+
+
+def test_what_wandb_has_been_told_to_do_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`wandb offline` and `wandb login --host` write this file."""
+    for variable in ("WANDB_MODE", "WANDB_BASE_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
+    reached = []
+    monkeypatch.setattr(reachability, "reachable", lambda url: bool(reached.append(url)) or True)
+    settings = tmp_path / "settings"
+    settings.write_text("[default]\nbase_url = https://wandb.example.org\n", "utf-8")
+    assert tracking._choose_mode() == "online" and reached == ["https://wandb.example.org"]
+    settings.write_text("[default]\nmode = offline\n", "utf-8")
+    assert tracking._choose_mode() == "offline" and len(reached) == 1
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert tracking._choose_mode() == "disabled"
