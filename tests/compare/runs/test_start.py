@@ -19,9 +19,9 @@ from compare.files import hold_lock
 from compare.kinds import RowKind, RunStatus, Track
 from compare.ruler.parameters import Parameters
 from compare.runs import start as start_module
-from compare.runs.record import write_record
+from compare.runs.record import read_record, write_record
 from compare.runs.writer import Run
-from tests.run_records import make_record
+from tests.run_records import make_metrics, make_record
 
 CORPUS = Corpus("text", "file text", "0" * 64, "train", "validation", "test")
 
@@ -52,6 +52,13 @@ def ready(name: str) -> Run:
     path = Path("runs/scratch_lm") / name
     path.mkdir(parents=True)
     return Run(path, make_record(status=RunStatus.RUNNING))
+
+
+def test_the_score_before_training_survives_a_kill() -> None:
+    """It is not computed again when the run is resumed."""
+    run = ready("first")
+    run.log_zero_shot(make_metrics())
+    assert read_record(run.path).zero_shot == make_metrics()
 
 
 def test_a_training_that_ends_while_another_points_latest_at_itself(
