@@ -186,11 +186,13 @@ def run(main: Callable[[Options], object], options: Options) -> None:
         fail(str(stop), stop.code)
     except RuntimeError as error:
         if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
-            fail(
-                f"the GPU has too little memory ({error}); to need less, see the options on "
-                "batches, micro-batches and precision in --help, or use --device cpu",
-                1,
-            )
+            advice = "to use the CPU instead, set CUDA_VISIBLE_DEVICES to nothing"
+            if isinstance(options, StudyOptions):
+                advice = (
+                    "to need less, see the options on batches, micro-batches and precision in "
+                    "--help, or use --device cpu"
+                )
+            fail(f"the GPU has too little memory ({error}); {advice}", 1)
         if not _is_lost_process(error):
             raise
         fail(

@@ -88,10 +88,10 @@ def build(options: BuildOptions) -> None:
             f"--output {options.output} exists and is not a stand-in, which this command could "
             "replace: give another path"
         )
+    corpus = pretraining_corpus()
     new = files.new_folder(output)  # before training, which takes an hour, since this may fail
     began = time.perf_counter()
     torch.manual_seed(options.seed)
-    corpus = pretraining_corpus()
     empty = GPT2Tokenizer(vocab={"<|endoftext|>": 0}, merges=[], model_max_length=CONTEXT_LENGTH)
     tokenizer = empty.train_new_from_iterator([corpus.train], VOCABULARY, show_progress=False)
     model = build_model(tokenizer)
@@ -109,9 +109,7 @@ def build(options: BuildOptions) -> None:
             result = trainer.train()
         except KeyboardInterrupt:
             new.rmdir()
-            raise Interrupted(
-                signal.SIGINT, "nothing was kept, so start the command again"
-            ) from None
+            raise Interrupted(signal.SIGINT, "start again (nothing was kept)") from None
     minutes = (time.perf_counter() - began) / 60
 
     model.half().save_pretrained(new)

@@ -133,6 +133,9 @@ class RecordCallback(TrainerCallback):
         self.run.log_steps(line, self.bar)
         self.last_step, self.last_time = state.global_step, now
 
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.last_time = time.perf_counter()  # writing a checkpoint is not training
+
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
     ) -> None:

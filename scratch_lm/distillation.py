@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from compare.cli import as_record, command_line
+from compare.cli import LARGEST_SEED, as_record, command_line
 from compare.corpus import Corpus
 from compare.corpus.blocks import IGNORED
 from compare.device import choose_device
@@ -126,6 +126,8 @@ def _recipe_of(name: str, options: ScratchOptions) -> ScratchOptions | None:
     if match is None or match[1] not in PRESETS or "teachers" in PRESETS[match[1]]:
         return None
     preset, seed = match[1], int(match[2])
+    if seed > LARGEST_SEED:
+        return None
     return ScratchOptions(
         **PRESETS[preset] | {"preset": preset, "seed": seed, "corpus": options.corpus}
     )

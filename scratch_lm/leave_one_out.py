@@ -7,8 +7,7 @@
 The validation split continues a play whose beginning is in the training split.  A recipe can
 therefore do well on validation and badly on plays with other names, or vice versa.  Recipes are
 chosen on both, and never on the test split.  All options of `scratch_lm.train` are accepted except
---leave-out, --resume, and --teachers with the preset `record`: teachers have read the plays left
-out.
+--leave-out, --resume, --teachers and the preset `record`: teachers have read the plays left out.
 
 The runs are stored in `runs/scratch_lm/`.  A second call with the same options finishes an
 interrupted run and trains only the missing ones, unless a call with other options came in between.

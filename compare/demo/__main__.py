@@ -24,6 +24,9 @@ class DemoOptions:
     run: list[str] = field(default_factory=list, nargs="*", metavar="WHAT")  # noqa: RUF009
     """One or two models: directories of runs or models, or repositories on the Hub (OWNER/NAME, or
     their address); by default, the latest run of each track."""
+    corpus: str | None = None
+    """Text that models without the record of a run were trained on, as in scratch_lm.train; what
+    they copy from it is marked.  By default, it is not known."""
     host: str = "127.0.0.1"
     """Address to serve on; with 0.0.0.0, everyone on the network can use the page."""
     port: int = 7860
@@ -61,7 +64,7 @@ def main(options: DemoOptions) -> None:
     from compare.demo import server
 
     port = find_free_port(options.host, options.port)
-    page = pages.make_page(load_sides(options.run), read_answer())
+    page = pages.make_page(load_sides(options.run, options.corpus), read_answer())
     address = server.launch(page, options.host, port, opens_browser=not options.no_browser)
     print(f"serving {address}\nCtrl-C stops it", flush=True)
     server.wait_for_ctrl_c(page)

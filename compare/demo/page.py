@@ -70,7 +70,8 @@ def _add_write_tab(sides: Sequence[Side], corpus: Corpus) -> None:
     with gr.Row():
         start = gr.Button("Write", variant="primary")
         stop = gr.Button("Stop")
-    gr.HTML(markup.copies_legend())
+    if any(side.corpus for side in sides):
+        gr.HTML(markup.copies_legend())
     message = gr.HTML(markup.status(""))
     cards = _add_cards(sides)
     _connect(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from compare import corpus as corpora
 from compare.corpus import Corpus
 from compare.kinds import Track
 from compare.runs import find, models
@@ -26,10 +27,11 @@ class Side:
     if that is not known."""
 
 
-def load_sides(what: Sequence[str]) -> list[Side]:
+def load_sides(what: Sequence[str], corpus: str | None = None) -> list[Side]:
     """Load the models that `what` names, or else the newest complete run of each track.
 
-    A name is a directory of a run or a model, or a repository on the Hub.
+    A name is a directory of a run or a model, or a repository on the Hub.  Models without the
+    record of a run are taken as trained on the text `corpus`, if it is given.
 
     Raises Misuse if there is nothing of a name or a run is not complete, and Failure if a model has
     changed since training, needs code that is not this project's, or cannot be loaded.
@@ -40,7 +42,7 @@ def load_sides(what: Sequence[str]) -> list[Side]:
         subjects = [Subject(str(run.path), "run", run.model, run) for run in runs]
     names = [_name(subject) for subject in subjects]
     return [
-        _load(subject, name if names.count(name) == 1 else f"{name} ({subject.what})")
+        _load(subject, corpus, name if names.count(name) == 1 else f"{name} ({subject.what})")
         for subject, name in zip(subjects, names, strict=True)
     ]
 
@@ -49,8 +51,8 @@ def _name(subject: Subject) -> str:
     return subject.run.record.display_name if subject.run else subject.what
 
 
-def _load(subject: Subject, name: str) -> Side:
-    corpus = None
+def _load(subject: Subject, corpus_name: str | None, name: str) -> Side:
+    corpus = corpora.load(corpus_name) if corpus_name else None
     if subject.run:
         models.require_unchanged(subject.run)
         corpus = find.corpus_of(subject.run)

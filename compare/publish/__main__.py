@@ -114,12 +114,15 @@ def publish(options: PublishOptions) -> None:
         folder = stage(STAGED / name, repo, run, results, options.license)
         models.append((run, repo, folder))
         print(f"staged {folder}")
-    staged_spaces = []
+    staged_spaces: list[Space] = []
     if options.space:
-        staging = (spaces.stage_demo, spaces.stage_report)
-        for name, stage_space in zip(space_names, staging, strict=True):
-            space = stage_space(STAGED / name, f"{namespace}/{name}", repos)
-            staged_spaces.append(space)
+        demo, report = space_names
+        corpus = "tiny-shakespeare" if results.is_tiny_shakespeare else None
+        staged_spaces = [
+            spaces.stage_demo(STAGED / demo, f"{namespace}/{demo}", repos, corpus),
+            spaces.stage_report(STAGED / report, f"{namespace}/{report}", repos),
+        ]
+        for space in staged_spaces:
             print(f"staged {space.folder}")
     if options.push:
         for run, repo, folder in models:

@@ -17,7 +17,10 @@ from compare.ruler.scoring import score
 from compare.runs import models
 
 RepoType = Literal["model", "space"]
-FIRST_COMMIT = "initial commit"  # the Hub's own, which also gives a Space a README.md
+# The Hub's own commit in every new repository, and the files that it may have, those of Spaces
+# included.
+FIRST_COMMIT = "initial commit"
+FIRST_FILES = {".gitattributes", "README.md", "index.html", "style.css"}
 TOLERANCE = 1e-4  # bits per byte; machines differ in the order of floating-point sums
 
 
@@ -47,8 +50,10 @@ def head_of_own(repo: str, repo_type: RepoType = "model") -> str | None:
     """
     try:
         api = HfApi()
-        info = api.repo_info(repo, repo_type=repo_type)
-        is_own = _is_new(api, repo, repo_type) or _card_is_of_the_study(repo, repo_type, info.sha)
+        info = api.space_info(repo) if repo_type == "space" else api.model_info(repo)
+        files = {file.rfilename for file in info.siblings or []}
+        is_new = files <= FIRST_FILES and _has_only_the_first_commit(api, repo, repo_type)
+        is_own = is_new or _card_is_of_the_study(repo, repo_type, info.sha)
     except RepositoryNotFoundError:
         return None
     except Exception as error:
@@ -61,8 +66,8 @@ def head_of_own(repo: str, repo_type: RepoType = "model") -> str | None:
     return info.sha
 
 
-def _is_new(api: HfApi, repo: str, repo_type: RepoType) -> bool:
-    """Return whether `repo` has only what the Hub puts into every new repository of its type."""
+def _has_only_the_first_commit(api: HfApi, repo: str, repo_type: RepoType) -> bool:
+    """Return whether `repo` has only the commit that the Hub makes in every new repository."""
     commits = api.list_repo_commits(repo, repo_type=repo_type)
     return [commit.title for commit in commits] == [FIRST_COMMIT]
 

@@ -28,8 +28,11 @@ import runpy
 import sys
 
 MODELS = {models}
+TRAINED_ON = {corpus}
 
 sys.argv = ["compare.demo", "--run", *MODELS, "--host", "0.0.0.0", "--no-browser"]
+if TRAINED_ON:
+    sys.argv += ["--corpus", TRAINED_ON]
 runpy.run_module("compare.demo", run_name="__main__", alter_sys=True)
 """
 
@@ -42,10 +45,14 @@ class Space(NamedTuple):
     sdk: str
 
 
-def stage_demo(target: Path, repo: str, model_repos: Sequence[str]) -> Space:
+def stage_demo(
+    target: Path, repo: str, model_repos: Sequence[str], corpus: str | None = None
+) -> Space:
     """Create or replace the directory `target`, with a Space that runs `compare.demo`.
 
     It downloads the models of the repositories `model_repos`, and shows the answer of the report.
+    What the models copy is marked if they were trained on the text called `corpus`, which the Space
+    can download.
     """
     new = new_folder(target)
     shutil.copytree(PACKAGE, new / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -54,7 +61,7 @@ def stage_demo(target: Path, repo: str, model_repos: Sequence[str]) -> Space:
     shutil.copy(models.PROJECT_MODEL_CODE, new / "scratch_lm" / models.PROJECT_MODEL_CODE.name)
     (new / storage.PATH.parent).mkdir()
     shutil.copy(storage.PATH, new / storage.PATH)
-    (new / "app.py").write_text(APP.format(models=list(model_repos)), "utf-8")
+    (new / "app.py").write_text(APP.format(models=list(model_repos), corpus=repr(corpus)), "utf-8")
     (new / "requirements.txt").write_text("\n".join(pinned_requirements()) + "\n", "utf-8")
     lock = (PACKAGE / "demo" / "demo.lock").read_text("utf-8")
     (gradio,) = re.findall(r"^gradio==(\S+)", lock, re.MULTILINE)

@@ -47,7 +47,8 @@ def load(path: Path) -> CompleteRun:
     path = resolve(path)
     record = read_record(path)
     if record.status is RunStatus.FAILED:
-        raise Misuse(f"{path} has failed ({record.failure}): train again with other options")
+        reason = f" ({record.failure})" if record.failure else ""
+        raise Misuse(f"{path} has failed{reason}: train again with other options")
     if record.status is not RunStatus.COMPLETE:
         raise Misuse(f"{path} is not complete: finish it with {record.command} --resume")
     return _with_lines(path, record)

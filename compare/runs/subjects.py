@@ -88,7 +88,7 @@ def _download(what: str, repo: str, revision: str | None) -> Subject:
     reachable = reachability.hub_reachable()
     try:
         if reachable:  # or else a repository that is gone would be taken from the cache silently
-            revision = HfApi().model_info(repo, revision=revision).sha
+            HfApi().model_info(repo, revision=revision)
         folder = Path(
             snapshot_download(
                 repo,

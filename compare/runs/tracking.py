@@ -298,10 +298,12 @@ def _choose_mode() -> TrackingMode:
 
     Users choose with WANDB_MODE, or with commands such as `wandb offline`.
     """
-    stored = _stored_settings()
-    chosen = os.environ.get("WANDB_MODE") or stored.get("mode")
+    chosen = os.environ.get("WANDB_MODE")
     if chosen in list(TrackingMode):
         return TrackingMode(chosen)
+    stored = _stored_settings()
+    if stored.get("mode") in (TrackingMode.OFFLINE, TrackingMode.DISABLED):
+        return TrackingMode(stored["mode"])
     default = stored.get("base_url", "https://api.wandb.ai")
     server = os.environ.get("WANDB_BASE_URL", default)
     logged_in = bool(os.environ.get("WANDB_API_KEY")) or _has_netrc_key(server)
@@ -310,11 +312,17 @@ def _choose_mode() -> TrackingMode:
 
 
 def _stored_settings() -> dict[str, str]:
-    """Return what commands such as `wandb offline` and `wandb login --host` have stored."""
-    import wandb
+    """Return what commands such as `wandb offline` and `wandb login --host` have stored.
 
-    folder = Path(os.environ.get("WANDB_CONFIG_DIR", "~/.config/wandb")).expanduser()
-    return wandb.Settings(settings_system=str(folder / "settings")).read_system_settings().all()
+    Returns nothing if it cannot be read, since tracking never stops a run.
+    """
+    try:
+        import wandb
+
+        folder = Path(os.environ.get("WANDB_CONFIG_DIR", "~/.config/wandb")).expanduser()
+        return wandb.Settings(settings_system=str(folder / "settings")).read_system_settings().all()
+    except Exception:  # the client raises many types
+        return {}
 
 
 def _has_netrc_key(server: str) -> bool:

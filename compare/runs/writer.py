@@ -132,7 +132,7 @@ class Run:
         print(f"before training: {scores.bits_per_byte:.4f} bits/byte")
         self.record.zero_shot = scores
         self._log(EvaluationLine.of(0, 0, scores))
-        self.save()  # a resumed run does not score the model before training again
+        self.save()  # a run that is resumed from a checkpoint does not compute it again
 
     def add_samples(self, samples: list[Sample]) -> None:
         """Add samples to the run, and log a table of all samples so far to W&B."""

@@ -318,7 +318,7 @@ def drop(*keys: str) -> Callable[[dict], None]:
         (drop("tracking"), "a complete run must have characters_per_second and tracking"),
         (lambda record: record.update(track="gpt2_finetune"), "runs of gpt2_finetune have a base"),
         (lambda record: record.update(status="running"), "is not complete"),
-        (lambda record: record.update(status="failed"), "is not complete"),
+        (lambda record: record.update(status="failed"), "has failed: train again"),
         (None, "is damaged"),
     ],
     ids=[

@@ -55,7 +55,7 @@ def ready(name: str) -> Run:
 
 
 def test_the_score_before_training_survives_a_kill() -> None:
-    """It is not computed again when the run is resumed."""
+    """It is not computed again when the run is resumed from a checkpoint."""
     run = ready("first")
     run.log_zero_shot(make_metrics())
     assert read_record(run.path).zero_shot == make_metrics()

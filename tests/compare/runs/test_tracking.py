@@ -164,6 +164,8 @@ def test_what_wandb_has_been_told_to_do_is_done(
     settings = tmp_path / "settings"
     settings.write_text("[default]\nbase_url = https://wandb.example.org\n", "utf-8")
     assert tracking._choose_mode() == "online" and reached == ["https://wandb.example.org"]
+    settings.write_text("[default]\nmode = online\napi_key = %\n", "utf-8")  # unreadable
+    assert tracking._choose_mode() == "online" and reached.pop() == "https://api.wandb.ai"
     settings.write_text("[default]\nmode = offline\n", "utf-8")
     assert tracking._choose_mode() == "offline" and len(reached) == 1
     monkeypatch.setenv("WANDB_MODE", "disabled")

@@ -228,6 +228,7 @@ def test_hub_repositories_go_by_name_revision_or_address(
         return str(hand_in)
 
     monkeypatch.setattr(subjects, "snapshot_download", download)
+    monkeypatch.setattr(subjects.HfApi, "model_info", lambda *_, **__: None)
     monkeypatch.setattr(reachability, "hub_reachable", lambda: True)
     subject = subjects.find_subject(what.format(endpoint=subjects.constants.ENDPOINT))
     assert asked["repo"] == "student/model"
