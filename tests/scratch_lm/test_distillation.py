@@ -196,10 +196,8 @@ def test_record_refuses_teachers_from_an_outdated_tuned(school: Place, mini_text
 def test_unsuitable_teachers_are_refused(school: Place, mini_text: Path) -> None:
     command = [*SCRATCH, "--corpus", mini_text, "--teachers"]
     missing = school.refused(*command, "tuned-seed9")
-    assert (
-        f"train one with python -m scratch_lm.train --corpus {mini_text} --preset tuned" in missing
-    )
-    assert "--seed 9" in missing
+    command_for_it = f"scratch_lm.train --corpus {mini_text} --seed 9 --preset tuned --resume"
+    assert f"train one with python -m {command_for_it}" in missing
     vocabulary = ["--vocabulary", "390"]
     assert "a different tokenizer" in school.refused(*command, "course-seed1", *vocabulary)
     other = school.path / "other.txt"
