@@ -6,6 +6,7 @@ These are --precision, --learning-rate and --accumulation.
 from __future__ import annotations
 
 import math
+import time
 from typing import Literal
 
 import torch
@@ -15,13 +16,17 @@ from compare.ruler.parameters import Parameters
 GPT2_PARAMETERS, GPT2_LEARNING_RATE = 124e6, 1e-4
 LORA_FACTOR = 10
 LARGE = 50_000_000  # parameters
+# How many times as fast as fp32 the products in bf16 must be.  Autocast also has to convert what
+# they multiply, and loses precision.
+WORTHWHILE_SPEEDUP = 1.2
 
 
 def precision(device: torch.device) -> Literal["fp32", "bf16"]:
-    """Return "bf16" if the GPU, or the CPU's instruction set, supports it natively, else "fp32".
+    """Return "bf16" if the device supports it natively and, on a CPU, is faster with it.
 
-    CPUs without bf16 instructions are slower in bf16 than in fp32.  Apple GPUs use fp32, because
-    this study has not measured bf16 on them.
+    Instructions for bf16 do not make every CPU faster.  On an AMD EPYC with avx512_bf16, products
+    take half as long as in fp32, but on an Intel Xeon with avx512_bf16 and without amx_bf16, twice
+    as long.  Apple GPUs use fp32, because this study has not measured bf16 on them.
     """
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
@@ -29,7 +34,31 @@ def precision(device: torch.device) -> Literal["fp32", "bf16"]:
         return "fp32"
     capabilities = torch.cpu.get_capabilities()
     native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bf16" if native else "fp32"
+    return "bf16" if native and measure_bf16_speedup() >= WORTHWHILE_SPEEDUP else "fp32"
+
+
+def measure_bf16_speedup(size: int = 1024, repetitions: int = 5) -> float:
+    """Return how many times as fast as in fp32 the CPU multiplies two matrices in bf16.
+
+    The fastest repetition of each counts, after a warm-up.  Where the system counts it finely, this
+    is CPU time of one thread, which does not depend on what else the cores do: a run that is
+    resumed must find the same answer.
+    """
+    is_fine = time.get_clock_info("thread_time").resolution < 1e-4  # Windows: 1/64 s
+    clock = time.thread_time if is_fine else time.perf_counter
+    matrices = [torch.ones(size, size, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
+    fastest = [math.inf] * len(matrices)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for repetition in range(repetitions + 1):
+        for index, matrix in enumerate(matrices):
+            began = clock()
+            matrix @ matrix
+            if repetition:
+                fastest[index] = min(fastest[index], clock() - began)
+    torch.set_num_threads(threads)
+    fp32, bf16 = fastest
+    return fp32 / bf16
 
 
 def learning_rate(parameters: Parameters, random_weights: bool, lora: bool = False) -> float:

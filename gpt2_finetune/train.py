@@ -77,6 +77,8 @@ def train(options: FinetuneOptions) -> None:
     model, parameters = build_model(options, model)
     context_length = scoring.context_length_of(model)
     options = with_defaults(options, parameters, device, context_length, processes.num_processes)
+    # The precision depends on a measurement: the main process's counts.
+    (options,) = broadcast_object_list([options])
     data = prepare_data(options, corpus, tokenizer, context_length, processes.num_processes)
 
     run = start_run(options, corpus, command, base, parameters, processes)

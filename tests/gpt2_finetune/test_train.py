@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, GPT2LMHeadModel, Trainer, TrainingArgume
 from compare.corpus import load
 from compare.corpus.blocks import IGNORED
 from compare.ruler.parameters import Parameters
+from gpt2_finetune import defaults
 from gpt2_finetune.base import STAND_IN
 from gpt2_finetune.dataset import make_dataset
 from gpt2_finetune.defaults import learning_rate
@@ -123,3 +124,21 @@ def test_training_stops_early_where_the_untouched_base_remains_the_best(
     assert epoch["eval"]["loss"] > run["zero_shot"]["loss"]
     assert run["status"] == "complete" and run["best_epoch"] == 1
     assert "no epoch was better than the model before training" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("instructions", "speedup", "expected"),
+    [("avx512_bf16", 2.0, "bf16"), ("avx512_bf16", 0.5, "fp32"), ("avx2", 2.0, "fp32")],
+)
+def test_bf16_is_the_default_on_a_cpu_that_is_faster_with_it(
+    monkeypatch: pytest.MonkeyPatch, instructions: str, speedup: float, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instructions: True})
+    monkeypatch.setattr(defaults, "measure_bf16_speedup", lambda: speedup)
+    assert defaults.precision(torch.device("cpu")) == expected
+
+
+def test_measuring_bf16_leaves_the_number_of_threads_as_it_was() -> None:
+    threads = torch.get_num_threads()
+    assert 0 < defaults.measure_bf16_speedup(size=64, repetitions=2) < 1000
+    assert torch.get_num_threads() == threads
