@@ -85,7 +85,7 @@ def _thirds(text: str) -> list[Part]:
         space = re.compile(r"\s").search(text, border, border + 200)
         borders.append(space.end() if space else border)
     borders.append(len(text))
-    names = ("first third", "second third", "last third")
+    names = ("the first third", "the second third", "the last third")
     return [
         Part(name, start, end)
         for name, (start, end) in zip(names, pairwise(borders), strict=True)

@@ -125,10 +125,11 @@ def describe(base: VerbatimRates, scratch: VerbatimRates | None, is_tiny_shakesp
             f"{scratch.name}, which cannot know this text, was shown {scratch.prompt_tokens} of "
             f"its own tokens each time, and continued {_repeated(scratch)} passages in this way."
         )
-    if base.base_kind is STAND_IN and is_tiny_shakespeare:
+    if base.base_kind is STAND_IN:
+        plays = "other plays by the same author" if is_tiny_shakespeare else "these plays"
         sentences.append(
-            "The comparison therefore shows what pretraining on other plays by the same author "
-            "gains on this text, and not what pretraining on any other text would."
+            f"The comparison therefore shows what pretraining on {plays} gains on this text, and "
+            "not what pretraining on any other text would."
         )
     else:
         sentences += [
@@ -145,7 +146,7 @@ def describe_other(
 ) -> str:
     """Return what was found about a base that the report's answer is not about."""
     found = _describe_rate(base, is_tiny_shakespeare)
-    if base.base_kind is STAND_IN and is_tiny_shakespeare:
+    if base.base_kind is STAND_IN:
         return found
     return f"{found} {_judge(base, scratch)}"
 
@@ -160,8 +161,8 @@ def _describe_rate(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
             known = "was pretrained only on 29 plays of Shakespeare"
         case _, True:
             known = (
-                "may have, if it was pretrained on text from the web, which almost certainly "
-                "includes Shakespeare"
+                "may have: text from the web, on which such models are pretrained, almost "
+                "certainly includes Shakespeare"
             )
         case _:
             known = "may have: whether its pretraining data includes this text is not known here"

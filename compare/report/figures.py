@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
@@ -138,9 +139,9 @@ def claim_plot(differences: Sequence[Difference]) -> bytes:
         for place, (label, entry, is_whole) in enumerate(entries):
             color = "black" if is_whole else GRAY
             if entry.ci95:
-                axes.plot(entry.ci95, [place, place], color=color, lw=3 if is_whole else 1.5)
+                axes.plot(entry.ci95, [place, place], "|-", color=color, lw=2 if is_whole else 1)
             delta = entry.delta_bits_per_byte
-            axes.plot(delta, place, "o", color=color, ms=7 if is_whole else 5)
+            axes.plot(delta, place, "o", color=color, ms=5 if is_whole else 4)
             explain(axes, delta, place, _score(label.replace("\n", " "), delta, entry.ci95, "+"))
         axes.axvline(0, color="black", lw=1)
         axes.set_yticks(range(len(entries)), [label for label, _, _ in entries], fontsize=9)
@@ -162,7 +163,9 @@ def pair_plot(pairs: Sequence[PairDifference]) -> bytes:
                 (row, column, pair.delta_bits_per_byte),
                 (column, row, -pair.delta_bits_per_byte),
             ):
-                shade = plt.get_cmap("PuOr")(0.5 + 0.4 * delta / largest)
+                # At least a tint, so that no difference that is shown looks like none.
+                strength = 0.12 + 0.3 * abs(delta) / largest
+                shade = plt.get_cmap("PuOr")(0.5 + math.copysign(strength, delta))
                 color = shade if pair.is_shown else "#e8e8e8"
                 axes.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, color=color))
                 text = f"{delta:+.2f}".replace("-", "−") if abs(delta) >= 0.005 else "0.00"
@@ -171,7 +174,7 @@ def pair_plot(pairs: Sequence[PairDifference]) -> bytes:
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
         axes.set_yticks(range(len(names)), names, fontsize=8)
-        axes.set_title("row minus column, bits per byte", fontsize=10)
+        axes.set_title("row minus column, bits per byte (orange: the row is better)", fontsize=10)
         return to_svg(figure, "pairs")
 
 

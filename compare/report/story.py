@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compare.kinds import RowKind, Track
+from compare.rendering import scientific
 from compare.report.differences import Difference, Direction, Question
 from compare.report.results import ResultRow, Results
 from compare.ruler.metrics import Interval
 
 UNIT = (
-    "Bits per byte measure how much each byte of the text (in English, a character) surprises a "
-    "model: certainty costs 0 bits, a blind guess among all bytes 8, and fewer are better."
+    "Bits per byte say how much each byte of the text (in English, a character) surprises a model: "
+    "0 if it was certain, 8 if it guessed blindly. Fewer are better."
 )
+
+QUESTIONS_OF_CARDS = {Question.PRETRAINING, Question.FINE_TUNING}
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,15 @@ def answer(results: Results) -> str:
         return f"The test text is too short to tell whether {a.name} or {b.name} is better."
     if not headline.is_shown:
         return f"The test text does not show whether {a.name} or {b.name} is better."
-    share = abs(a.bits_per_byte - b.bits_per_byte) / b.bits_per_byte
+    difference = abs(a.bits_per_byte - b.bits_per_byte)
+    share = difference / b.bits_per_byte
+    decimals = 2 if difference >= 0.02 else 3
     better = "better" if headline.direction is Direction.LOWER else "worse"
     return (
-        f"A pretrained model that was fine-tuned on this text predicts the rest of it {better} "
-        f"than our best small model trained from scratch: it needs {a.bits_per_byte:.2f} bits for "
-        f"each byte instead of {b.bits_per_byte:.2f}, {share:.0%} {headline.direction.value}."
+        f"A pretrained model that was fine-tuned on a part of this text predicts the rest {better} "
+        f"than our best small model trained from scratch: it needs {a.bits_per_byte:.{decimals}f} "
+        f"bits for each byte instead of {b.bits_per_byte:.{decimals}f}, "
+        f"{f'{share:.0%}' if share >= 0.01 else 'less than 1%'} {headline.direction.value}."
     )
 
 
@@ -145,14 +151,17 @@ def confirmation(results: Results) -> str | None:
 def cards(results: Results) -> list[Card]:
     """Return what training from scratch reaches, what pretraining gives, and fine-tuning adds."""
     found = [_scratch_card(results)]
-    for question, title in (
-        (Question.PRETRAINING, "What pretraining gives"),
-        (Question.FINE_TUNING, "What fine-tuning improves"),
+    for question, title, title_if_worse in (
+        (Question.PRETRAINING, "What pretraining gives", "What pretraining costs"),
+        (Question.FINE_TUNING, "What fine-tuning improves", "What fine-tuning costs"),
     ):
         # The first is about the first base, unless that has no row to compare with.
         difference = next((each for each in results.differences if each.question is question), None)
         if difference:
-            found.append(difference_card(title, difference, results))
+            is_worse = difference.direction is Direction.HIGHER
+            found.append(
+                difference_card(title_if_worse if is_worse else title, difference, results)
+            )
     return found
 
 
@@ -167,8 +176,8 @@ def _scratch_card(results: Results) -> Card:
         number=f"{row.bits_per_byte:.2f} bits per byte",
         interval=interval,
         meaning=(
-            f"{row.name}, with {row.parameters:,} parameters, after reading the training text, "
-            f"{results.corpus.splits['train'].chars:,} characters, {_passes(row, results)}."
+            f"{row.name}, with {row.parameters:,} parameters, which has read the training text of "
+            f"{results.corpus.splits['train'].chars:,} characters {_passes(row, results)}."
         ),
     )
 
@@ -180,13 +189,14 @@ def difference_card(title: str, difference: Difference, results: Results) -> Car
         return Card(title, _vague_number(difference), None, f"{difference.sentence}.")
     assert difference.ci95 is not None, "without an interval, there is no direction"
     single_runs = [row.name for row in (b, a) if row.seeds == 1]
-    not_covered = f"; does not cover other seeds of {_list(single_runs)}" if single_runs else ""
+    were = "were each" if len(single_runs) > 1 else "was"
+    trained_once = f"; {_list(single_runs)} {were} trained only once" if single_runs else ""
     return Card(
         title=title,
         number=f"{b.bits_per_byte:.2f} → {a.bits_per_byte:.2f} bits per byte",
         interval=(
             f"simultaneous 95% interval: {_range(difference.ci95)} "
-            f"{difference.direction.value}{not_covered}"
+            f"{difference.direction.value}{trained_once}"
         ),
         meaning=_meaning(difference.question, a, b, results),
     )
@@ -194,6 +204,8 @@ def difference_card(title: str, difference: Difference, results: Results) -> Car
 
 def _vague_number(difference: Difference) -> str:
     """Return what a card says in place of a number that does not hold everywhere in the text."""
+    if difference.ci95 is None:
+        return "the text is too short to tell"
     if difference.parts_contradict:
         return "depends on the text"
     if difference.is_shown:
@@ -226,8 +238,8 @@ def _meaning(question: Question, a: ResultRow, b: ResultRow, results: Results) -
     if passes != of_b:
         return f"{compared}. The first has read the text {of_b}, the second {passes}."
     return (
-        f"{compared}. Each has read the text {passes}: this is the gain after reading the same "
-        "text, not over the best that training from random weights could reach."
+        f"{compared}. Each has read the text {passes}; with more training, the one from random "
+        "weights might do better."
     )
 
 
@@ -245,10 +257,13 @@ def _passes(row: ResultRow, results: Results) -> str:
 def caveats(results: Results) -> list[str]:
     """Return what a reader must know before believing the answer and the cards."""
     found = []
-    if len(cards(results)) > 2:
-        found.append("These figures compare different pairs of models, so they do not add up.")
+    gains = [each for each in results.differences if each.question in QUESTIONS_OF_CARDS]
+    if {each.question for each in gains if each.is_shown} == QUESTIONS_OF_CARDS:
+        found.append(
+            "The two differences are between different pairs of models, so they do not add up."
+        )
     for name in (results.headline.a, results.headline.b):
-        if name in results.single_run_rows:
+        if results.units.enough and name in results.single_run_rows:
             found.append(f"{name} has a single run: no interval covers its other seeds.")
     if results.is_tiny_shakespeare and results.rows_with_drills:
         found.append(
@@ -281,9 +296,11 @@ def left_out_costs(results: Results) -> list[str]:
         run = next(iter(results.runs_of(row)))
         if run.config.get("teachers") == ["own"] and tuned:
             minutes = run.teachers * (tuned[0].wall_seconds or 0) / 60
+            operations = run.teachers * (tuned[0].training_flops or 0)
             found.append(
                 f"Not included: {row.name} learned from {run.teachers} other models, each trained "
-                f"like {tuned[0].name}, which took {minutes:,.0f} more minutes in all."
+                f"like {tuned[0].name}, which took {minutes:,.0f} more minutes and "
+                f"{scientific(operations)} operations in all."
             )
         elif run.teachers:
             found.append(f"Not included: the {run.teachers} models that {row.name} learned from.")
@@ -299,8 +316,8 @@ def _other_plays_title(results: Results) -> str:
         return "Other plays"
     a, b = rows[headline.a], rows[headline.b]
     ahead = sum(a.by_play[title] < b.by_play[title] for title in a.by_play)
-    known = ", but may have read them" if a.may_have_read else ""
-    return f"Other plays: {a.name} is ahead of {b.name} on {ahead} of {len(a.by_play)} plays{known}"
+    known = ", which it may have read" if a.may_have_read else ""
+    return f"Other plays: {a.name} is better than {b.name} on {ahead} of {len(a.by_play)}{known}"
 
 
 def _word_classes_title(results: Results) -> str:
@@ -315,7 +332,7 @@ def _word_classes_title(results: Results) -> str:
     if min(shares.values()) < 0:
         return "Scores by kind of word"
     largest = max(shares, key=lambda word_class: shares[word_class])
-    return f"Where the difference comes from: {shares[largest]:.0%} of it from {largest}"
+    return f"Kinds of words: {shares[largest]:.0%} of the difference comes from {largest}"
 
 
 def _memorization_title(results: Results) -> str:

@@ -42,7 +42,7 @@ def test_marked_chapters_are_parts(heading: str) -> None:
 def test_too_many_or_too_short_chapters_leave_thirds() -> None:
     for text in ("# One\nwords words\n" * 20, "# One\n" + "words " * 500 + "\n# Two\nend\n"):
         names = [part.name for part in parts_of_test(corpus_of(text))]
-        assert names == ["first third", "second third", "last third"]
+        assert names == ["the first third", "the second third", "the last third"]
 
 
 @given(st.text(min_size=1, max_size=300))

@@ -234,7 +234,8 @@ def test_the_paragraph_says_that_the_stand_in_cannot_have_read_tiny_shakespeare(
     assert "other plays by the same author gains on this text" in text
     assert "shows neither that" not in text
     elsewhere = describe(base, SCRATCH, is_tiny_shakespeare=False)
-    assert "other plays" not in elsewhere and "shows neither that stand-in has read" in elsewhere
+    assert "other plays" not in elsewhere and "shows neither" not in elsewhere
+    assert "pretraining on these plays gains on this text" in elsewhere
 
 
 def test_other_bases_are_judged_too() -> None:
@@ -244,4 +245,4 @@ def test_other_bases_are_judged_too() -> None:
     stand_in = rates("stand-in zero-shot", BaseKind.STAND_IN, 0, 0, 0)
     text = describe_other(stand_in, SCRATCH, is_tiny_shakespeare=True)
     assert "stand-in has not" in text and "shows neither" not in text
-    assert "shows neither" in describe_other(stand_in, SCRATCH, is_tiny_shakespeare=False)
+    assert "shows neither" not in describe_other(stand_in, SCRATCH, is_tiny_shakespeare=False)

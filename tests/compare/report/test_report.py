@@ -205,7 +205,7 @@ def test_differences_are_paired_and_worded_by_their_interval(report: dict) -> No
         shown = [float(x) for x in re.findall(r"[-+]?\d\.\d{3}", sentence.replace("−", "-"))]
         near_and_far = sorted((abs(low), abs(high))) if low > 0 or high < 0 else [low, high]
         assert shown[-2:] == pytest.approx(near_and_far, abs=5.1e-4)
-        thirds = ["first third", "second third", "last third"]
+        thirds = ["the first third", "the second third", "the last third"]
         assert list(difference["by_play"]) == thirds
     named = {(each["a"], each["b"]) for each in report["differences"]}
     assert ("tiny-gpt2 fine-tuned", "tiny-gpt2 zero-shot") in named

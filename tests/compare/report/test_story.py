@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compare.kinds import RowKind
+from compare.kinds import RowKind, Track
 from compare.report import story
 from compare.report.differences import Difference, PartDifference, Question
 from compare.report.results import Results, RunResult
@@ -34,13 +34,47 @@ def difference(question: Question, delta: float, ci95: Interval | None) -> Diffe
 @pytest.mark.parametrize(
     ("ci95", "words"),
     [
-        ((-0.6, -0.4), "predicts the rest of it better than our best small model"),
+        ((-0.6, -0.4), "predicts the rest better than our best small model"),
         ((-0.6, 0.4), "does not show whether fine-tuned or tuned is better"),
         (None, "too short to tell whether fine-tuned or tuned is better"),
     ],
 )
 def test_the_answer_follows_the_interval(ci95: Interval | None, words: str) -> None:
     assert words in story.answer(results(difference(Question.FROM_SCRATCH, -0.5, ci95)))
+
+
+def test_a_small_difference_is_told_with_as_many_decimals_as_it_needs() -> None:
+    claim = difference(Question.FROM_SCRATCH, -0.004, (-0.006, -0.002))
+    rows = [make_row(RowKind.FINE_TUNED, 1.912), make_row(RowKind.TUNED, 1.916)]
+    answer = story.answer(Results.model_construct(rows=rows, differences=[claim]))
+    assert "needs 1.912 bits for each byte instead of 1.916, less than 1% fewer" in answer
+
+
+def test_a_card_does_not_call_a_loss_an_improvement() -> None:
+    claim = difference(Question.FINE_TUNING, 0.2, (0.1, 0.3))
+    rows = [
+        make_row(RowKind.FINE_TUNED, 1.7),
+        make_row(RowKind.TUNED, 1.5, parameters=965_928),
+    ]
+    runs = [
+        RunResult.model_construct(
+            name=row.name,
+            epochs=[make_epoch(number=1)],
+            best_epoch=1,
+            run=row.name,
+            track=row.track,
+        )
+        for row in rows
+    ]
+    results = Results.model_construct(
+        rows=rows,
+        runs=runs,
+        differences=[claim],
+        corpus=CORPUS,
+        chosen={Track.SCRATCH: rows[1].name},
+    )
+    titles = [card.title for card in story.cards(results)]
+    assert titles == ["What training from scratch reaches", "What fine-tuning costs"]
 
 
 def test_the_answer_names_the_parts_of_the_text_that_disagree() -> None:
@@ -124,7 +158,7 @@ def with_training(best_epoch_of_control: int, kind: RowKind = RowKind.FINE_TUNED
 @pytest.mark.parametrize(
     ("best_epoch", "words"),
     [
-        (2, "Each has read the text twice: this is the gain after reading the same text"),
+        (2, "Each has read the text twice; with more training, the one from random weights might"),
         (3, "The first has read the text 3 times, the second twice."),
     ],
 )
@@ -134,8 +168,7 @@ def test_a_card_tells_what_the_scored_models_have_read(best_epoch: int, words: s
     assert words in card.meaning and "from those of gpt2." in card.meaning
     assert card.number == "2.50 → 1.50 bits per byte"
     assert card.interval == (
-        "simultaneous 95% interval: 0.800 to 1.200 fewer; does not cover other seeds of from "
-        "random weights"
+        "simultaneous 95% interval: 0.800 to 1.200 fewer; from random weights was trained only once"
     )
 
 
@@ -155,7 +188,11 @@ def test_a_card_without_a_shown_difference_has_no_number() -> None:
 @pytest.mark.parametrize(
     ("teachers", "number", "told"),
     [
-        (["own"], 3, "each trained like tuned, which took 30 more minutes in all"),
+        (
+            ["own"],
+            3,
+            "each trained like tuned, which took 30 more minutes and 6.0 × 10¹² operations in all",
+        ),
         (["a", "b"], 2, "the 2 models that record learned from"),
         ([], 0, None),
     ],
@@ -166,7 +203,7 @@ def test_costs_that_are_left_out_are_named(
     rows = [
         make_row(RowKind.FINE_TUNED, 1.5),
         make_row(RowKind.RECORD, 1.9),
-        make_row(RowKind.TUNED, 2.0, wall_seconds=600.0),
+        make_row(RowKind.TUNED, 2.0, wall_seconds=600.0, training_flops=2e12),
     ]
     headline = difference(Question.FROM_SCRATCH, -0.4, (-0.5, -0.3))
     headline = headline.model_copy(update={"b": RowKind.RECORD.value})

@@ -8,6 +8,7 @@ gives neighbors a correlation of 0.45.  The tests print what they find.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from compare.ruler import intervals
 from compare.ruler.intervals import Uncertainty, interval, simultaneous_intervals
 from compare.ruler.scoring import Score
-from compare.ruler.text_units import TextUnits, UnitKind
+from compare.ruler.text_units import FEW_UNITS, TextUnits, UnitKind
 
 PLAYS = (190, 310)  # speeches
 REPETITIONS = 1000
@@ -37,17 +38,23 @@ def autoregressive(n: int, rng: np.random.Generator, coefficient: float) -> np.n
 class World:
     """A text, and models whose true bits per byte are known."""
 
-    def __init__(self, rng: np.random.Generator, coefficient: float, share: float) -> None:
-        self.rng = rng
-        self.sizes = np.ceil(np.exp(rng.normal(4.5, 0.8, sum(PLAYS))))
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        coefficient: float,
+        share: float,
+        plays: Sequence[int] = PLAYS,
+    ) -> None:
+        self.rng, self.plays = rng, plays
+        self.sizes = np.ceil(np.exp(rng.normal(4.5, 0.8, sum(plays))))
         self.coefficient, self.share = coefficient, share
         self.units = TextUnits(UnitKind.SPEECHES, np.cumsum(self.sizes).astype(np.int64))
-        self.part_ends = self.units.ends[np.cumsum(PLAYS) - 1].tolist()
+        self.part_ends = self.units.ends[np.cumsum(plays) - 1].tolist()
 
     def text_noise(self) -> np.ndarray:
         """Return by how many nats each speech is harder or easier than expected."""
         rng = self.rng
-        dependent = np.concatenate([autoregressive(n, rng, self.coefficient) for n in PLAYS])
+        dependent = np.concatenate([autoregressive(n, rng, self.coefficient) for n in self.plays])
         white = rng.standard_normal(len(self.sizes))
         noise = math.sqrt(self.share) * dependent + math.sqrt(1 - self.share) * white
         return SPEECH_NOISE * noise * np.sqrt(self.sizes / 100)
@@ -89,6 +96,28 @@ def test_intervals_contain_the_true_difference(
             f"\n{runs} runs, seed noise {seed_noise}: the truth is in {coverage:.1%} of intervals"
         )
     assert 0.93 <= coverage <= 0.98
+
+
+@pytest.mark.parametrize(("speeches", "least"), [(35, 0.78), (100, 0.84), (FEW_UNITS, 0.86)])
+def test_intervals_on_short_texts_are_as_narrow_as_the_note_says(
+    monkeypatch: pytest.MonkeyPatch,
+    speeches: int,
+    least: float,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(intervals, "DRAWS", 1000)
+    rng = np.random.default_rng(3)
+    contained = []
+    for _ in range(REPETITIONS):
+        world = World(rng, coefficient=0.9, share=0.5, plays=(speeches,))
+        rows = {"a": world.row(1.3, 1, 0), "b": world.row(1.3, 1, 0)}
+        uncertainty = Uncertainty(rows, world.units, world.part_ends)
+        low, high = interval(uncertainty.difference("a", "b"))
+        contained.append(low <= 0 <= high)
+    coverage = float(np.mean(contained))
+    with capsys.disabled():
+        print(f"\n{speeches} speeches: the truth is in {coverage:.1%} of intervals")
+    assert least <= coverage <= 0.98
 
 
 def test_claims_hold_together(
