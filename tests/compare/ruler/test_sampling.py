@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from compare.ruler.sampling import Settings, sample
+from compare.corpus import Corpus
+from compare.ruler.sampling import Settings, prompts, sample
 from compare.ruler.scoring import start_token
 from compare.runs import models
 
@@ -50,3 +51,9 @@ def test_other_settings_write_other_texts(loaded: Loaded) -> None:
     assert usual == write(loaded)
     for settings in ({"seed": 2}, {"temperature": 0.1}, {"top_k": 2}, {"top_p": 0.1}):
         assert write(loaded, **settings) != usual, settings
+
+
+def test_prompts_are_short_in_a_script_without_spaces() -> None:
+    text = "一二三四五六七八九十。" * 300
+    found = prompts(Corpus("own", "a file", "", train=text, validation=text, test=text))
+    assert found and all(prompt in text and len(prompt) <= 60 for prompt in found)
