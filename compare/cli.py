@@ -150,8 +150,11 @@ def command_line(
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no{flag}")
         else:
-            values = value if isinstance(value, list | tuple) else [value]
-            words += [f"--{flag}", *map(str, values)]
+            values = [*map(str, value)] if isinstance(value, list | tuple) else [str(value)]
+            if len(values) == 1 and values[0].startswith("-"):  # as a word, it would be an option
+                words.append(f"--{flag}={values[0]}")
+            else:
+                words += [f"--{flag}", *values]
     return shlex.join(words)
 
 
@@ -173,8 +176,8 @@ def resume_command(command: str) -> str:
 def run(main: Callable[[Options], object], options: Options) -> None:
     """Call `main(options)`; report expected errors and Ctrl-C as one line and an exit code.
 
-    The exit code is 2 for Misuse, 1 for Failure, OSError, a GPU whose memory is full and the loss
-    of another process of torchrun, 130 for Ctrl-C, and that of the exception for Interrupted.
+    The exit code is 2 for Misuse; 1 for Failure, OSError, a GPU whose memory is full, or if another
+    torchrun process has failed; 130 for Ctrl-C; and that of the exception for Interrupted.
     """
     try:
         main(options)
@@ -189,8 +192,8 @@ def run(main: Callable[[Options], object], options: Options) -> None:
             advice = "to use the CPU instead, set CUDA_VISIBLE_DEVICES to nothing"
             if isinstance(options, StudyOptions):
                 advice = (
-                    "to need less, see the options on batches, micro-batches and precision in "
-                    "--help, or use --device cpu"
+                    "to use less memory, see the batch and precision options in --help, or use "
+                    "--device cpu"
                 )
             fail(f"the GPU has too little memory ({error}); {advice}", 1)
         if not _is_lost_process(error):
@@ -201,7 +204,18 @@ def run(main: Callable[[Options], object], options: Options) -> None:
             1,
         )
     except KeyboardInterrupt:
-        fail("interrupted; to continue a training run, repeat the command with --resume", 130)
+        if _accepts_resume(options):
+            fail("interrupted; to continue, repeat the command with --resume", 130)
+        fail("interrupted; run the same command again", 130)
+
+
+def _accepts_resume(options: Any) -> bool:
+    """Return whether the command with these options may be repeated with --resume."""
+    try:
+        replace(options, resume=True)
+    except (TypeError, ValueError):  # there is no such option, or the command refuses it
+        return False
+    return True
 
 
 def _is_lost_process(error: RuntimeError) -> bool:

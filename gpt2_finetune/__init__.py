@@ -1,7 +1,7 @@
 """GPT-2, or another causal language model, fine-tuned with the transformers Trainer.
 
 Start with `train`, and read it side by side with `scratch_lm.train`.
-It may import the modules directly in `compare`, and `compare.corpus`, `compare.ruler` and
+This package may import the modules directly in `compare`, and `compare.corpus`, `compare.ruler` and
 `compare.runs`; no other package imports it.
 
     config.py              options
@@ -14,6 +14,7 @@ It may import the modules directly in `compare`, and `compare.corpus`, `compare.
     attention.py           causal attention for training in bf16 on a CPU
     fused_functions.py     norm, rotation and gate of Llama with hand-written gradients
     lora.py                --lora: low-rank adapters
+    processes.py           one process, or those of torchrun and accelerate launch
     trainer.py             a Trainer that evaluates with the study's scorer
     callbacks.py           checkpoints and run records
     train.py               the counterpart of scratch_lm/train.py

@@ -56,8 +56,8 @@ def load_base(
     converted first.  A warning says what could not be used.  The model is moved to `device`, which
     is `choose_device("auto")` by default.
 
-    Raises Failure if any other name is not available, and Misuse if it, or a file or directory, is
-    not a causal language model.
+    Raises Failure if a name other than "auto" is not available, and Misuse if it, or a file or
+    directory, is not a causal language model.
     """
 
     def load(origin: _Origin) -> tuple[PreTrainedModel, Tokenizer, Base]:

@@ -59,6 +59,7 @@ from compare.ruler.flops import count_parameters, training_flops
 from gpt2_finetune import defaults
 from gpt2_finetune.base import with_dropout
 from gpt2_finetune.fast_forward import use_fast_kernels
+from gpt2_finetune.processes import require_one_gpu
 
 ROWS, COLUMNS = 2, 1024
 SHAPES: dict[str, PreTrainedConfig] = {
@@ -100,8 +101,12 @@ class Measured:
 
 
 def bench(options: BenchOptions) -> None:
-    """Measure both sides with each shape and a matrix product, and print the results."""
+    """Measure both sides with each shape and a matrix product, and print the results.
+
+    Raises Misuse if there are several GPUs.
+    """
     device = choose_device()
+    require_one_gpu(device, "set CUDA_VISIBLE_DEVICES=0")
     precision = defaults.precision(device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     tokens = ROWS * COLUMNS

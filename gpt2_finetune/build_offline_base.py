@@ -53,6 +53,7 @@ from compare.rendering import render
 from compare.ruler import flops
 from compare.ruler.scoring import score
 from compare.runs import models
+from gpt2_finetune import defaults
 from gpt2_finetune.config import FinetuneOptions
 from gpt2_finetune.dataset import make_dataset
 from gpt2_finetune.fast_forward import use_fast_kernels
@@ -84,9 +85,9 @@ def build(options: BuildOptions) -> None:
     output = options.output.resolve()
     others = {path.name for path in output.glob("*")} - FILES
     if output.is_file() or others:
+        what = "holds other files" if others else "is a file"
         raise Misuse(
-            f"--output {options.output} exists and is not a stand-in, which this command could "
-            "replace: give another path"
+            f"--output {options.output} exists and {what}, which would be lost: give another path"
         )
     corpus = pretraining_corpus()
     new = files.new_folder(output)  # before training, which takes an hour, since this may fail
@@ -189,7 +190,10 @@ def pretraining_arguments(
     """Return the arguments of --random-weights, without evaluation and checkpoints."""
     device = torch.device("cpu")
     finetune_options = FinetuneOptions(
-        random_weights=True, epochs=options.epochs, seed=options.seed
+        random_weights=True,
+        epochs=options.epochs,
+        seed=options.seed,
+        precision=defaults.precision(device),
     )
     parameters = flops.count_parameters(model)
     finetune_options = with_defaults(
@@ -198,6 +202,7 @@ def pretraining_arguments(
     return replace(
         training_arguments(finetune_options, folder, ROWS, device),
         bf16=finetune_options.precision == "bf16",
+        data_seed=None,  # the order of the batches is that of the shipped stand-in
         eval_strategy="no",
         save_strategy="no",
         load_best_model_at_end=False,

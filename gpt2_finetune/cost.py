@@ -103,9 +103,9 @@ class Size:
     def sharded_bytes(self, checkpointing: bool, gpus: int) -> float:
         """Return the bytes on each GPU if they share the model.
 
-        The embeddings are gathered for the whole step, and layers one at a time, while the next one
-        is already on its way.  The bf16 copies of a layer's weights are kept for the backward pass,
-        unless it is recomputed.
+        The embeddings are gathered for the whole step; layers are gathered one at a time, and the
+        next one is prefetched.  The bf16 copies of a layer's weights are kept for the backward
+        pass, unless it is recomputed.
         """
         embeddings = self.parameters - self.layers * self.layer_parameters
         gathered = embeddings + 2 * self.layer_parameters
@@ -226,7 +226,7 @@ def estimate(options: CostOptions) -> None:
     print(
         "not counted: communication between GPUs, AdamW's update, recomputation (a third more with "
         "--gradient-checkpointing), starting up, evaluation and samples; with one row per GPU, the "
-        "first two can take longer than the products"
+        "first two can take longer than the matrix products"
     )
 
 

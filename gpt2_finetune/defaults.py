@@ -40,9 +40,9 @@ def precision(device: torch.device) -> Literal["fp32", "bf16"]:
 def measure_bf16_speedup(size: int = 1024, repetitions: int = 5) -> float:
     """Return how many times as fast as in fp32 the CPU multiplies two matrices in bf16.
 
-    The fastest repetition of each counts, after a warm-up.  Where the system counts it finely, this
-    is CPU time of one thread, which does not depend on what else the cores do: a run that is
-    resumed must find the same answer.
+    The fastest repetition of each counts, after a warm-up.  Where the clock is fine enough, this is
+    the CPU time of one thread, which depends less on other load: a resumed run should get the same
+    answer.  Returns 1 if the clock is too coarse for these products.
     """
     is_fine = time.get_clock_info("thread_time").resolution < 1e-4  # Windows: 1/64 s
     clock = time.thread_time if is_fine else time.perf_counter
@@ -58,7 +58,8 @@ def measure_bf16_speedup(size: int = 1024, repetitions: int = 5) -> float:
                 fastest[index] = min(fastest[index], clock() - began)
     torch.set_num_threads(threads)
     fp32, bf16 = fastest
-    return fp32 / bf16
+    # The resolution that a system states may be finer than the steps of its clock.
+    return fp32 / bf16 if fp32 and bf16 else 1.0
 
 
 def learning_rate(parameters: Parameters, random_weights: bool, lora: bool = False) -> float:

@@ -121,10 +121,11 @@ def _with_global(function: Any, name: str, value: Any) -> FunctionType:
 
 @torch.no_grad()
 def _is_plain_head(model: PreTrainedModel) -> bool:
-    """Return whether the logits are the product of hidden states and one matrix, and nothing more.
+    """Return whether the loss is that of the product of hidden states and one matrix.
 
-    Some architectures scale or cap the logits, or add a bias.  Therefore the model is run on two
-    tokens, and its logits are compared with the product.
+    Some architectures scale or cap the logits, or add a bias.  Others compute the loss themselves,
+    and do not call `loss_function`.  Therefore the model is run on two tokens, and the logits that
+    its `loss_function` receives are compared with the product.
     """
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear or head.bias is not None:
@@ -133,19 +134,30 @@ def _is_plain_head(model: PreTrainedModel) -> bool:
     if LOSS_MAPPING.get(loss_type, ForCausalLMLoss) is not ForCausalLMLoss:
         return False
     products: list[Tensor] = []
+    received: list[Tensor] = []
+
+    def keep_logits(logits: Tensor, *_: Any, **__: Any) -> Tensor:
+        received.append(logits)
+        return logits.new_zeros(())
+
     hook = head.register_forward_hook(lambda module, inputs, output: products.append(output))
+    model.loss_function = keep_logits
+    ids = torch.zeros(1, 2, dtype=torch.long, device=model.device)
     try:
         with evaluation_mode(model):
-            logits = model(torch.zeros(1, 2, dtype=torch.long, device=model.device)).logits
+            model(ids, labels=ids, shift_labels=ids, num_items_in_batch=torch.tensor(2))
     finally:
         hook.remove()
-    return len(products) == 1 and torch.equal(products[0], logits)
+        model.loss_function = ForCausalLMLoss  # which it was: see above
+    return len(products) == len(received) == 1 and torch.equal(products[0], received[0])
 
 
 def chunked_loss(
     head: nn.Linear,
     logits: Tensor,
     labels: Tensor,
+    vocab_size: int,
+    *,
     shift_labels: Tensor,
     num_items_in_batch: Tensor,
     **_: Any,
@@ -153,7 +165,8 @@ def chunked_loss(
     """Return the sum of the cross-entropies in nats divided by `num_items_in_batch`, in fp32.
 
     `logits` holds the hidden states, (batch, time, width), which `head` returns unchanged in
-    training mode.  `shift_labels` is (batch, time) int64.
+    training mode.  `shift_labels` is (batch, time) int64.  `labels` and `vocab_size` are
+    not needed, but models pass them, by position or by name.
 
     `linear_cross_entropy` returns nats in the dtype of its input, so the sum is computed here, in
     fp32.  A sum in bf16 would be rounded to a multiple of 32 (2,048 tokens have about 7,000 nats),

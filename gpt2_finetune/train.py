@@ -17,7 +17,6 @@ from gpt2_finetune.config import FinetuneOptions
 if __name__ == "__main__":  # before importing torch, so that --help is fast
     options = cli.parse(FinetuneOptions)
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
+from accelerate.utils.constants import FSDP_MODEL_NAME
 from transformers import (
     AutoModelForCausalLM,
     PreTrainedModel,
@@ -45,6 +45,7 @@ from compare.kinds import RowKind, Track
 from compare.ruler import flops, scoring
 from compare.ruler.parameters import Parameters
 from compare.runs import start as run_start
+from compare.runs.identity import Identity, options_of
 from compare.runs.record import Base
 from compare.runs.writer import Run
 from gpt2_finetune import defaults, lora
@@ -58,7 +59,8 @@ from gpt2_finetune.callbacks import (
 )
 from gpt2_finetune.dataset import TrainingData, make_dataset
 from gpt2_finetune.fast_forward import use_fast_kernels
-from gpt2_finetune.trainer import ScoringTrainer
+from gpt2_finetune.processes import join_processes
+from gpt2_finetune.trainer import ScoringTrainer, require_intact
 
 LOGGING_STEPS = 20
 MAX_GRAD_NORM = 1.0
@@ -77,6 +79,7 @@ def train(options: FinetuneOptions) -> None:
     model, parameters = build_model(options, model)
     context_length = scoring.context_length_of(model)
     options = with_defaults(options, parameters, device, context_length, processes.num_processes)
+    options = with_precision(options, corpus, base, device)
     # The precision depends on a measurement: the main process's counts.
     (options,) = broadcast_object_list([options])
     data = prepare_data(options, corpus, tokenizer, context_length, processes.num_processes)
@@ -101,7 +104,7 @@ def train(options: FinetuneOptions) -> None:
     if run.is_writer:
         trainer.add_callback(RecordCallback(run, corpus))
 
-    checkpoint, resumed_state = rewind_to_checkpoint(run, corpus)
+    checkpoint, resumed_state = rewind_to_checkpoint(run, corpus, trainer.is_fsdp_enabled)
     run.start_tracking(options)
     if run.is_writer and not checkpoint:
         score = scoring.score(model, tokenizer, corpus.validation, label="before training")
@@ -129,35 +132,46 @@ def train(options: FinetuneOptions) -> None:
     run.finish()
 
 
-def rewind_to_checkpoint(run: Run, corpus: Corpus) -> tuple[Path | None, TrainerState]:
+def rewind_to_checkpoint(
+    run: Run, corpus: Corpus, is_fsdp: bool
+) -> tuple[Path | None, TrainerState]:
     """Forget what `run` has done since its newest checkpoint, and return that and its state.
 
     Without a checkpoint, training starts from the beginning, and the state is that of step 0.
+
+    `is_fsdp` says whether FSDP shards this training.  Raises Misuse if the checkpoint is from a
+    training of the other kind, and Failure if the weights of the best epoch are missing or damaged.
     """
     checkpoint = newest_checkpoint(run.checkpoint_folder)
     if checkpoint is None:
         run.rewind(-1, epochs=0)  # also discards the base's metrics, logged at 0 characters
         return None, TrainerState()
+    require_same_sharding(checkpoint, is_fsdp)
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    if state.best_model_checkpoint:
+        # Otherwise, Trainer would go on without it, and in the end keep the last epoch's weights.
+        require_intact(Path(state.best_model_checkpoint))
     epochs = state.epoch or 0
     run.rewind(round(epochs * len(corpus.train)), int(epochs))
     return checkpoint, state
 
 
-def join_processes(options: FinetuneOptions, device: torch.device) -> PartialState:
-    """Return the state of this process, alone or among those of torchrun or accelerate launch.
+def require_same_sharding(checkpoint: Path, is_fsdp: bool) -> None:
+    """Raise Misuse if only one of the two, `checkpoint` and this training, is sharded by FSDP.
 
-    Raises Misuse for one process on several GPUs, and for --lora with FSDP.
+    Their files for the weights and the optimizer's state have different names and contents.
     """
-    processes = PartialState(cpu=device.type == "cpu")
-    if device.type == "cuda" and torch.cuda.device_count() > 1 and processes.num_processes == 1:
+    was_fsdp = any(checkpoint.glob(f"{FSDP_MODEL_NAME}*"))
+    if was_fsdp and not is_fsdp:
         raise Misuse(
-            f"there are {torch.cuda.device_count()} GPUs and one process: start it with "
-            "torchrun --nproc-per-node N -m gpt2_finetune.train, or set CUDA_VISIBLE_DEVICES=0"
+            f"{checkpoint} was written with FSDP: resume with accelerate launch --config_file "
+            "gpt2_finetune/fsdp.yaml, or train again without --resume"
         )
-    if options.lora and os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        raise Misuse("--lora trains few weights: it needs no FSDP, so start it with torchrun")
-    return processes
+    if is_fsdp and not was_fsdp:
+        raise Misuse(
+            f"{checkpoint} was written without FSDP: resume without it, with torchrun for several "
+            "processes, or train again without --resume"
+        )
 
 
 def require_support(options: FinetuneOptions, model: PreTrainedModel, base: Base) -> None:
@@ -204,16 +218,32 @@ def with_defaults(
     context_length: int,
     num_processes: int,
 ) -> FinetuneOptions:
-    """Fill in the learning rate, the precision and the micro-batches, if they are not set."""
+    """Fill in the learning rate and the micro-batches, if they are not set."""
     rate = defaults.learning_rate(parameters, options.random_weights, options.lora)
-    precision = options.precision
     rows = rows_per_step(options, context_length) // num_processes
     return replace(
         options,
         learning_rate=options.learning_rate or rate,
-        precision=defaults.precision(device) if precision == "auto" else precision,
         accumulation=options.accumulation or defaults.accumulation(parameters, device, rows),
     )
+
+
+def with_precision(
+    options: FinetuneOptions, corpus: Corpus, base: Base, device: torch.device
+) -> FinetuneOptions:
+    """Replace `--precision auto` by the precision of the run to resume, or else the fastest one.
+
+    The other options must be filled in.  What is fastest depends on the machine, and near the limit
+    on chance.
+    """
+    if options.precision != "auto":
+        return options
+    recorded = {}
+    if options.resume:
+        identity = Identity(options_of(cli.as_record(options)), corpus.sha256, base.weights_sha256)
+        name = run_name(options, base)
+        recorded = run_start.recorded_options(Track.GPT2, name, identity, unknown="precision")
+    return replace(options, precision=recorded.get("precision") or defaults.precision(device))
 
 
 def rows_per_step(options: FinetuneOptions, context_length: int) -> int:
@@ -247,7 +277,9 @@ def prepare_data(
     except UnusableTokenizer as error:
         raise Misuse(f"--base {options.base}: {error}") from None
     except ValueError as error:
-        raise Misuse(f"--corpus {options.corpus}: {error}") from None
+        # The context is the base's, and no option.
+        reason = str(error).replace("a shorter context", "a base with a shorter context")
+        raise Misuse(f"--corpus {options.corpus}: {reason}") from None
 
 
 def start_run(
@@ -298,6 +330,9 @@ def training_arguments(
         warmup_steps=options.warmup,
         weight_decay=options.weight_decay,
         seed=options.seed,
+        # The order of an epoch's batches depends on the sum of this seed and the epoch: with 1, 2,
+        # 3, ..., one run's second epoch would have the order of the next run's first.
+        data_seed=options.seed * 1000,
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=2,
@@ -325,7 +360,8 @@ def row_kind(options: FinetuneOptions) -> RowKind:
 def run_name(options: FinetuneOptions, base: Base) -> str:
     """Return the name of the run directory, in characters that no shell or file system minds."""
     suffix = {RowKind.RANDOM_WEIGHTS: "-random", RowKind.LORA: "-lora", RowKind.FINE_TUNED: ""}
-    name = re.sub(r"[^\w.-]+", "-", base.resolved.replace("/", "--")).strip("-")
+    name = re.sub(r"[^\w.-]+", "-", base.resolved.replace("/", "--"), flags=re.ASCII).strip("-")
+    name = name or "base"
     name += suffix[row_kind(options)]
     return f"{name}{run_start.subset_suffix(options)}-seed{options.seed}"
 

@@ -74,12 +74,7 @@ class ScoringTrainer(Trainer):
         self._load_best_model()
 
     def _load_best_model(self) -> None:
-        best = Path(self.state.best_model_checkpoint or "")
-        if damaged := files.changed_files(best):
-            raise Failure(
-                f"the checkpoint of the best epoch, {best}, is damaged ({', '.join(damaged)}): "
-                "train again"
-            )
+        require_intact(Path(self.state.best_model_checkpoint or ""))
         super()._load_best_model()
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
@@ -91,3 +86,17 @@ class ScoringTrainer(Trainer):
             ) from None
         # Checksums are computed next: wait until all processes have written their files.
         self.accelerator.wait_for_everyone()
+
+
+def require_intact(best: Path) -> None:
+    """Raise Failure if `best`, the checkpoint of the best epoch, is missing or damaged."""
+    if not best.is_dir():
+        raise Failure(
+            f"the checkpoint of the best epoch, {best}, is missing: put it back, or train again "
+            "without --resume"
+        )
+    if damaged := files.changed_files(best):
+        raise Failure(
+            f"the checkpoint of the best epoch, {best}, is damaged ({', '.join(damaged)}): train "
+            "again without --resume"
+        )

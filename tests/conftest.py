@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -34,9 +36,13 @@ os.environ |= {
     "HF_HOME": str(Path(CACHES.name, "huggingface")),
     "HF_ENDPOINT": NOWHERE,
 }
+# A proxy would answer for servers that must not be reachable, and may not reach those on loopback.
+for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[name]
+os.environ |= {"NO_PROXY": "*", "no_proxy": "*"}  # nor one from the system's settings
 
 # How long an example takes says nothing about the code on a busy machine.  The same examples each
-# time; tests/reliability/test_fuzz.py searches for new ones.
+# time, so that a test fails only after a change.
 settings.register_profile(
     "study", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
@@ -175,6 +181,7 @@ class Place:
         The command must run long enough not to end between two calls of `ready`.  `kill_at` has no
         such requirement, but needs a file event.
         """
+        deadline = time.monotonic() + HANGS
         process = subprocess.Popen(
             self._command(arguments),
             cwd=self.path,
@@ -183,7 +190,9 @@ class Place:
             stderr=subprocess.DEVNULL,
         )
         while not ready():
-            assert process.poll() is None, "the process ended before it could be killed"
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise AssertionError("the process ended, or hung, before it could be killed")
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -203,6 +212,18 @@ class Place:
     @staticmethod
     def _command(arguments: tuple[object, ...]) -> list[str]:
         return [sys.executable, "-m", *map(str, arguments)]
+
+
+@contextlib.contextmanager
+def killed_if_it_hangs(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Kill `process` after HANGS seconds, so that reading its output ends."""
+    timer = threading.Timer(HANGS, process.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @pytest.fixture(scope="session", autouse=True)

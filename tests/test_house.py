@@ -178,6 +178,30 @@ def test_locks_pin_every_requirement_within_its_bounds_by_checksum() -> None:
                 assert requirement.specifier.contains(version), requirement
 
 
+def test_locks_agree_on_the_packages_that_they_share() -> None:
+    """Otherwise `make test-all` replaces what `make install` has installed."""
+    from packaging.markers import Marker
+
+    for python in ("3.11.9", "3.12.9", "3.13.9", "3.14.9"):
+        environment = {"python_full_version": python, "python_version": python.rpartition(".")[0]}
+        installed: list[dict[str, str]] = []
+        for file in ("requirements.lock", "tests/slow.lock"):
+            lines = re.findall(
+                r"^([\w.-]+)==([\w.]+)(?: ; (.*?))? \\$", (ROOT / file).read_text("utf-8"), re.M
+            )
+            assert len(lines) > 100
+            installed.append(
+                {
+                    name: version
+                    for name, version, marker in lines
+                    if not marker or Marker(marker).evaluate(environment)
+                }
+            )
+        usual, slow = installed
+        shared = usual.keys() & slow.keys()
+        assert {name: usual[name] for name in shared} == {name: slow[name] for name in shared}
+
+
 def test_the_lock_of_the_demo_only_adds_to_requirements_lock() -> None:
     added, usual = (
         dict(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / file).read_text("utf-8"), re.MULTILINE))

@@ -90,8 +90,10 @@ def wikitext_2() -> tuple[str, str, str]:
     try:
         splits = datasets.load_dataset(*WIKITEXT)
     except Exception as error:  # the client raises many types, and users can act on none of them
-        reason = f"{type(error).__name__}: {error}" if reachable else "the Hub cannot be reached"
-        raise Failure(f"wikitext-2 is not available: {reason}, and it is not cached") from None
+        reason = "it is not cached, and the Hub cannot be reached"
+        if reachable:
+            reason = f"{type(error).__name__}: {error}"
+        raise Failure(f"wikitext-2 is not available: {reason}") from None
     train, validation, test = (
         "".join(splits[split]["text"]) for split in ("train", "validation", "test")
     )

@@ -60,12 +60,15 @@ def latest(track: Track) -> CompleteRun:
     Raises Misuse if there is none; the message has the command that makes one.
     """
     newest = latest_run(ROOT / track)
-    if newest is not None:
+    if newest is not None and read_record(newest).status is RunStatus.COMPLETE:
         return load(newest)
-    # The run that `latest` pointed to may have been moved away.
+    # The run that `latest` pointed to may have been moved away, or its process was killed just
+    # before completing it.
     whole = [run for run in complete(track) if not run.record.is_partial]
     if whole:
         return whole[-1]
+    if newest is not None:
+        return load(newest)  # raises Misuse, and says what to do
     unfinished = [
         folder.name
         for folder, record in _records(track).items()
@@ -100,9 +103,19 @@ def _with_lines(path: Path, record: RunRecord) -> CompleteRun:
 
 
 def corpus_of(run: CompleteRun) -> corpora.Corpus:
-    """Return the text that a run was trained on.  Raises Misuse if the text has changed since."""
+    """Return the text that a run was trained on.
+
+    Raises Misuse if the text has been moved or has changed since.
+    """
     name, trained_on = run.record.config["corpus"], run.record.corpus
-    corpus = corpora.load(name)
+    try:
+        corpus = corpora.load(name)
+    except Misuse:  # only for files
+        if Path(name).exists():
+            raise
+        raise Misuse(
+            f"{run.path} was trained on {name}, which is no longer there: put it back"
+        ) from None
     if corpus.sha256 != trained_on.sha256:
         raise Misuse(
             f"{name} has changed since {run.path} was trained on it "

@@ -84,7 +84,10 @@ class EvaluationLine(
 
 
 def _tag(line: Any) -> str:
-    """Return which kind of line a value from a file is; what is no dict is refused as either."""
+    """Return which kind of line a value from a file is.
+
+    A value that is not a dict is refused whichever kind it is taken for.
+    """
     is_evaluation = isinstance(line, dict) and NAMES_OF_EVALUATIONS["loss"] in line
     return "evaluation" if is_evaluation else "steps"
 

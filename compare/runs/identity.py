@@ -8,8 +8,17 @@ from typing import Any
 
 from compare.runs.record import RunRecord
 
-# Options that do not change the weights, except for rounding errors.
-IGNORED_ON_RESUME = ("tracking", "project", "checkpoint_steps", "sample_characters", "device")
+# Options that do not change the weights, except for rounding errors and for what dropout selects.
+# The default of `accumulation` depends on the device and on the number of processes.
+IGNORED_ON_RESUME = (
+    "tracking",
+    "project",
+    "checkpoint_steps",
+    "sample_characters",
+    "device",
+    "accumulation",
+    "gradient_checkpointing",
+)
 
 
 @dataclass(frozen=True)

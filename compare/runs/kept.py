@@ -1,8 +1,8 @@
 """Results that are computed once and then kept: scores, samples and word-for-word repetitions.
 
-They are kept in `runs/.kept/`.  A score is a function of the model's files, the text, the stride
-and the context length; a sample is one of the model's files, the prompt and the sampling settings.
-Each is kept under the SHA-256 of all of these, and of the kind of device, the code and the library
+They are kept in `runs/.kept/`.  A score depends on the model's files, the text, the stride and the
+context length; a sample depends on the model's files, the prompt and the sampling settings.  Each
+is kept under the SHA-256 of all of these, and of the kind of device, the code and the library
 versions that computed it, so that a change of any of them leads to a new computation.  Delete the
 directory to compute everything again.
 """

@@ -16,7 +16,8 @@ NAME = "latest"
 def point_latest_at(run: Path) -> None:
     """Make the run directory `run` the latest of its track, atomically.
 
-    Raises Failure if `latest` is a directory, such as an archive that follows links makes of it.
+    Raises Failure if `latest` is a real directory, as after unpacking an archive that followed
+    links.
     """
     latest = run.parent / NAME
     if latest.is_dir() and not latest.is_symlink():

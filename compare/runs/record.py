@@ -90,7 +90,11 @@ class Epoch(StrictModel):
 
 
 class RunRecord(StrictModel):
-    """What was run, on which data, and with what result."""
+    """What was run, on which data, and with what result.
+
+    If a run was resumed with another device, library version or commit, these fields have all of
+    them: "2.12.0, then 2.13.0".
+    """
 
     schema_version: int = Field(SCHEMA, alias="schema")
     track: Track
@@ -109,7 +113,8 @@ class RunRecord(StrictModel):
     versions: dict[str, str]
     git_commit: str | None = None
     git_dirty: bool | None = None
-    """None if unknown, for instance outside a Git repository."""
+    """Whether the run had code that is not in its first commit.  None if unknown, for instance
+    outside a Git repository."""
     started: str
     """UTC, ISO 8601."""
     zero_shot: Metrics | None = None

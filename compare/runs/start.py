@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from compare.cli import StudyOptions, as_record
 from compare.corpus import Corpus
 from compare.device import choose_device, describe
 from compare.errors import Misuse
-from compare.files import hold_lock
+from compare.files import hold_lock, write_atomically
 from compare.kinds import RunStatus, Track
 from compare.runs.identity import Identity
 from compare.runs.record import CorpusRecord, RunRecord, read_record
@@ -28,19 +29,22 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "w
 CODE_PATHS = ("compare", "scratch_lm", "gpt2_finetune", "pyproject.toml")
 # Environment variables that make git use another repository than that of the working directory.
 GIT_VARIABLES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
+# In the directory of a track: for each name of a run, the directory that was opened last.  Only
+# written if several processes train together.
+OPENED = ".opened"
+THEN = ", then "  # between the values of an uninterrupted run's record and those of a resumed one
 
 
 def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fields: Any) -> Run:
-    """Create a run in `runs/<track>/<name>[-N]`, or reopen the newest one there.
+    """Create a run in `runs/<track>/<name>[-N]`, or reopen one there.
 
     `fields` are the fields of `RunRecord` that only the track knows.
 
-    With `options.resume`, the newest run of that name is reopened, or returned unchanged if it is
-    complete.  If it is complete but was trained with another configuration or other inputs, a new
-    run is created.
+    With `options.resume`, the newest run of that name with this configuration and these inputs is
+    reopened, or returned unchanged if it is complete.  Without such a run, a new one is created.
 
-    Raises Misuse if the run to resume is unfinished and has another configuration or other inputs,
-    if its record is damaged, or if another process is writing to it.
+    Raises Misuse if there is no such run and the newest of that name is unfinished, if the record
+    of one of them is damaged, or if another process is writing to the run to resume.
     """
     code = code_version()
     record = RunRecord(
@@ -57,29 +61,10 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
         **fields,
     )
     folder = ROOT / track
+    if options.resume and (same := _find_same(folder, name, Identity.of(record))):
+        _note_opened(same, name)
+        return _reopen(same, record)
     number, path = numbered_runs(folder, name)[0]
-    if options.resume and (path / "run.json").exists():
-        # Locked before reading, so that no other process can change the record in between.
-        lock = hold_lock(path / ".lock", str(path))
-        earlier = read_record(path)
-        differences = Identity.of(record).differences_from(Identity.of(earlier))
-        if not differences and earlier.status is RunStatus.COMPLETE:
-            run = Run(path, earlier)
-            # Checkpoints are left over if the process was killed just after completing the run.
-            shutil.rmtree(run.checkpoint_folder, ignore_errors=True)
-            lock.release()
-            return run
-        if not differences:
-            earlier.status, earlier.failure = RunStatus.RUNNING, None
-            if not earlier.device.endswith(record.device):
-                earlier.device += f", then {record.device}"
-            return Run(path, earlier, lock, resumed=True)
-        lock.release()
-        if earlier.status is not RunStatus.COMPLETE:
-            raise Misuse(
-                f"cannot resume {path}: {'; '.join(differences)} "
-                f"(use the same options; for a new run, leave out --resume or delete {path})"
-            )
     while True:  # another process may take the same name at the same time
         if path.exists():
             number += 1
@@ -89,7 +74,83 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
             break
     run = Run(path, record, hold_lock(path / ".lock", str(path)))
     run.save()
+    _note_opened(path, name)
     return run
+
+
+def recorded_options(track: Track, name: str, identity: Identity, unknown: str) -> dict[str, Any]:
+    """Return the recorded options of the run that --resume would reopen; without one, no options.
+
+    It is the newest run called `name` with this `identity`, whatever its option `unknown` is.
+    Raises Misuse if the record of one of these runs is damaged.
+    """
+    for _, record in _recorded_runs(ROOT / track, name):
+        if Identity.of(record).without(unknown) == identity.without(unknown):
+            return record.config
+    return {}
+
+
+def _recorded_runs(folder: Path, name: str) -> Iterator[tuple[Path, RunRecord]]:
+    """Yield the runs called `name` and their records, newest first.
+
+    A directory without a record is none of them: its process was killed right after creating it.
+    """
+    for _, path in numbered_runs(folder, name):
+        if (path / "run.json").exists():
+            yield path, read_record(path)
+
+
+def _find_same(folder: Path, name: str, identity: Identity) -> Path | None:
+    """Return the newest run called `name` with this `identity`, or None.
+
+    Raises Misuse if there is none and the newest run of that name is unfinished.
+    """
+    newest: tuple[Path, RunRecord] | None = None
+    for path, record in _recorded_runs(folder, name):
+        if Identity.of(record) == identity:
+            return path
+        newest = newest or (path, record)
+    if newest is not None and newest[1].status is not RunStatus.COMPLETE:
+        differences = "; ".join(identity.differences_from(Identity.of(newest[1])))
+        raise Misuse(
+            f"{newest[0]} was started with other options or inputs ({differences}). To continue "
+            "it, repeat its options; to start a new run, leave out --resume."
+        )
+    return None
+
+
+def _reopen(path: Path, current: RunRecord) -> Run:
+    """Return the run in directory `path`; `current` is the record that a new run would have."""
+    # Locked before reading, so that no other process can change the record in between.
+    lock = hold_lock(path / ".lock", str(path))
+    record = read_record(path)
+    if record.status is RunStatus.COMPLETE:
+        run = Run(path, record)
+        # Checkpoints are left over if the process was killed just after completing the run.
+        shutil.rmtree(run.checkpoint_folder, ignore_errors=True)
+        lock.release()
+        return run
+    record.status, record.failure = RunStatus.RUNNING, None
+    _note_circumstances(record, current)
+    return Run(path, record, lock, resumed=True)
+
+
+def _note_circumstances(record: RunRecord, current: RunRecord) -> None:
+    """Add to `record` what is different now that its run is resumed: device, versions, commit."""
+    record.device = _then(record.device, current.device)
+    for library, now in current.versions.items():
+        record.versions[library] = _then(record.versions.get(library, now), now)
+    if record.git_commit is None:
+        return
+    # If the commit has changed, no single commit has all the code of this run.
+    has_changed = record.git_commit.split(THEN)[-1] != current.git_commit
+    record.git_dirty = record.git_dirty or current.git_dirty or has_changed
+    record.git_commit = _then(record.git_commit, current.git_commit or "unknown")
+
+
+def _then(earlier: str, now: str) -> str:
+    """Return `earlier`, followed by `now` unless it ends with that."""
+    return earlier if earlier.split(THEN)[-1] == now else f"{earlier}{THEN}{now}"
 
 
 def subset_suffix(options: StudyOptions) -> str:
@@ -102,8 +163,15 @@ def subset_suffix(options: StudyOptions) -> str:
 
 def open_read_only(track: Track, name: str) -> Run:
     """Open the run that the main process has started, without writing to it."""
-    _, path = numbered_runs(ROOT / track, name)[0]
+    folder = ROOT / track
+    path = folder / (folder / OPENED / name).read_text("utf-8")
     return Run(path, read_record(path), is_writer=False)
+
+
+def _note_opened(path: Path, name: str) -> None:
+    """Let the other processes, if there are any, know which of the runs called `name` is opened."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        write_atomically(path.parent / OPENED / name, path.name.encode())
 
 
 def numbered_runs(folder: Path, name: str) -> list[tuple[int, Path]]:

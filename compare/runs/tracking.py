@@ -10,6 +10,7 @@ from __future__ import annotations
 import netrc
 import os
 import secrets
+import shutil
 import sys
 import threading
 from collections.abc import Callable
@@ -35,6 +36,9 @@ FINISH_SECONDS = 30.0  # WANDB_FINISH_TIMEOUT changes it
 FLUSH_SECONDS = 10.0
 CALL_SECONDS = 300.0  # how long `finish` waits for earlier calls: only if the client hangs
 UPLOAD_BYTES_PER_SECOND = 1e6  # a slow connection: sets how long the upload may take
+
+# Other names of modes that W&B accepts.
+OTHER_NAMES = {"run": TrackingMode.ONLINE, "dryrun": TrackingMode.OFFLINE}
 
 
 class NoTracker:
@@ -171,6 +175,16 @@ class Tracker:
             self._start(history, samples)
             self._use_client(lambda client: client.send_model(model, upload_seconds))
             self._use_client(lambda client: client.finish())
+        self._use_client(self._remove_earlier_copies)
+
+    def _remove_earlier_copies(self, client: _Client) -> None:
+        """Remove what was logged offline before the run was resumed.
+
+        `client` has logged all of it again.  `wandb sync` would replace that by the earlier part.
+        """
+        for folder in self._path.glob("wandb/offline-run-*"):
+            if folder.resolve() != client.folder.resolve():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _report(self, error: Exception) -> None:
         """Print the first error, and note that W&B's copy is incomplete."""
@@ -230,7 +244,12 @@ class _Client:
         """The URL of the run, or the directory to upload."""
         if self._is_online and self._run.url:
             return self._run.url
-        return os.path.relpath(Path(self._run.dir).parent)
+        return os.path.relpath(self.folder)
+
+    @property
+    def folder(self) -> Path:
+        """W&B's directory of the run."""
+        return Path(self._run.dir).parent
 
     def log(self, line: HistoryLine) -> None:
         """Log a line of the history."""
@@ -298,17 +317,24 @@ def _choose_mode() -> TrackingMode:
 
     Users choose with WANDB_MODE, or with commands such as `wandb offline`.
     """
-    chosen = os.environ.get("WANDB_MODE")
-    if chosen in list(TrackingMode):
-        return TrackingMode(chosen)
+    chosen = _mode_called(os.environ.get("WANDB_MODE"))
+    if chosen:
+        return chosen
     stored = _stored_settings()
-    if stored.get("mode") in (TrackingMode.OFFLINE, TrackingMode.DISABLED):
-        return TrackingMode(stored["mode"])
+    stored_mode = _mode_called(stored.get("mode"))
+    if stored_mode in (TrackingMode.OFFLINE, TrackingMode.DISABLED):
+        return stored_mode
     default = stored.get("base_url", "https://api.wandb.ai")
     server = os.environ.get("WANDB_BASE_URL", default)
-    logged_in = bool(os.environ.get("WANDB_API_KEY")) or _has_netrc_key(server)
+    has_key = bool(os.environ.get("WANDB_API_KEY") or stored.get("api_key"))
+    logged_in = has_key or _has_netrc_key(server)
     can_log_in = logged_in and reachability.reachable(server)
     return TrackingMode.ONLINE if can_log_in else TrackingMode.OFFLINE
+
+
+def _mode_called(name: str | None) -> TrackingMode | None:
+    """Return the mode that W&B calls `name`, or None if there is none."""
+    return next((mode for mode in TrackingMode if mode == name), OTHER_NAMES.get(name or ""))
 
 
 def _stored_settings() -> dict[str, str]:
@@ -334,5 +360,5 @@ def _has_netrc_key(server: str) -> bool:
     try:
         # Given a path, netrc accepts a file that others may read, as W&B does.
         return netrc.netrc(path).authenticators(urlsplit(server).netloc) is not None
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, ValueError, netrc.NetrcParseError):  # ValueError: it is not UTF-8
         return False

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import dataclass
+
 import pytest
 
 from compare import cli
+from compare.plan import PlanOptions
 
 COMMAND = "python -m scratch_lm.train --seed 2"
 
@@ -65,6 +69,44 @@ def test_a_full_gpu_is_reported_on_one_line(capsys: pytest.CaptureFixture) -> No
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "Tried to allocate 2.00 GiB" in line and "--help" in line
+
+
+def test_the_command_repeats_values_that_begin_with_a_dash() -> None:
+    arguments = ["--corpus=-novel.txt", "--leave-out", "a -b"]
+    options = cli.parse(cli.StudyOptions, argv=arguments)
+    assert options.corpus == "-novel.txt"
+    command = shlex.split(cli.command_line("python -m x", options))
+    assert command == ["python", "-m", "x", *arguments]
+    assert cli.parse(cli.StudyOptions, argv=command[3:]) == options
+
+
+@dataclass(frozen=True)
+class NeverResumed(cli.StudyOptions):
+    """The options of a command that refuses --resume."""
+
+    def __post_init__(self) -> None:
+        if self.resume:
+            raise ValueError("--resume cannot be used here")
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        (cli.StudyOptions(), "to continue, repeat the command with --resume"),
+        (NeverResumed(), "run the same command again"),
+        (PlanOptions(), "run the same command again"),
+    ],
+)
+def test_ctrl_c_advises_only_what_the_command_accepts(
+    options: object, advice: str, capsys: pytest.CaptureFixture
+) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(interrupt, options)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == f"error: interrupted; {advice}\n"
 
 
 def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

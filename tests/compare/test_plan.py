@@ -16,7 +16,7 @@ from compare import cli, plan
 from compare.plan import PlanOptions, Step
 from gpt2_finetune.config import FinetuneOptions
 from scratch_lm.config import PRESETS, ScratchOptions
-from tests.conftest import HANGS
+from tests.conftest import HANGS, ROOT
 
 needs_bash = pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
 needs_make = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
@@ -31,6 +31,10 @@ PYTHON = """#!/bin/bash
 IFS=$'\\t'
 echo "python $OMP_NUM_THREADS"$'\\t'"$*" >> "$LOG"
 for argument; do [ "$argument" != "$FAILING" ] || exit 1; done
+"""
+# Stands for Python in the Makefile: prints a makefile which shows with what arguments it was made.
+PLANNER = """#!/bin/bash
+echo "all: ; @echo planned: $*"
 """
 # Stands for Slurm: runs all tasks of an array, last one first, and prints the job's id.
 SBATCH = """#!/bin/bash
@@ -113,8 +117,12 @@ def make(
 ) -> subprocess.CompletedProcess[str]:
     """Run make in `folder`, with the makefile of FULL."""
     (folder / "study.mk").write_text(plan.as_makefile(plan.plan(FULL), threads) + "\n", "utf-8")
+    return run_make(folder, "--file", "study.mk", *arguments)
+
+
+def run_make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["make", "--file", "study.mk", *arguments],
+        ["make", *arguments],
         cwd=folder,
         # Without the options of `make test`, if that runs these tests.
         env={k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "PYTHON"))},
@@ -140,6 +148,28 @@ def test_make_runs_the_plan_with_several_jobs(tmp_path: Path, log: Path) -> None
     assert done.returncode == 0, done.stderr
     check(commands(log))
     check_threads(log, "3", others="")
+
+
+@needs_make
+@needs_bash
+@pytest.mark.parametrize(("flags", "jobs"), [([], "1"), (["-j3"], "3"), (["--jobs"], None)])
+def test_the_makefile_plans_for_the_number_of_jobs(
+    tmp_path: Path, flags: list[str], jobs: str | None
+) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".venv").mkdir()
+    for name in ("pyproject.toml", "requirements.lock", ".venv/installed"):  # the last is newest
+        (tmp_path / name).touch()
+    (tmp_path / "python").write_text(PLANNER, "utf-8")
+    (tmp_path / "python").chmod(0o755)
+    done = run_make(tmp_path, *flags, f"BIN={tmp_path}", "study")
+    if jobs:
+        assert done.returncode == 0, done.stderr
+        shown = f"planned: -m compare.plan --base auto --jobs {jobs} --format make\n"
+        assert shown in done.stdout
+    else:
+        assert done.returncode != 0 and "give one, as in make -j2" in done.stderr
+        assert not done.stdout
 
 
 @needs_make

@@ -22,7 +22,7 @@ from compare import reachability
 from compare.errors import Failure, Misuse
 from gpt2_finetune import base as bases
 from gpt2_finetune.config import FinetuneOptions
-from gpt2_finetune.train import require_support
+from gpt2_finetune.train import require_support, run_name
 from tests.conftest import FINETUNE, Place
 from tests.run_records import BASE
 
@@ -198,3 +198,25 @@ def test_dropout_is_refused_where_a_model_has_none() -> None:
     llama.supports_gradient_checkpointing = False
     with pytest.raises(Misuse, match="LlamaForCausalLM does not support it"):
         require_support(FinetuneOptions(gradient_checkpointing=True), llama, BASE)
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        ("some/base", "some--base-seed1"),
+        ("Müllers Goethe", "M-llers-Goethe-seed1"),
+        ("模型", "base-seed1"),
+    ],
+)
+def test_a_runs_name_has_only_characters_of_ascii(base: str, name: str) -> None:
+    resolved = BASE.model_copy(update={"resolved": base})
+    assert run_name(FinetuneOptions(), resolved) == name
+
+
+def test_a_text_that_is_too_short_for_the_base_is_refused_with_advice(
+    place: Place, tiny_base: Path
+) -> None:
+    (place.path / "short.txt").write_text("ROMEO:\nWhat, ho!\n" * 20, "utf-8")
+    line = place.refused(*FINETUNE, "--corpus", "short.txt", "--base", tiny_base)
+    assert "too few for one window of 64" in line
+    assert "use a longer text or a base with a shorter context" in line

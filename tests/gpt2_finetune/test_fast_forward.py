@@ -9,12 +9,15 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    BartConfig,
     CohereConfig,
     Gemma2Config,
+    Gemma3TextConfig,
     GPT2Config,
     GPTNeoXConfig,
     GraniteConfig,
     LlamaConfig,
+    MixtralConfig,
     NanoChatConfig,
     PhiConfig,
     PreTrainedConfig,
@@ -51,14 +54,27 @@ CONFIGS = {
     "llama, tied": LlamaConfig(**LLAMA_SHAPE, tie_word_embeddings=True),
     "gpt-neox": GPTNeoXConfig(**NEOX_SHAPE),
     "qwen2": Qwen2Config(**LLAMA_SHAPE),
+    # These pass the size of the vocabulary to the loss by position.
+    "gemma3": Gemma3TextConfig(**LLAMA_SHAPE, head_dim=16),
+    "mixtral": MixtralConfig(**LLAMA_SHAPE, num_local_experts=4),
 }
-# Their logits are more than the product of the hidden states and a matrix.
+# Their logits are more than the product of the hidden states and a matrix, or they compute the loss
+# themselves.
 OTHER_HEADS = {
     "capped": Gemma2Config(**LLAMA_SHAPE, head_dim=16),
     "scaled": CohereConfig(**LLAMA_SHAPE, eos_token_id=1),
     "divided": GraniteConfig(**LLAMA_SHAPE, logits_scaling=8.0),
     "with a bias": PhiConfig(**NEOX_SHAPE),
     "capped, rotated the other way": NanoChatConfig(**LLAMA_SHAPE, max_position_embeddings=64),
+    "a loss of its own": BartConfig(
+        vocab_size=300,
+        d_model=64,
+        decoder_layers=2,
+        decoder_attention_heads=4,
+        decoder_ffn_dim=128,
+        max_position_embeddings=64,
+        dropout=0.0,
+    ),
 }
 
 
@@ -152,7 +168,9 @@ def test_the_loss_in_bf16_equals_the_fp32_sum_over_the_same_logits_up_to_roundin
     hidden, head = torch.randn(2, 640, 16), torch.nn.Linear(16, 300, bias=False)
     targets = torch.randint(300, (2, 640))
     with torch.autocast("cpu", torch.bfloat16):
-        loss = chunked_loss(head, hidden, targets, targets, torch.tensor(1))
+        loss = chunked_loss(
+            head, hidden, targets, 300, shift_labels=targets, num_items_in_batch=torch.tensor(1)
+        )
         logits = torch.nn.functional.linear(hidden, head.weight).float()
     expected = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), reduction="sum"

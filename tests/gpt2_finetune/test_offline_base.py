@@ -64,9 +64,20 @@ def test_the_builder_does_not_replace_other_files(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}", "utf-8")
     (tmp_path / "notes.txt").write_text("keep me", "utf-8")
     for output in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(Misuse, match="is not a stand-in"):
+        with pytest.raises(Misuse, match="which would be lost"):
             build_offline_base.build(build_offline_base.BuildOptions(output=output))
     assert (tmp_path / "notes.txt").read_text("utf-8") == "keep me"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_builder_trains_in_the_precision_that_suits_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    monkeypatch.setattr(build_offline_base.defaults, "precision", lambda device: precision)
+    model, _ = models.load(STAND_IN)
+    options = build_offline_base.BuildOptions(output=tmp_path)
+    arguments = build_offline_base.pretraining_arguments(options, model, tmp_path)
+    assert arguments.bf16 == (precision == "bf16")
 
 
 @pytest.mark.slow

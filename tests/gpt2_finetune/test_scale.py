@@ -19,9 +19,12 @@ ROOT = Path(__file__).parent.parent.parent
 # grows over the steps: 1.1e-5 was seen.  A wrong weight of one micro-batch gives 1e-2 and more.
 ROUNDING = 1e-4
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
+# With --cpu, accelerate would start a single process.  Port 0 is a free one.
 ACCELERATE = (
     "accelerate.commands.launch",
-    "--cpu",
+    "--multi_gpu",
+    "--main_process_port",
+    "0",
     "--num_processes",
     "2",
     "--num_machines",
@@ -36,10 +39,11 @@ FSDP = (
     "accelerate.commands.launch",
     "--config_file",
     ROOT / "gpt2_finetune/fsdp.yaml",
-    "--cpu",
+    "--main_process_port",
+    "0",
     "--num_processes",
     "2",
-    "-m",
+    Path(__file__).with_name("shard_on_cpu.py"),
 )
 
 
@@ -58,6 +62,8 @@ def command(mini_text: Path, tiny_base: Path) -> list[object]:
         tiny_base,
         "--tracking",
         "disabled",
+        "--device",
+        "cpu",
         "--dropout",
         0,
         "--precision",
@@ -96,15 +102,21 @@ def test_less_memory_same_losses(
 def test_two_processes_get_the_losses_of_one(
     place: Place, command: list[object], alone: list[float], launcher: tuple[object, ...]
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, launcher), *map(str, command)],
-        cwd=place.path,
-        env=place.environment | {"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=HANGS,
-    )
+    def launch(*options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", *map(str, (*launcher, *command, *options))],
+            cwd=place.path,
+            env=place.environment | {"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            timeout=HANGS,
+        )
+
+    # A step has 4 rows, which two processes cannot divide into 4 micro-batches each.
+    assert "do not divide into 8 equal parts" in launch("--accumulation", 4).stderr
+    done = launch()
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "trained with FSDP" in done.stdout or launcher is not FSDP
     run = place.path / "runs/gpt2_finetune/latest"
     assert losses(run) == pytest.approx(alone, rel=ROUNDING)
     assert json.loads((run / "run.json").read_text("utf-8"))["status"] == "complete"

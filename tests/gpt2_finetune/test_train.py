@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,11 +13,17 @@ from transformers import AutoTokenizer, GPT2LMHeadModel, Trainer, TrainingArgume
 
 from compare.corpus import load
 from compare.corpus.blocks import IGNORED
+from compare.errors import Misuse
+from compare.kinds import RowKind, Track
 from compare.ruler.parameters import Parameters
+from compare.runs import start as run_start
+from compare.runs.writer import Run
 from gpt2_finetune import defaults
-from gpt2_finetune.base import STAND_IN
+from gpt2_finetune.base import STAND_IN, load_base
+from gpt2_finetune.config import FinetuneOptions
 from gpt2_finetune.dataset import make_dataset
 from gpt2_finetune.defaults import learning_rate
+from gpt2_finetune.train import run_name, with_defaults, with_precision
 from tests.conftest import FINETUNE, Place
 from tests.file_events import FileEvent
 from tests.scratch_lm.test_train import lines, without_times
@@ -113,6 +121,23 @@ def test_killed_run_resumes_to_the_same_weights_and_history(
     assert histories[0] == histories[1]
 
 
+@pytest.mark.slow
+def test_a_run_resumes_with_other_micro_batches(
+    place: Place, mini_text: Path, tiny_base: Path
+) -> None:
+    command = [*FINETUNE, "--corpus", mini_text, "--base", tiny_base, "--tracking", "disabled"]
+    command += ["--precision", "fp32"]
+    place.kill_at(FileEvent("os.rename", "sha256.json", 2), *command)
+    done = place.run(*command, "--resume", "--accumulation", 2, "--gradient-checkpointing")
+    assert "resumed" in done.stdout
+    place.run(*command)
+    losses = [
+        [epoch["train_loss"] for epoch in json.loads((path / "run.json").read_text())["epochs"]]
+        for path in (place.path / RUN, place.path / RUN.with_name(f"{RUN.name}-2"))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_training_stops_early_where_the_untouched_base_remains_the_best(
     place: Place, mini_text: Path
 ) -> None:
@@ -142,3 +167,48 @@ def test_measuring_bf16_leaves_the_number_of_threads_as_it_was() -> None:
     threads = torch.get_num_threads()
     assert 0 < defaults.measure_bf16_speedup(size=64, repetitions=2) < 1000
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("steps", [0, 1e-9])
+def test_a_clock_that_is_too_coarse_finds_no_difference(
+    monkeypatch: pytest.MonkeyPatch, steps: float
+) -> None:
+    ticks = itertools.count(step=steps)
+    for clock in ("thread_time", "perf_counter"):
+        monkeypatch.setattr(defaults.time, clock, lambda: next(ticks))
+    assert defaults.measure_bf16_speedup(size=8, repetitions=2) == pytest.approx(1)
+
+
+def test_a_resumed_run_keeps_its_precision_whatever_is_measured_now(
+    tmp_path: Path, tiny_base: Path, mini_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, cpu = load(str(mini_text)), torch.device("cpu")
+    _, _, base = load_base(str(tiny_base), 0.0, cpu)
+    parameters = Parameters(total=1000, non_embedding=500)
+    monkeypatch.setattr(defaults, "precision", lambda device: fastest)
+
+    def start(**options: Any) -> Run:
+        filled = FinetuneOptions(base=str(tiny_base), corpus=str(mini_text), **options)
+        filled = with_defaults(filled, parameters, cpu, context_length=64, num_processes=1)
+        filled = with_precision(filled, corpus, base, cpu)
+        run = run_start.start(
+            Track.GPT2,
+            run_name(filled, base),
+            filled,
+            corpus,
+            command=Track.GPT2.command,
+            preset=RowKind.FINE_TUNED,
+            base=base,
+            parameters=parameters,
+        )
+        run.release()
+        return run
+
+    fastest = "bf16"
+    first = start()
+    fastest = "fp32"
+    resumed = start(resume=True, accumulation=4, gradient_checkpointing=True)
+    assert resumed.path == first.path and resumed.record.config["precision"] == "bf16"
+    with pytest.raises(Misuse, match="precision was bf16 and is now fp32"):
+        start(resume=True, precision="fp32")
+    assert start(resume=False).record.config["precision"] == "fp32"

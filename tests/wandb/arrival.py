@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import Place
+from tests.conftest import HANGS, Place
 from tests.run_records import read_lines
 from tests.wandb.server import WandbServer
 
@@ -31,7 +31,7 @@ def sync(place: Place, *offline_runs: Path | str) -> None:
         env=place.environment,
         check=True,
         capture_output=True,
-        timeout=240,
+        timeout=HANGS,
     )
 
 

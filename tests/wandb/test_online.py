@@ -44,6 +44,24 @@ def test_a_resumed_run_is_the_same_wandb_run_without_doubled_rows(
     check_all_arrived(server, place, "scratch_lm")
 
 
+def test_what_was_logged_offline_before_is_not_uploaded_over_the_rest(
+    server: WandbServer, place: Place, commands: dict[str, list[object]]
+) -> None:
+    """A run starts offline, is killed, and is resumed after the user has logged in."""
+    command = [*commands["scratch_lm"], "--epochs", 30, "--checkpoint-steps", 100]
+
+    def offline_runs() -> list[Path]:
+        return list(place.path.glob(OFFLINE_RUNS))
+
+    place.kill_when(lambda: bool(offline_runs()), *command, "--tracking", "offline")
+    command.append("--resume")
+    place.kill_when(lambda: any(len(run.history) > 4 for run in server.runs.values()), *command)
+    assert len(offline_runs()) == 1  # W&B has not received everything yet
+    place.run(*command)
+    assert not offline_runs()
+    check_all_arrived(server, place, "scratch_lm")
+
+
 def test_the_command_in_the_readme_uploads_what_was_logged_offline(
     server: WandbServer, place: Place, study: Place
 ) -> None:

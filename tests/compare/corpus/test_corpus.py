@@ -168,7 +168,19 @@ def test_text_too_short_for_one_validation_window(
 
 def test_wikitext_out_of_reach_says_so(place: Place) -> None:
     line = place.refused("compare.corpus", "--corpus", "wikitext-2", code=1)
-    assert "the Hub cannot be reached" in line
+    assert line.endswith("not available: it is not cached, and the Hub cannot be reached")
+
+
+def test_wikitext_that_cannot_be_downloaded_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def fail(*arguments: str) -> None:
+        raise ValueError("the disk is full")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    monkeypatch.setattr(reachability, "hub_reachable", lambda: True)
+    with pytest.raises(Failure, match=r"not available: ValueError: the disk is full$"):
+        corpus.load("wikitext-2")
 
 
 def test_command_shows_and_exports_a_users_text(place: Place) -> None:

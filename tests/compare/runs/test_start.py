@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from compare.files import hold_lock
 from compare.kinds import RowKind, RunStatus, Track
 from compare.ruler.parameters import Parameters
 from compare.runs import start as start_module
+from compare.runs.identity import Identity
 from compare.runs.record import read_record, write_record
 from compare.runs.writer import Run
 from tests.run_records import make_metrics, make_record
@@ -33,14 +34,20 @@ class LaterOptions(StudyOptions):
     patience: int | None = None
 
 
+OTHER_CORPUS = replace(CORPUS, sha256="1" * 64)
+
+
 def start(
-    name: str = "course-seed1", kind: type[StudyOptions] = StudyOptions, **options: Any
+    name: str = "course-seed1",
+    kind: type[StudyOptions] = StudyOptions,
+    corpus: Corpus = CORPUS,
+    **options: Any,
 ) -> Run:
     return start_module.start(
         Track.SCRATCH,
         name,
         kind(**options),
-        CORPUS,
+        corpus,
         command=Track.SCRATCH.command,
         preset=RowKind.COURSE,
         parameters=Parameters(total=1000, non_embedding=500),
@@ -146,10 +153,67 @@ def test_a_run_that_continues_on_another_device_names_both(monkeypatch: pytest.M
     assert start(resume=True).record.device.count("another device") == 1
 
 
+def complete(run: Run) -> None:
+    run.record = make_record(config=run.record.config, corpus=run.record.corpus)
+    run.save()
+    run.release()
+
+
+def test_a_run_is_resumed_although_a_later_one_of_its_name_has_another_text() -> None:
+    first = start()
+    first.release()
+    second = start(corpus=OTHER_CORPUS)
+    with pytest.raises(Misuse, match=r"course-seed1-2 was started .*corpus sha256 was 1+"):
+        start(resume=True, corpus=replace(CORPUS, sha256="2" * 64))
+    resumed = start(resume=True)  # also while another process is writing the later one
+    assert resumed.path == first.path and resumed.resumed
+    resumed.release()
+    complete(second)
+    assert start(resume=True, corpus=OTHER_CORPUS).start_mode == "complete"
+    assert start(resume=True).path == first.path
+
+
+def test_an_empty_directory_does_not_hide_the_run_to_resume() -> None:
+    """It remains if a process is killed before it saves the record."""
+    first = start()
+    first.release()
+    first.path.with_name("course-seed1-2").mkdir()
+    resumed = start(resume=True)
+    assert resumed.path == first.path
+    resumed.release()
+    assert start().path.name == "course-seed1-3"
+
+
+def test_other_processes_open_the_run_that_the_main_process_has_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for options in ({}, {"corpus": OTHER_CORPUS}, {"resume": True}):
+        run = start(**options)
+        run.release()
+        other = start_module.open_read_only(Track.SCRATCH, "course-seed1")
+        assert other.path == run.path and not other.is_writer
+    assert run.path.name == "course-seed1"
+
+
+def test_the_options_of_the_run_to_resume_are_found_whatever_one_of_them_is() -> None:
+    start(sample_characters=7).release()
+    run = start(seed=2, corpus=OTHER_CORPUS)
+    run.release()
+    identity = Identity.of(run.record)
+
+    def find(identity: Identity) -> dict[str, Any]:
+        return start_module.recorded_options(Track.SCRATCH, "course-seed1", identity, "seed")
+
+    assert find(replace(identity, corpus_sha256=CORPUS.sha256))["sample_characters"] == 7
+    assert find(replace(identity, options={**identity.options, "seed": 3}))["seed"] == 2
+    assert find(replace(identity, corpus_sha256="2" * 64)) == {}
+
+
 def test_looking_at_a_run_that_cannot_be_resumed_leaves_it_free() -> None:
     run = start()
     run.release()
-    with pytest.raises(Misuse, match="cannot resume"):
+    with pytest.raises(Misuse, match="was started with other options or inputs"):
         start(resume=True, seed=2)
     assert start(resume=True).start_mode == "resumed"
 
@@ -230,3 +294,25 @@ def test_changes_of_the_code_are_noted_others_are_not(project: Path) -> None:
     (project / "scratch_lm").mkdir()
     (project / "scratch_lm" / "new.py").touch()
     assert noted() == (commit, True)
+
+
+def test_a_run_that_continues_with_other_code_names_both(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = committed(project)
+    run = start()
+    run.release()
+    python = run.record.versions["python"]
+    run = start(resume=True)
+    assert (run.record.git_commit, run.record.git_dirty) == (first, False)
+    run.release()
+
+    (project / "compare" / "runs" / "start.py").write_text("other code\n", "utf-8")
+    second = committed(project)
+    monkeypatch.setattr(start_module.platform, "python_version", lambda: "4.0")
+    for _ in range(2):  # the second time, nothing is different
+        run = start(resume=True)
+        assert (run.record.git_commit, run.record.git_dirty) == (f"{first}, then {second}", True)
+        assert run.record.versions["python"] == f"{python}, then 4.0"
+        run.save()
+        run.release()

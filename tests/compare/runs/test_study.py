@@ -12,7 +12,7 @@ from compare.errors import Failure, Misuse
 from compare.kinds import BaseKind, RowKind, RunStatus, Track
 from compare.runs import find
 from compare.runs.latest import point_latest_at
-from compare.runs.record import write_record
+from compare.runs.record import read_record, write_record
 from compare.runs.study import find_study
 from tests.run_records import BASE, CORPUS, make_epoch, make_record
 
@@ -208,6 +208,30 @@ def test_the_newest_run_is_found_without_latest() -> None:
     assert find.latest(Track.SCRATCH).path == folder / "second"
     (folder / "second").rename("moved away")
     assert find.latest(Track.SCRATCH).path == folder / "first"
+
+
+def test_complete_runs_are_found_although_latest_is_not_complete() -> None:
+    """A process may be killed between pointing `latest` at its run and completing it."""
+    leave("scratch_lm", "first", 1, "course", 1, 6.0)
+    leave("scratch_lm", "second", 2, "course", 2, 6.0)
+    folder = Path("runs/scratch_lm")
+    record = read_record(folder / "second")
+    record.status = RunStatus.RUNNING
+    write_record(folder / "second", record)
+    assert find.latest(Track.SCRATCH).path == folder / "first"
+    (folder / "first").rename("moved away")
+    with pytest.raises(Misuse, match="second is not complete: finish it with"):
+        find.latest(Track.SCRATCH)
+
+
+def test_a_text_that_was_moved_after_training_is_missed_by_name() -> None:
+    leave("scratch_lm", "first", 1, "course", 1, 6.0)
+    run = find.latest(Track.SCRATCH)
+    with pytest.raises(Misuse, match="first was trained on text, which is no longer there: put"):
+        find.corpus_of(run)
+    Path("text").write_text("another text", "utf-8")
+    with pytest.raises(Misuse, match="text has changed since"):
+        find.corpus_of(run)
 
 
 def test_an_unpacked_latest_is_no_run_of_its_own() -> None:

@@ -97,6 +97,8 @@ def test_a_run_that_goes_on_is_the_same_wandb_run(place: Place, mini_text: Path)
     (last,) = (place.path / tracking["where"]).glob("*.wandb")
     rows = [row for row in logged(last) if "samples.nrows" not in row]
     assert rows == read_lines(run / "history.jsonl")
+    # If both were left, `wandb sync` would upload them at the same time.
+    assert len(list(run.glob("wandb/offline-run-*"))) == 1
 
 
 @pytest.mark.slow
@@ -168,5 +170,43 @@ def test_what_wandb_has_been_told_to_do_is_done(
     assert tracking._choose_mode() == "online" and reached.pop() == "https://api.wandb.ai"
     settings.write_text("[default]\nmode = offline\n", "utf-8")
     assert tracking._choose_mode() == "offline" and len(reached) == 1
+    settings.write_text("[default]\nmode = dryrun\n", "utf-8")
+    assert tracking._choose_mode() == "offline" and len(reached) == 1
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert tracking._choose_mode() == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("mode", "chosen"),
+    [("run", "online"), ("dryrun", "offline"), ("online", "online"), ("unknown", "online")],
+)
+def test_other_names_of_modes_are_those_that_wandb_accepts(
+    monkeypatch: pytest.MonkeyPatch, mode: str, chosen: str
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setattr(reachability, "reachable", lambda url: True)
+    monkeypatch.setenv("WANDB_MODE", mode)
+    assert tracking._choose_mode() == chosen
+
+
+def test_a_key_in_wandbs_settings_is_a_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setattr(reachability, "reachable", lambda url: True)
+    assert tracking._choose_mode() == "offline"
+    (tmp_path / "settings").write_text(f"[default]\napi_key = {'0' * 40}\n", "utf-8")
+    assert tracking._choose_mode() == "online"
+
+
+def test_a_netrc_that_cannot_be_read_is_no_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "netrc"
+    monkeypatch.setenv("NETRC", str(path))
+    for content in (b"# \xff\n", b"machine\n"):
+        path.write_bytes(content)
+        assert not tracking._has_netrc_key("https://api.wandb.ai")
