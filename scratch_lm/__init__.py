@@ -1,7 +1,7 @@
 """A decoder-only language model under 1,000,000 parameters, trained from scratch.
 
 Start with `model` and `train`; the other modules contain the rest of the training recipes.
-It may import the modules directly in `compare`, and `compare.corpus`, `compare.ruler` and
+This package may import the modules directly in `compare`, and `compare.corpus`, `compare.ruler` and
 `compare.runs`; no other package imports it.
 
     config.py          options, presets such as `course` and `tuned`, the parameter budget

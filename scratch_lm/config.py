@@ -130,8 +130,8 @@ class ScratchOptions(StudyOptions):
         check(self, "init_std", 1e-6, 1)
         if "own" in self.teachers and not 1 <= self.seed <= LARGEST_SEED // 3:
             raise ValueError(
-                f"--seed is {self.seed}: with --teachers own, which have up to three times this "
-                f"seed, it must be between 1 and {LARGEST_SEED // 3:,}"
+                f"--seed is {self.seed}: --teachers own uses seeds up to three times as large, so "
+                f"it must be between 1 and {LARGEST_SEED // 3:,}"
             )
         check(self, "learning_rate", 1e-8, 1)
         check(self, "muon_learning_rate", 1e-8, 1)
@@ -139,8 +139,8 @@ class ScratchOptions(StudyOptions):
             raise ValueError(f"--heads {self.heads} does not divide --width {self.width}")
         if self.teachers and (self.train_share < 1 or self.leave_out):
             raise ValueError(
-                "--teachers were trained on the whole training split: "
-                "leave out --train-share and --leave-out"
+                "--preset record and --teachers need the whole training split: leave out "
+                "--train-share and --leave-out"
             )
         if self.parameters >= PARAMETER_LIMIT:
             raise ValueError(

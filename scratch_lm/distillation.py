@@ -8,6 +8,7 @@ names the runs of these models.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +77,8 @@ def _find_run(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun
     """Return the teacher run that `name` refers to.
 
     If `name` is a path, it is the run in that directory.  Otherwise it is the newest complete run
-    on this text out of `name`, `name`-2, `name`-3 and so on.  The default teachers of a preset must
-    have been trained with the current recipe of their own preset.
+    on this text out of `name`, `name`-2, `name`-3 and so on.  The default teachers of a preset, and
+    those that `own` stands for, must have been trained with the current recipe of their preset.
     """
     recipe = _recipe_of(name, options)
     advice = ""
@@ -102,18 +103,21 @@ def _find_run(name: str, options: ScratchOptions, corpus: Corpus) -> CompleteRun
             f"--teachers {name}: {run.path} was trained on {run.record.corpus.name}, and not on "
             f"{corpus.name}{advice}"
         )
-    defaults = expand_teachers(PRESETS[options.preset].get("teachers", []), options.seed)
-    if recipe is None or name not in defaults:
+    defaults = [*PRESETS[options.preset].get("teachers", [])]
+    if "own" in options.teachers:
+        defaults.append("own")
+    if recipe is None or name not in expand_teachers(defaults, options.seed):
         return on_this_text[0]
     differences = [_list_differences(run, recipe, corpus) for run in on_this_text]
     for run, differing in zip(on_this_text, differences, strict=True):
         if not differing:
             return run
     newest = on_this_text[0].path
+    teachers = [str(newest) if each == name else each for each in options.teacher_names]
     raise Misuse(
         f"--teachers {name}: {newest} was not trained with the current --preset {recipe.preset}: "
-        f"{'; '.join(differences[0])}{advice}, or give --teachers {newest} to learn from this run "
-        "anyway"
+        f"{'; '.join(differences[0])}{advice}, or give --teachers {shlex.join(teachers)} to learn "
+        "from this run anyway"
     )
 
 

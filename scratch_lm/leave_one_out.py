@@ -10,8 +10,8 @@ chosen on both, and never on the test split.  All options of `scratch_lm.train` 
 --leave-out, --resume, --teachers and the preset `record`: teachers have read the plays left out.
 
 The runs are stored in `runs/scratch_lm/`.  A second call with the same options finishes an
-interrupted run and trains only the missing ones, unless a call with other options came in between.
-Finish or delete an interrupted run before you change the options.
+interrupted run and trains only the missing ones.  Finish or delete an interrupted run before you
+change the options.
 """
 
 from dataclasses import dataclass, field, fields
@@ -44,6 +44,7 @@ class LeaveOneOutOptions(ScratchOptions):
 if __name__ == "__main__":
     options = cli.parse(LeaveOneOutOptions, PRESETS)
 
+import signal
 from statistics import fmean
 
 from compare import corpus as corpora
@@ -55,6 +56,8 @@ from compare.runs import models
 from compare.signals import restored_signal_handlers
 from scratch_lm import parallel
 from scratch_lm.train import train
+
+AGAIN = "repeat the same command"
 
 
 def leave_one_out(options: LeaveOneOutOptions) -> None:
@@ -80,10 +83,12 @@ def leave_one_out(options: LeaveOneOutOptions) -> None:
         try:
             with restored_signal_handlers():  # so that Ctrl-C also ends it between two trainings
                 run = train(train_options)
+            loaded = models.load(run.path / "model", device=choose_device(options.device))
+            score = scoring.score(*loaded, texts[play], label=play)
         except Interrupted as stop:  # which names the command of this one training
-            raise Interrupted(stop.signal_number, "repeat the same command") from None
-        loaded = models.load(run.path / "model", device=choose_device(options.device))
-        score = scoring.score(*loaded, texts[play], label=play)
+            raise Interrupted(stop.signal_number, AGAIN) from None
+        except KeyboardInterrupt:  # outside the training steps
+            raise Interrupted(signal.SIGINT, AGAIN) from None
         results.append((play, score.metrics.bits_per_byte, run.record.best_scores.bits_per_byte))
     print(f"{'left out':25}  its bits/byte  validation")
     for play, unseen, validation in results:

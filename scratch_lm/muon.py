@@ -52,7 +52,9 @@ def orthogonalize(
     steps: int,
     epsilon: float,
 ) -> list[Tensor]:
-    """Return for each matrix U S V^T about U V^T, by a Newton-Schulz iteration (Jordan 2024).
+    """For each matrix U S V^T, return approximately U V^T.
+
+    The approximation is a Newton-Schulz iteration (Jordan 2024).
 
     Each of the `steps` (at least one) maps X to P X with P = a I + b X X^T + c (X X^T)^2, for the
     `coefficients` a, b, c.  Since all these P commute with X X^T, the iteration can do without X:

@@ -24,16 +24,21 @@ IS_MAIN_PROCESS = RANK == 0  # the only process that writes files
 def init_process_group(device: torch.device) -> None:
     """Select this process's GPU, and join the process group if there are several processes.
 
-    Raises Misuse if there are more processes than GPUs.
+    Raises Misuse if there are more processes than GPUs, or several processes on an Apple GPU.
     """
     if device.type == "cuda":
-        gpu = int(os.environ.get("LOCAL_RANK", 0))
-        if gpu >= torch.cuda.device_count():
+        gpu, gpus = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+        if gpu >= gpus:
             raise Misuse(
-                f"there are more processes than GPUs, of which torch finds "
-                f"{torch.cuda.device_count()}: lower --nproc-per-node, or use --device cpu"
+                f"torch finds {gpus} GPU{'s' if gpus != 1 else ''}, which is fewer than the "
+                "processes started: lower --nproc-per-node, or use --device cpu"
             )
         torch.cuda.set_device(gpu)
+    if device.type == "mps" and WORLD_SIZE > 1:
+        raise Misuse(
+            "several processes cannot share an Apple GPU (mps), which torch.distributed does not "
+            "support: start a single process, or use --device cpu"
+        )
     if WORLD_SIZE > 1:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(distributed.destroy_process_group)

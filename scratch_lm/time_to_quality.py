@@ -51,6 +51,7 @@ if __name__ == "__main__":
     options = cli.parse(TimeToQualityOptions, PRESETS)
 
 import io
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import chdir, redirect_stdout
@@ -62,7 +63,7 @@ from tqdm.auto import tqdm
 
 from compare import corpus as corpora
 from compare.corpus.subsets import training_subset
-from compare.errors import Interrupted, Misuse
+from compare.errors import Failure, Interrupted, Misuse
 from compare.ruler import scoring
 from scratch_lm import parallel
 from scratch_lm.model import ScratchLM
@@ -105,7 +106,7 @@ def measure(options: TimeToQualityOptions) -> None:
 def train_with_readings(options: TimeToQualityOptions) -> list[Reading]:
     """Train in a temporary directory, and return the readings in order of their time.
 
-    Raises Interrupted after a signal.
+    Raises Interrupted after a signal, and Failure if a loss or a gradient is not finite.
     """
     shared = {field.name: getattr(options, field.name) for field in fields(ScratchOptions)}
     if Path(options.corpus).is_file():
@@ -122,13 +123,18 @@ def train_with_readings(options: TimeToQualityOptions) -> list[Reading]:
         # On stderr, as all progress is.
         tqdm.write(f"{seconds:6.0f} s, epoch {epochs:.2f}: {score:.4f} bits/byte", sys.stderr)
 
+    again = "nothing was kept, so start the command again"
     # What `train` prints is about a run directory, which is deleted here.
     with TemporaryDirectory() as folder, chdir(folder), redirect_stdout(io.StringIO()):
         try:
             train(train_options, observe)
         except Interrupted as stop:
-            again = "nothing was kept, so start the command again"
             raise Interrupted(stop.signal_number, again) from None
+        except KeyboardInterrupt:  # outside the training steps
+            raise Interrupted(signal.SIGINT, again) from None
+        except Failure as failure:
+            # A loss that is not finite may name a checkpoint, which is deleted here, too.
+            raise Failure(str(failure).partition("; the previous checkpoint")[0]) from None
     return readings
 
 

@@ -57,7 +57,7 @@ MAX_GRAD_NORM = 1.0
 def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
     """Train, evaluate after every epoch, save the best epoch's model, and return the run.
 
-    `observe` is called with the model after each log line, and must leave the model as it is.
+    `observe` is called with the model after each log line, and must not modify the model.
     """
     device = choose_device(options.device)
     corpus = corpora.load(options.corpus)

@@ -179,6 +179,23 @@ def test_outdated_teachers_are_refused_with_the_difference_and_the_command(
     assert chosen("runs/scratch_lm/tuned-seed1") == ["tuned-seed1"]  # as the error message suggests
 
 
+def test_the_advice_for_an_outdated_teacher_keeps_the_others(
+    school: Place, chosen: Callable
+) -> None:
+    another(school, "tuned-seed1", dropout=0.3)
+    with pytest.raises(Misuse) as error:
+        chosen("course-seed1", "tuned-seed1")
+    assert "give --teachers course-seed1 runs/scratch_lm/tuned-seed1 to learn" in str(error.value)
+
+
+def test_own_teachers_of_any_preset_must_match_the_current_recipe(
+    school: Place, chosen: Callable
+) -> None:
+    another(school, "tuned-seed1", dropout=0.3)
+    with pytest.raises(Misuse, match=r"dropout was 0\.3 and is now 0\.0"):
+        chosen("own", preset="tuned")
+
+
 def test_a_newer_run_on_another_text_is_skipped(school: Place, chosen: Callable) -> None:
     another(school, "tuned-seed1-2")
     file = school.path / "runs/scratch_lm/tuned-seed1-2/run.json"
@@ -214,6 +231,12 @@ def test_own_teachers_are_three_that_no_other_seed_learns_from() -> None:
     assert PRESETS["record"]["teachers"] == ["own"]
     mixed = ScratchOptions(seed=2, teachers=["runs/other", "own"]).teacher_names
     assert mixed == ["runs/other", "tuned-seed4", "tuned-seed5", "tuned-seed6"]
+
+
+@pytest.mark.parametrize("part", [{"train_share": 0.5}, {"leave_out": "Coriolanus"}])
+def test_teachers_are_refused_with_a_part_of_the_text(part: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="--preset record and --teachers need the whole training"):
+        ScratchOptions(**PRESETS["record"] | part)
 
 
 def test_runs_that_share_teachers_are_said_to_vary_less(

@@ -69,6 +69,17 @@ def test_an_interruption_names_this_command(monkeypatch: pytest.MonkeyPatch) -> 
     assert ended.value.code == 143
 
 
+def test_ctrl_c_while_a_model_is_scored_names_this_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(leave_one_out, "train", lambda options: SimpleNamespace(path=Path("run")))
+    monkeypatch.setattr(leave_one_out.models, "load", load)
+    with pytest.raises((Interrupted, KeyboardInterrupt), match="repeat the same command") as ended:
+        leave_one_out.leave_one_out(LeaveOneOutOptions(plays=["Coriolanus"]))
+    assert ended.value.code == 130
+
+
 def test_several_processes_are_refused_before_anything_is_trained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

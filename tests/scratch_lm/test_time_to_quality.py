@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from compare.errors import Misuse
+from compare.errors import Failure, Interrupted, Misuse
 from scratch_lm import journal, time_to_quality
 from scratch_lm import train as training
 from scratch_lm.config import ScratchOptions
@@ -88,6 +88,29 @@ def test_the_command_prints_the_times_and_keeps_no_run(
         "after 300 s     training ended after 130 s, at 1.960 bits/byte",
     ]
     assert [path.name for path in here.iterdir()] == ["text.txt"]
+
+
+def test_a_diverging_training_names_no_checkpoint_because_none_is_kept(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([9.0, 9.0, float("nan")])
+    monkeypatch.setattr(
+        training, "train_step", lambda *_: journal.StepResult(next(losses), 100, 1.0)
+    )
+    options = TimeToQualityOptions(**MINIATURE, checkpoint_steps=1)
+    with pytest.raises(Failure, match=r"the loss of step 3 is nan: try a lower learning rate$"):
+        time_to_quality.train_with_readings(options)
+    assert [path.name for path in here.iterdir()] == ["text.txt"]
+
+
+def test_ctrl_c_says_that_nothing_was_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time_to_quality, "train", train)
+    with pytest.raises((Interrupted, KeyboardInterrupt), match="nothing was kept") as ended:
+        time_to_quality.train_with_readings(TimeToQualityOptions(**MINIATURE))
+    assert ended.value.code == 130
 
 
 def test_a_score_that_is_never_reached_or_not_measured_yet_is_named_as_such() -> None:
