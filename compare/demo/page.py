@@ -55,7 +55,9 @@ def _add_write_tab(sides: Sequence[Side], corpus: Corpus) -> None:
         temperature = _add_slider(
             limits.TEMPERATURE, DEFAULTS.temperature, 0.1, "Higher is more varied."
         )
-        top_k = _add_slider(limits.TOP_K, DEFAULTS.top_k, 1, "Draw from this many likely tokens.")
+        top_k = _add_slider(
+            limits.TOP_K, DEFAULTS.top_k, 1, "Sample from this many of the most likely tokens."
+        )
         characters = _add_slider(
             limits.CHARACTERS, DEFAULTS.characters, 20, "In characters, of each text."
         )

@@ -8,4 +8,5 @@ Only `compare.verify` imports it, to read cards.
     staging.py   one staged directory per repository
     spaces.py    Spaces with the demo and with the report
     hub.py       uploads to the Hub, and reads back
+    pushed.py    the commits that were pushed from here
 """

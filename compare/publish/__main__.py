@@ -8,7 +8,7 @@ python -m compare.publish --push --space    # and two Spaces: the demo of both m
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compare import cli
 from compare.publish import card
@@ -29,6 +29,9 @@ class PublishOptions:
     both models, and <prefix>-report, which shows the report."""
     private: bool = False
     """Make new repositories private."""
+    replace: bool = False
+    """With --push, also replace repositories whose latest commit was not pushed from here, if their
+    cards have this study's tag."""
     license: str | None = None
     """License for models whose license is not known, as an identifier of the Hub, such as
     cc-by-4.0."""
@@ -42,6 +45,8 @@ class PublishOptions:
             raise ValueError("--space needs the models' full names: add --namespace, or --push")
         if self.private and not self.push:
             raise ValueError("--private has no effect without --push: leave it out")
+        if self.replace and not self.push:
+            raise ValueError("--replace has no effect without --push: leave it out")
         if self.private and self.space:
             raise ValueError(
                 "--space cannot be used with --private: the demo's Space could not download "
@@ -89,7 +94,7 @@ from compare.runs.study import find_study
 def publish(options: PublishOptions) -> None:
     """Stage the best run of each track, and with --space the Spaces; upload them with --push.
 
-    Raises Misuse if the report does not cover the newest runs or a repository is not this study's,
+    Raises Misuse if the report does not cover the newest runs or a repository may not be replaced,
     and Failure if a model has changed, the upload fails, or its verification fails.
     """
     lock = hold_lock(STAGED / ".lock", str(STAGED))
@@ -105,9 +110,9 @@ def publish(options: PublishOptions) -> None:
     space_names = [f"{options.prefix}-{suffix}" for suffix in ("demo", "report")]
     if options.push:  # check all repositories before uploading to any
         for repo in repos:
-            hub.head_of_own(repo)
+            hub.head_of_own(repo, "model", options.private, options.replace)
         for name in space_names if options.space else []:
-            hub.head_of_own(f"{namespace}/{name}", "space")
+            hub.head_of_own(f"{namespace}/{name}", "space", options.private, options.replace)
     # Stage everything before uploading anything.
     models = []
     for name, repo, run in zip(names, repos, (study.best_scratch, study.best_gpt2), strict=True):
@@ -126,28 +131,31 @@ def publish(options: PublishOptions) -> None:
             print(f"staged {space.folder}")
     if options.push:
         for run, repo, folder in models:
-            _upload(run, repo, folder, options.private, results)
+            _upload(run, repo, folder, options, results)
         for space in staged_spaces:
-            _upload_space(space, options.private)
+            _upload_space(space, options)
         print("next: python -m compare.report, to include the links")
     else:
-        print("not uploaded; to upload: hf auth login, then python -m compare.publish --push")
+        command = cli.command_line("python -m compare.publish", replace(options, push=True))
+        print(f"not uploaded; to upload: hf auth login, then {command}")
     lock.release()
 
 
-def _upload(run: CompleteRun, repo: str, folder: Path, private: bool, results: Results) -> None:
+def _upload(
+    run: CompleteRun, repo: str, folder: Path, options: PublishOptions, results: Results
+) -> None:
     """Push `folder` to `repo`, verify the upload, and record it in the receipt."""
     expected = result_of(run, results).test_slice
     text = find.corpus_of(run).test[: expected.chars]
-    pushed = hub.push(folder, repo, private)
+    pushed = hub.push(folder, repo, options.private, replace=options.replace)
     bits = hub.read_back(repo, pushed.commit, folder, text, expected.bits_per_byte)
     receipt.note(run, repo, pushed.url, pushed.commit, bits)
     print(f"published {pushed.url} (commit {pushed.commit[:9]}), read back and scored")
 
 
-def _upload_space(space: Space, private: bool) -> None:
+def _upload_space(space: Space, options: PublishOptions) -> None:
     """Push a Space, and verify that its files have arrived.  The Hub then builds it."""
-    pushed = hub.push(space.folder, space.repo, private, space.sdk)
+    pushed = hub.push(space.folder, space.repo, options.private, space.sdk, options.replace)
     hub.require_arrived(space.repo, pushed.commit, space.folder)
     print(f"published {pushed.url} (commit {pushed.commit[:9]})")
 

@@ -51,10 +51,12 @@ def metadata(
     `terms` are the license fields from `compare.publish.licenses`.  If `repo` is the name of a
     repository on the Hub, the source of the metrics is the report there.
     """
+    from compare.runs.subjects import without_login  # imports torch, which would delay --help
+
     # By --corpus, not by the name in the record: a user's file may have the same name.
     dataset = HUB_DATASETS.get(record.config["corpus"])
     base = record.base
-    source = hf_hub_url(repo, REPORT) if "/" in repo else None
+    source = without_login(hf_hub_url(repo, REPORT)) if "/" in repo else None
     return ModelCardData(
         model_name=repo.rpartition("/")[2],
         **terms,

@@ -12,9 +12,10 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, Repositor
 
 from compare import reachability
 from compare.errors import Failure, Misuse
-from compare.publish import card
+from compare.publish import card, pushed
 from compare.ruler.scoring import score
 from compare.runs import models
+from compare.runs.subjects import without_login
 
 RepoType = Literal["model", "space"]
 # The Hub's own commit in every new repository, and the files that it may have, those of Spaces
@@ -41,12 +42,16 @@ def logged_in_user() -> str:
         _fail("the Hub", error)
 
 
-def head_of_own(repo: str, repo_type: RepoType = "model") -> str | None:
+def head_of_own(
+    repo: str, repo_type: RepoType = "model", private: bool = False, replace: bool = False
+) -> str | None:
     """Return the latest commit of repository `repo`, or None if it does not exist.
 
-    Raises Misuse if the repository has files but its card does not carry the tag of this study,
-    because a push would delete those files.  An interrupted push leaves a new repository, which is
-    accepted.  Raises Failure if the Hub cannot be queried.
+    Raises Misuse if a push would delete files that are not this study's: if the repository's card
+    does not carry the tag of this study, or if its latest commit was not pushed from here, because
+    someone else uses the same name or has edited it there; `replace` accepts the latter.  An
+    interrupted push leaves a new repository, which is accepted.  Raises Misuse, too, if the
+    repository is to be private, but is public.  Raises Failure if the Hub cannot be queried.
     """
     try:
         api = HfApi()
@@ -62,6 +67,17 @@ def head_of_own(repo: str, repo_type: RepoType = "model") -> str | None:
         raise Misuse(
             f"{repo} is on the Hub already, and its card lacks this study's tag ({card.MARK}): "
             "choose another --prefix so that its files are not replaced"
+        )
+    if not (is_new or replace or info.sha in pushed.commits_of(repo, repo_type)):
+        raise Misuse(
+            f"{repo} is on the Hub already, and its latest commit ({str(info.sha)[:9]}) was not "
+            "pushed from here: it is another study's, or was edited there; choose another "
+            "--prefix, or add --replace to delete what is there"
+        )
+    if private and not info.private:
+        raise Misuse(
+            f"{repo} is on the Hub already, and public: make it private in its settings there, or "
+            "leave out --private"
         )
     return info.sha
 
@@ -93,13 +109,21 @@ class Pushed:
     commit: str
 
 
-def push(folder: Path, repo: str, private: bool, space_sdk: str | None = None) -> Pushed:
+def push(
+    folder: Path,
+    repo: str,
+    private: bool,
+    space_sdk: str | None = None,
+    replace: bool = False,
+) -> Pushed:
     """Make the files of repository `repo` equal to those of `folder`, in a single commit.
 
     The repository is a Space if `space_sdk` is given, which is what it is built with.  Nothing is
-    committed if nothing has changed.  Raises Misuse if the repository does not belong to this
-    study, and Failure if the upload fails.  A second push then completes the upload: weights that
-    have arrived are not sent again, and no commit contains a partial model.
+    committed if nothing has changed.
+
+    Raises Misuse under the same conditions as `head_of_own`, and Failure if the upload fails.  A
+    second push then completes the upload: weights that have arrived are not sent again, and no
+    commit contains a partial model.
     """
     api = HfApi()
     repo_type: RepoType = "space" if space_sdk else "model"
@@ -109,7 +133,7 @@ def push(folder: Path, repo: str, private: bool, space_sdk: str | None = None) -
         )
     except Exception as error:
         _fail(repo, error)
-    head = head_of_own(repo, repo_type)
+    head = head_of_own(repo, repo_type, private, replace)
     try:
         commit = api.upload_folder(
             repo_id=repo,
@@ -121,7 +145,8 @@ def push(folder: Path, repo: str, private: bool, space_sdk: str | None = None) -
         )
     except Exception as error:
         _fail(repo, error)
-    return Pushed(str(url), commit.oid)
+    pushed.note(repo, repo_type, commit.oid)  # at once: what follows may fail
+    return Pushed(without_login(str(url)), commit.oid)
 
 
 def read_back(repo: str, commit: str, folder: Path, text: str, expected: float) -> float:

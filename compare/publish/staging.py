@@ -17,9 +17,10 @@ from compare.rendering import render
 from compare.report import pages, storage
 from compare.report.bases import describe
 from compare.report.results import Results, RunResult
-from compare.runs import models, writer
+from compare.runs import find, models, writer
 from compare.runs.find import CompleteRun
 from compare.runs.identity import IGNORED_ON_RESUME
+from compare.runs.record import RunRecord
 
 STAGED = writer.ROOT / "publish"
 
@@ -97,6 +98,7 @@ def stage(
             if key not in NOT_SETTINGS and value not in (None, "")
         },
         results=results,
+        teacher_commands=_teacher_commands(run.record),
     )
     new = files.new_folder(target)
     shutil.copytree(run.model, new, dirs_exist_ok=True)
@@ -105,6 +107,17 @@ def stage(
     shutil.copy(pages.REPORTS / "figures" / "loss_curves.svg", new / "loss_curves.svg")
     shutil.copy(pages.REPORTS / REPORT, new / REPORT)
     return files.replace_folder(new, target)
+
+
+def _teacher_commands(record: RunRecord) -> list[str]:
+    """Return the commands that have trained a run's teachers, or [] unless all of them are here."""
+    wanted = record.teachers_sha256
+    if not wanted:
+        return []
+    commands = {
+        models.weights_sha256(run.model): run.record.command for run in find.complete(record.track)
+    }
+    return [commands[digest] for digest in wanted] if commands.keys() >= set(wanted) else []
 
 
 def require_report_of(runs: Sequence[CompleteRun], results: Results) -> None:

@@ -11,12 +11,14 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
 
 from compare.corpus import Corpus
+from compare.errors import Failure
 from compare.ruler.evaluation import evaluation_mode
 from compare.ruler.scoring import context_length_of, start_token
 
 Watch = Callable[[str], None]
 """Is called with the generated text so far."""
 SHAKESPEARE_PROMPTS = ("ROMEO:\n", "First Citizen:\nBefore we proceed", "KING RICHARD III:\nNow is")
+PROMPT_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,15 @@ def prompts(corpus: Corpus) -> tuple[str, ...]:
     """Return the fixed prompts of `corpus`.
 
     For Tiny Shakespeare, these are beginnings of speeches.  For other texts, they are up to three
-    excerpts of four words from the validation split.
+    excerpts of four words, or PROMPT_CHARACTERS, from the validation split.
     """
     if corpus.is_tiny_shakespeare:
         return SHAKESPEARE_PROMPTS
     words = corpus.validation.split()
-    return tuple(" ".join(words[at : at + 4]) for at in range(0, len(words), len(words) // 3 + 1))
+    return tuple(
+        " ".join(words[at : at + 4])[:PROMPT_CHARACTERS]  # some scripts have no spaces
+        for at in range(0, len(words), len(words) // 3 + 1)
+    )
 
 
 class _CharacterLimit(StoppingCriteria):
@@ -84,6 +89,8 @@ def sample(
     The prompt itself is not returned.  When the context length C is reached, generation continues
     from the last C / 2 tokens.  The global random state is preserved.  `watch` is called after each
     token, with the text generated so far.
+
+    Raises Failure if the model's `generate` adds no tokens.
     """
     context_length = context_length_of(model)
     encoded = tokenizer(prompt, add_special_tokens=False, split_special_tokens=True, verbose=False)
@@ -118,7 +125,13 @@ def sample(
                     )
                 ],
             )
-            ids += generated[0, len(context) :].tolist()
+            added = generated[0, len(context) :].tolist()
+            if not added:  # or else the loop would never end
+                raise Failure(
+                    "model.generate returns no more tokens than it was given: it must return these "
+                    "and the new ones after them"
+                )
+            ids += added
     return text[: settings.characters]
 
 

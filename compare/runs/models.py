@@ -87,16 +87,26 @@ def needs_code(folder: Path) -> bool:
     return "auto_map" in config and not is_built_in
 
 
+def _tokenizer_names_code(folder: Path) -> bool:
+    """Return whether code other than that of transformers is named for the tokenizer."""
+    return "auto_map" in _read_dict(folder / "tokenizer_config.json")
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """Return a model's config.json as a dict, or {} if it cannot be read.
 
     Loading the model then reports what is wrong with the file.
     """
+    return _read_dict(folder / "config.json")
+
+
+def _read_dict(path: Path) -> dict[str, Any]:
+    """Return the object in the JSON file `path`, or {} if it cannot be read."""
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return config if isinstance(config, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _read_own_code(folder: Path) -> bytes:
@@ -166,6 +176,27 @@ def _read_code(folder: Path, trust_code: bool) -> bytes | None:
         raise
 
 
+def _restore_unsaved_buffers(model: PreTrainedModel) -> None:
+    """Compute the buffers of `model` again that are not saved with its weights, such as masks.
+
+    transformers creates the model without memory, and then fills these buffers with whatever the
+    memory contains, unless the model's code has an `_init_weights` that computes them.
+    """
+    unsaved = [
+        (prefix, name)
+        for prefix, module in model.named_modules()
+        for name in module._non_persistent_buffers_set
+        if module._buffers.get(name) is not None
+    ]
+    if not unsaved:
+        return
+    with torch.random.fork_rng([]):  # the initial weights are random
+        fresh = type(model)(model.config)
+    for prefix, name in unsaved:
+        value = fresh.get_submodule(prefix)._buffers[name]
+        model.get_submodule(prefix)._buffers[name] = value
+
+
 def load(
     folder: Path,
     config: PreTrainedConfig | None = None,
@@ -177,7 +208,8 @@ def load(
     The model's class comes from transformers.  If transformers has none, and config.json names code
     next to the weights, that code is run only if it is byte-identical to this project's
     `scratch_lm/model.py` or to one of its earlier versions.  With `trust_code`, any other code that
-    the model or the tokenizer needs is run, too; it can do whatever the user can.
+    the model or the tokenizer needs is run, too; it can do whatever the user can.  Buffers that are
+    not saved with the weights are then computed again.
 
     `config` replaces the configuration in the directory.  The model is moved to `device`, which is
     `choose_device("auto")` by default.
@@ -186,6 +218,7 @@ def load(
     model or the tokenizer cannot be loaded.
     """
     code = _read_code(folder, trust_code)
+    is_model_loaded = False
     logging.disable_progress_bar()  # "Loading weights" would disappear at once
     try:
         # Typed as Any: with output_loading_info, from_pretrained returns a pair.
@@ -201,10 +234,18 @@ def load(
             local_files_only=True,
             output_loading_info=True,
         )
+        if code is None and needs_code(folder):
+            _restore_unsaved_buffers(model)
+        is_model_loaded = True
         tokenizer = AutoTokenizer.from_pretrained(
             folder, config=model.config, trust_remote_code=trust_code, local_files_only=True
         )
     except Exception as error:  # transformers raises many types, depending on the damage
+        if is_model_loaded and not trust_code and _tokenizer_names_code(folder):
+            raise ForeignCode(
+                f"the tokenizer in {folder} requires code of its own: no code in {folder} was run; "
+                "save a tokenizer of transformers instead"
+            ) from None
         raise Failure(f"no model can be loaded from {folder}: {error}") from None
     if missing := sorted(loading_info["missing_keys"]):  # transformers initializes them randomly
         raise Failure(f"{folder} has no weights for {', '.join(missing)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import (
@@ -40,6 +41,8 @@ class Subject:
     run: CompleteRun | None = None
     on_hub: str | None = None
     """Address of the repository, if it was downloaded from the Hub."""
+    file_names: frozenset[str] = frozenset()
+    """Names of all files of the repository, including those that were not downloaded."""
 
     @property
     def card(self) -> Path:
@@ -59,7 +62,10 @@ def find_subject(what: str) -> Subject:
     path = Path(what)
     if path.exists():
         return _find_directory(what, path)
-    match = REPOSITORY.fullmatch(what.removeprefix(f"{constants.ENDPOINT}/"))
+    name = what
+    for endpoint in (constants.ENDPOINT, without_login(constants.ENDPOINT)):
+        name = name.removeprefix(f"{endpoint}/")
+    match = REPOSITORY.fullmatch(name)
     if not match:
         raise Misuse(
             f"{what} is neither a directory here nor the name of a repository on the Hub: give a "
@@ -86,9 +92,11 @@ def _find_directory(what: str, path: Path) -> Subject:
 def _download(what: str, repo: str, revision: str | None) -> Subject:
     """Download `repo`; if the Hub cannot be reached, use the copy in its client's cache."""
     reachable = reachability.hub_reachable()
+    names: frozenset[str] = frozenset()
     try:
         if reachable:  # or else a repository that is gone would be taken from the cache silently
-            HfApi().model_info(repo, revision=revision)
+            info = HfApi().model_info(repo, revision=revision)
+            names = frozenset(file.rfilename for file in info.siblings or [])
         folder = Path(
             snapshot_download(
                 repo,
@@ -119,4 +127,11 @@ def _download(what: str, repo: str, revision: str | None) -> Subject:
     kind = f"Hub repository at commit {folder.name[:9]}"
     if not reachable:
         kind += ", from the cache because the Hub cannot be reached"
-    return Subject(what, kind, folder, on_hub=f"{constants.ENDPOINT}/{repo}")
+    address = f"{without_login(constants.ENDPOINT)}/{repo}"
+    return Subject(what, kind, folder, on_hub=address, file_names=names)
+
+
+def without_login(url: str) -> str:
+    """Return `url` without the user name and the password that HF_ENDPOINT may contain."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

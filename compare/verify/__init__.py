@@ -1,4 +1,4 @@
-"""Check a hand-in: a run, a model directory or a repository on the Hub, trusting no record.
+"""Check hand-ins (runs, model directories, repositories on the Hub) without trusting any record.
 
 May import everything else in `compare`.
 No other package imports it.
@@ -13,6 +13,7 @@ No other package imports it.
     scores.py        the score, compared with what is claimed
     claims.py        reads what cards and records claim
     generation.py    samples, and what they copy
+    leakage.py       does the model know the test split?
     range_coding.py  codes the text into a file, and decodes it
     training.py      epochs, losses, W&B: what records and cards say
     card.py          the card, its metadata and tags

@@ -1,4 +1,4 @@
-"""Check hand-ins against the points of the course, trusting no record.
+"""Check hand-ins against the points of the course, without trusting any record.
 
 python -m compare.verify runs/scratch_lm/latest           # a run
 python -m compare.verify student/my-model                 # a repository on the Hub
@@ -32,8 +32,8 @@ class VerifyOptions:
     what: list[str] = field(default_factory=list, positional=True, nargs="*", metavar="WHAT")  # noqa: RUF009
     """Directories of runs or models, or repositories on the Hub (OWNER/NAME, or their address)."""
     trust_code: bool = field(default=False, action="store_true")
-    """Run the code beside the weights if a model needs it.  It can do whatever you can do: read it
-    first."""
+    """Run the code beside the weights if a model or its tokenizer needs it.  It can do whatever you
+    can do: read it first."""
     corpus: str | None = None
     """Text to score: tiny-shakespeare, wikitext-2, or the path of a UTF-8 text file.  By default,
     the text in a run's record, or else tiny-shakespeare."""
@@ -46,15 +46,17 @@ class VerifyOptions:
     bytes: str | None = field(default=None, nargs="?", const=DEFAULT_BYTES, metavar="[N]", type=str)
     """Code the first N characters of the test split into a file, and decode it again; 2000 without
     N, or "all".  Every token takes two calls of the model."""
-    seed: int = 1
-    """Seed for the samples, and for the tokens that are changed."""
+    seed: int | None = None
+    """Seed for the samples, and for the tokens that are changed.  By default, a random one that is
+    printed, so that no model can be prepared for it."""
     device: DeviceName = "auto"
     """Device to run the models on."""
     json: bool = field(default=False, action="store_true")
     """Print JSON instead of text."""
 
     def __post_init__(self) -> None:
-        cli.check(self, "seed", 0, cli.LARGEST_SEED)
+        if self.seed is not None:
+            cli.check(self, "seed", 0, cli.LARGEST_SEED)
         if self.bytes not in (None, "all") and not (self.bytes.isdecimal() and int(self.bytes)):
             raise ValueError(
                 f"--bytes {self.bytes}: give a number of characters, or all; what to check comes "
@@ -73,7 +75,9 @@ if __name__ == "__main__":
     options = cli.parse(VerifyOptions)
 
 import json
+import secrets
 import shutil
+import sys
 
 from tqdm.auto import tqdm
 
@@ -105,12 +109,16 @@ def main(options: VerifyOptions) -> None:
         trust_code=options.trust_code,
         is_quick=options.quick,
         characters_to_code=options.characters_to_code,
-        seed=options.seed,
+        seed=secrets.randbelow(cli.LARGEST_SEED + 1) if options.seed is None else options.seed,
         device=options.device,
     )
     bar = tqdm(options.what, "hand-ins", leave=False, disable=None if options.what[1:] else True)
-    found = [_check(what, settings, is_alone=len(options.what) == 1) for what in bar]
-    outcomes = Outcomes(found, notes(found))
+    found: list[Outcome] = []
+    for what in bar:
+        found.append(_check(what, settings, is_alone=len(options.what) == 1))
+        if options.what[1:]:  # so that nothing is lost if the others are interrupted
+            bar.write(terminal.describe_briefly(found[-1]), file=sys.stderr)
+    outcomes = Outcomes(found, notes(found), settings.seed)
     if options.json:
         print(json.dumps(outcomes.to_json(), indent=2, ensure_ascii=False))
     else:
@@ -120,13 +128,19 @@ def main(options: VerifyOptions) -> None:
 
 
 def _check(what: str, settings: Settings, is_alone: bool) -> Outcome:
-    """Check one hand-in; if there are others, one that cannot be checked does not stop them."""
+    """Check one hand-in; if there are others, one that cannot be checked does not stop them.
+
+    Code of a hand-in may raise anything, and may even call `sys.exit`.
+    """
     try:
         return verify(find_subject(what), settings)
     except (Misuse, Failure, OSError) as error:
         if is_alone:
             raise
         return Unavailable(what, str(error))
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}"
+        return Unavailable(what, f"the check stopped with {' '.join(reason.split())}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """How a model behaves: the same input gives the same output, the future is unseen, rows are apart.
 
 A score means something only if all three hold.  The model is called on windows of the text that is
-scored, of the length that is scored, because code could behave well on anything else.
+scored, of the length that is scored, because code could behave well on anything else.  For the same
+reason, it is called both in the plainest way and as the ruler calls it: on the same batches, and
+asked for the last logits only.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from compare.corpus.encoding import encode
-from compare.ruler.scoring import Score, start_token, windows
+from compare.ruler.scoring import LOGITS_PER_BATCH, Score, start_token, windows
 from compare.verify.calls import logits_of
 from compare.verify.points import Point, failed, not_checkable, passed
+from compare.verify.structure import count_parameters
 
 REPEATABLE = ("repeatable", "The same input gives the same output")
 CAUSAL = ("causal", "No token sees the future")
-ROWS = ("rows", "The rows of a batch do not touch each other")
+ROWS = ("rows", "The rows of a batch do not influence each other")
 
 # Relative to the spread of the logits.  The same call on the same shapes gives the same floats;
 # another shape may change the order of a sum.
@@ -54,11 +57,14 @@ class Behavior:
         self._context_length = context_length
         self._vocabulary = int(self._tokens.max()) + 1
         self._random = np.random.default_rng(seed)
-        is_large = model.num_parameters() > LARGE_MODEL
+        is_large = count_parameters(model) > LARGE_MODEL
         self._changes, self._alone, rows = (6, 6, 2) if is_large else (24, 32, 4)
         starts = np.linspace(0, len(self._tokens) - self._length, rows).astype(int)
         self._windows = [self._tokens[start : start + self._length] for start in starts]
         self._first_answer = self._call(self._windows[0])
+        plan = list(windows(len(ids), context_length, context_length // 2))
+        size = _rows_per_batch(context_length, model.config.vocab_size)
+        self._batches = [plan[start : start + size] for start in range(0, len(plan), size)]
 
     def check_repeatable(self) -> Point:
         """Call the model on the first window again, after all other calls so far.
@@ -85,16 +91,28 @@ class Behavior:
             return not_checkable(*CAUSAL, "the text is too short: give a longer --corpus")
         largest = 0.0
         for change in range(self._changes):
-            window = self._windows[change % len(self._windows)]
-            at = int(self._random.integers(1, self._length))
-            end = at + 1 if change % 2 else self._length  # one token, or all from there on
-            answer = self._call(window)
-            moved = _change(self._call(self._replaced(window, at, end))[:, :at], answer[:, :at])
+            is_as_scored = change % 2 == 1
+            if is_as_scored:
+                batch, row, last = self._scored_batch()
+            else:
+                window = self._windows[int(self._random.integers(len(self._windows)))]
+                batch, row, last = window[None], 0, None
+            # Only changes after the first logit that is returned can move an earlier one.
+            first = 0 if last is None else self._length - last
+            at = int(self._random.integers(first + 1, self._length))
+            end = at + 1 if change % 4 < 2 else self._length  # one token, or all from there on
+            replaced = batch.clone()
+            replaced[row] = self._replaced(batch[row], at, end)
+            answer, changed = (
+                logits_of(self._model, each, last)[row, : at - first] for each in (batch, replaced)
+            )
+            moved = _change(changed, answer)
             if moved > SAME_SHAPE:
+                called = ", called as for its score," if is_as_scored else ""
                 return failed(
                     *CAUSAL,
-                    f"changing token {at} of a window of {self._length} changed logits before it "
-                    f"(by {moved:.2g}): the model sees what it has to predict",
+                    f"changing token {at} of a window of {self._length}{called} changed logits "
+                    f"before it (by {moved:.2g}): the model sees what it has to predict",
                 )
             largest = max(largest, moved)
         difference, worst = self._score_alone(score)
@@ -106,9 +124,10 @@ class Behavior:
             )
         return passed(
             *CAUSAL,
-            f"{self._changes} changes of tokens in windows of {self._length} moved no earlier "
-            f"logit (largest change {largest:.1g}); {self._alone} tokens scored with nothing "
-            f"after them cost the same (within {difference:.1g} nats)",
+            f"{self._changes} changes of tokens in windows of {self._length}, half of them called "
+            f"as for the score, moved no earlier logit (largest change {largest:.1g}); "
+            f"{self._alone} tokens scored with nothing after them cost the same (within "
+            f"{difference:.1g} nats)",
         )
 
     def check_rows(self) -> Point:
@@ -133,6 +152,16 @@ class Behavior:
             f"other rows were replaced, before it and after it: a row's logits stayed the same "
             f"(largest change {largest:.1g})",
         )
+
+    def _scored_batch(self) -> tuple[Tensor, int, int]:
+        """Return a random batch of the score, one of its rows, and how many logits are scored.
+
+        At least two logits are asked for, of which one can be changed by the tokens after it.
+        """
+        batch = self._batches[int(self._random.integers(len(self._batches)))]
+        last = max(2, *(end - first + 1 for _, first, end in batch))
+        rows = torch.stack([self._tokens[begin:end] for begin, _, end in batch])
+        return rows, int(self._random.integers(len(batch))), last
 
     def _call(self, *rows: Tensor) -> Tensor:
         return logits_of(self._model, torch.stack(rows))
@@ -161,6 +190,11 @@ class Behavior:
             differences[index] = abs(float(nats) - float(score.nats[index]))
         worst = max(differences, key=lambda index: differences[index])
         return differences[worst], worst
+
+
+def _rows_per_batch(context_length: int, vocabulary: int) -> int:
+    """Return how many windows the ruler scores at once."""
+    return max(1, LOGITS_PER_BATCH // (context_length * vocabulary))
 
 
 def _insert(rows: list[Tensor], row: Tensor, place: int) -> list[Tensor]:

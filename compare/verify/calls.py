@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from inspect import signature
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -24,6 +27,10 @@ LENGTH_NAMES = (
     "max_length",
     "seq_len",
     "seq_length",
+    "sequence_length",
+    "max_len",
+    "ctx_len",
+    "context_len",
 )
 MIN_CONTEXT_LENGTH = 2
 
@@ -33,17 +40,25 @@ class BadForward(Failure):
 
 
 @torch.inference_mode()
-def logits_of(model: PreTrainedModel, ids: Tensor) -> Tensor:
+def logits_of(model: PreTrainedModel, ids: Tensor, last: int | None = None) -> Tensor:
     """Return the logits, (batch, time, vocabulary) float32, for `ids`, (batch, time).
+
+    With `last`, only those at the last positions are returned, and the model is asked for no others
+    if it can leave them out, as `compare.ruler.scoring` does.
 
     Raises BadForward if the model's code raises, or returns anything else.
     """
+    leave_out = {}
     try:
-        logits = model(input_ids=ids).logits
+        if last is not None and "logits_to_keep" in signature(model.forward).parameters:
+            leave_out = {"logits_to_keep": last}
+        logits = model(input_ids=ids, **leave_out).logits
     except Exception as error:  # of any type: the code may be anybody's
         raise BadForward(
             f"model(input_ids=...).logits raises {type(error).__name__}: {_first_line(error)}"
         ) from None
+    if last is not None and isinstance(logits, Tensor):
+        logits, ids = logits[:, -last:], ids[:, -last:]
     if not isinstance(logits, Tensor) or logits.shape[:2] != ids.shape or logits.ndim != 3:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise BadForward(
@@ -55,7 +70,24 @@ def logits_of(model: PreTrainedModel, ids: Tensor) -> Tensor:
     return logits.float()
 
 
-def prepare(model: PreTrainedModel) -> int:
+@dataclass(frozen=True)
+class ContextLength:
+    """How many tokens a model can read."""
+
+    tokens: int
+    is_guessed: bool
+    """Whether it was found by trying, because the configuration has no known name for it."""
+
+    def __str__(self) -> str:
+        if not self.is_guessed:
+            return f"{self.tokens} tokens of context"
+        return (
+            f"{self.tokens} tokens of context, the largest power of two that works (config.json "
+            "does not give the context length under a known name, such as max_position_embeddings)"
+        )
+
+
+def prepare(model: PreTrainedModel) -> ContextLength:
     """Return the context length, and write it and the vocabulary's size where the ruler reads them.
 
     They are written to the loaded configuration, and only if it calls them by other names.  If it
@@ -64,20 +96,28 @@ def prepare(model: PreTrainedModel) -> int:
     Raises BadForward if the model cannot be called.
     """
     config = model.config
+    is_guessed = False
     if not isinstance(getattr(config, "max_position_embeddings", None), int):
-        config.max_position_embeddings = _find_context_length(model)
+        declared = _declared_context_length(model)
+        is_guessed = declared is None
+        config.max_position_embeddings = declared or _find_context_length(model)
     length = min(config.max_position_embeddings, MAX_CONTEXT_LENGTH)
     logits = logits_of(model, _zeros(model, length))
     if not isinstance(getattr(config, "vocab_size", None), int):
         config.vocab_size = logits.shape[-1]
-    return length
+    return ContextLength(length, is_guessed)
 
 
-def _find_context_length(model: PreTrainedModel) -> int:
-    """Return the declared context length, or else the longest power of two that works."""
+def _declared_context_length(model: PreTrainedModel) -> int | None:
+    """Return the context length that the configuration gives under one of LENGTH_NAMES."""
     for name in LENGTH_NAMES:
         if isinstance(length := getattr(model.config, name, None), int) and length > 1:
             return length
+    return None
+
+
+def _find_context_length(model: PreTrainedModel) -> int:
+    """Return the longest power of two that works as a context length."""
     length = MAX_CONTEXT_LENGTH
     while True:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from compare.verify.behavior import CAUSAL, REPEATABLE, ROWS, Behavior
 from compare.verify.card import Card, check_card, read_card
 from compare.verify.claims import Split, claims_of_card
 from compare.verify.generation import MEMORIZATION, SAMPLE, check_generation
+from compare.verify.leakage import UNSEEN, check_unseen
 from compare.verify.points import (
     Assignment,
     Measurements,
@@ -119,7 +121,7 @@ def _load(subject: Subject, settings: Settings) -> _Loaded | Point:
         model, tokenizer = models.load(
             folder, device=choose_device("cpu"), trust_code=settings.trust_code
         )
-        context_length = calls.prepare(model)
+        context = calls.prepare(model)
         # As in `compare.runs.models`: the decorated `to` has no type that fits.
         cast(Any, model).to(choose_device(settings.device))
     except models.ForeignCode:
@@ -147,10 +149,8 @@ def _load(subject: Subject, settings: Settings) -> _Loaded | Point:
         code = "this project's code"
         if not models.has_own_code(folder):
             code = f"its own code ({_name_code(folder)}), which was run and can do anything"
-    point = passed(
-        *LOADS, f"{type(model).__name__} from {code}; {context_length} tokens of context"
-    )
-    return _Loaded(model, tokenizer, context_length, point)
+    point = passed(*LOADS, f"{type(model).__name__} from {code}; {context}")
+    return _Loaded(model, tokenizer, context.tokens, point)
 
 
 def _name_code(folder: Path) -> str:
@@ -168,7 +168,7 @@ def _check_files(
     names = [structure.DECODER, structure.TIED, TOKENIZER, REPEATABLE, CAUSAL, ROWS, SCORE]
     if is_scratch:
         names = [structure.BUILT, FROM_SCRATCH, *names]
-    names += [RECORD if subject.run else CLAIMS, SAMPLE, MEMORIZATION]
+    names += [RECORD if subject.run else CLAIMS, SAMPLE, MEMORIZATION, UNSEEN]
     names += [BYTES] if settings.characters_to_code else []
     skipped = [not_checkable(*name, "the model was not loaded") for name in names]
     return [loading, *sizes, *skipped]
@@ -200,7 +200,7 @@ def _check_model(
     points = [loaded.point]
     if assignment is Assignment.SCRATCH:
         points += [
-            structure.check_size(model),
+            structure.check_size(model, subject.folder),
             structure.check_modules(model),
             check_provenance(model, tokenizer, corpus.train),
         ]
@@ -213,6 +213,7 @@ def _check_model(
         _check_tokenizer(tokenizer, problem),
         *measuring,
         *generated.points,
+        check_unseen(tokenizer, corpus, generated.texts, measured, assignment),
     ]
 
 
@@ -269,6 +270,10 @@ def _measure(
     metrics = scores.of(Split.TEST).metrics
     measured.bits_per_byte = metrics.bits_per_byte if is_meaningful else None
     measured.ci95 = scores.interval() if is_meaningful else None
+    if is_meaningful:
+        with contextlib.suppress(Exception):  # the test split alone can be scored, too
+            validation = scores.of(Split.VALIDATION).metrics
+            measured.validation_bits_per_byte = validation.bits_per_byte
     points = [*behaves, scores.check_score(is_meaningful)]
     if subject.run:
         assert measured.parameters is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
@@ -48,17 +48,26 @@ UNITS = {
     "test_loss": Unit.LOSS,
 }
 VAGUE = ("perplexity", "ppl", "loss", "eval_loss", "validation_loss", "test_loss")
-SPLITS = {
+SPLITS: dict[str, Split | str] = {
     "test": Split.TEST,
     "validation": Split.VALIDATION,
     "val": Split.VALIDATION,
     "eval": Split.VALIDATION,
+    "train": "train",
+    "training": "train",
 }
+# What a label may say in addition, and still be about this model's score.  Anything else may mean
+# another model, another text or another way to measure.
+QUALIFIER = re.compile(
+    "test|validation|val|eval|evaluation|train|training|split|set|interval|ci|bpb|bits|per|byte|mean"
+    "|lower|better|final|score|this|model|run|the|is|of|on|in|at|for|an|too|short"
+)
 
 # "| **bits per byte** (95% interval) | **1.9723** |", "- Loss: 3.21": a label, then its value.
 LABEL = re.compile(
     r"^[\s|>*_-]*(?P<label>bits[ _/-]+(?:per[ _-]+)?byte|bpb|(?:token |word )?perplexity|ppl"
-    r"|(?:eval |test |validation )?loss)\b(?P<rest>[^|:=\n]*)[|:=][\s|*_`~≈]*(?P<value>\d+\.\d+)",
+    r"|(?:eval |test |validation )?loss)\b(?P<rest>[^|:=\n]*)[|:=][\s|*_`~≈]*"
+    r"(?P<value>\d+\.\d+(?:e[+-]?\d+)?)",
     re.IGNORECASE | re.MULTILINE,
 )
 EPOCH = re.compile(r"\d+(\.\d+)?(?= |$)")  # 3, 2.99 or "3 (this model)"
@@ -74,13 +83,15 @@ class Claim:
     """As it is called there."""
     value: float
     decimals: int
-    """Digits after the decimal point; the true value may have been rounded to them."""
+    """Digits after the decimal point, to which the value may have been rounded; in 1.2e6, -5."""
     split: Split | str | None
     """One that is scored here, another that is named, or None if none is named."""
     is_exact: bool
     """Whether the metric says how it is measured."""
     other_text: str | None = None
     """Name of the text, if it is not the one that is scored here."""
+    further_words: str | None = None
+    """What its label says that is not understood here, such as the name of another model."""
 
     @property
     def unit(self) -> Unit:
@@ -132,8 +143,15 @@ def claims_of_card(metadata: dict[str, Any], body: str, corpus: Corpus) -> list[
         words = re.findall(r"[a-z]+", match[0].lower())  # "interval" ends in "val"
         split = next((SPLITS[word] for word in words if word in SPLITS), None)
         value, decimals = _number(match["value"])
+        of_corpus = re.findall(r"[a-z]+", corpus.name.lower())
+        is_understood = all(
+            word in of_corpus or QUALIFIER.fullmatch(word)
+            for word in re.findall(r"[a-z]+", match["rest"].lower())
+        )
         if name in UNITS and value is not None:
-            found.append(Claim("card's text", name, value, decimals, split, name not in VAGUE))
+            claim = Claim("card's text", name, value, decimals, split, name not in VAGUE)
+            further = None if is_understood else match["rest"].strip(" *_`")
+            found.append(replace(claim, further_words=further))
     return _without_repetitions(found)
 
 
@@ -154,10 +172,11 @@ def losses_of_card(body: str) -> list[float]:
     """Return the validation losses in a card's first table of epochs, or [] if it has none.
 
     Only whole epochs count, and not epoch 0, before training.  A Trainer's table may also have
-    rows such as 0.5, and 2.99 for the end of epoch 3, if its last batch was incomplete.
+    rows such as 0.5, and 2.99 for the end of epoch 3, if its last batch was incomplete.  Of several
+    rows for the same epoch, such as 0.96 and 1.0, the last counts.
     """
     columns: tuple[int, int] | None = None
-    losses = []
+    losses: dict[int, float] = {}
     for line in body.splitlines():
         if "|" not in line:
             if columns is not None:
@@ -171,8 +190,9 @@ def losses_of_card(body: str) -> list[float]:
         elif len(cells) > max(columns) and (epoch_number := EPOCH.match(cells[columns[0]])):
             number, (value, _) = float(epoch_number[0]), _number(cells[columns[1]])
             is_whole = round(number) > 0 and abs(number - round(number)) < 0.05
-            losses += [value] if is_whole and value is not None else []
-    return losses
+            if is_whole and value is not None:
+                losses[round(number)] = value
+    return list(losses.values())
 
 
 def claim_of_record(record: RunRecord, corpus: Corpus) -> Claim:
@@ -222,7 +242,10 @@ def _letters(name: str) -> str:
 
 
 def _number(value: object) -> tuple[float | None, int]:
-    """Return a finite positive number and its digits after the decimal point, or (None, 0)."""
+    """Return a finite positive number and its digits after the decimal point, or (None, 0).
+
+    Of numbers such as 1.2e6, whose last digit stands for more than 1, the digits are negative.
+    """
     try:
         number = Decimal(str(value))
     except InvalidOperation:
@@ -230,7 +253,7 @@ def _number(value: object) -> tuple[float | None, int]:
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int) or number <= 0:  # infinity and NaN have letters
         return None, 0
-    return float(number), max(0, -exponent)
+    return float(number), -exponent
 
 
 def _normalize(name: object) -> str:

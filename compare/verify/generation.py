@@ -24,6 +24,8 @@ class Generated:
     points: list[Point]
     shown: str | None
     """The first prompt and its continuation."""
+    texts: list[str]
+    """The continuations, without the prompts."""
 
 
 def check_generation(
@@ -39,6 +41,7 @@ def check_generation(
         return Generated(
             [not_checkable(*SAMPLE, reason), not_checkable(*MEMORIZATION, "there is no sample")],
             None,
+            [],
         )
     if not any(text.strip() for text in texts):
         return Generated(
@@ -47,6 +50,7 @@ def check_generation(
                 not_checkable(*MEMORIZATION, "the samples are empty"),
             ],
             None,
+            [],
         )
     written = measure_memorization("samples", texts, corpus.train)
     length = sum(map(len, texts))
@@ -67,4 +71,4 @@ def check_generation(
             f"{written.longest_characters} characters: {written.longest.strip()[:80]!r}",
         ),
     ]
-    return Generated(points, asked[0] + texts[0])
+    return Generated(points, asked[0] + texts[0], texts)

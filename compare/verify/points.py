@@ -53,6 +53,8 @@ class Measurements:
     text: str | None = None
     """Name of the corpus, and which part of it was scored."""
     bits_per_byte: float | None = None
+    """Of the test split."""
+    validation_bits_per_byte: float | None = None
     ci95: tuple[float, float] | None = None
     sample: str | None = None
     """A prompt and its continuation."""
@@ -98,6 +100,8 @@ class Outcomes:
     outcomes: list[Outcome]
     notes: list[str] = field(default_factory=list)
     """What is seen only when hand-ins are compared with each other."""
+    seed: int | None = None
+    """Seed for the samples, and for the tokens that were changed."""
 
     @property
     def ok(self) -> bool:

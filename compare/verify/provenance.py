@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from compare.verify.known_models import SHAPES, Shape, weights_of
 from compare.verify.points import Point, failed, not_checkable, passed
+from compare.verify.structure import named_modules, named_parameters
 
 FROM_SCRATCH = ("from-scratch", "Trained from scratch")
 TOKENS = 2000  # as many tokens of a large vocabulary are looked up in the training text
@@ -95,7 +96,7 @@ def shape_of(model: PreTrainedModel) -> Shape | None:
     embeddings = _embeddings(model)
     if embeddings is None:
         return None
-    names = [name for name, _ in nn.Module.named_parameters(model)]
+    names = list(named_parameters(model))
     numbers = [int(match[1]) for name in names if (match := re.search(r"\.(\d+)\.", name))]
     vocabulary, width = embeddings.shape
     return Shape(vocabulary, width, layers=len(set(numbers)))
@@ -138,6 +139,6 @@ def _embeddings(model: PreTrainedModel) -> Tensor | None:
     except Exception:  # code of the hand-in
         weight = None
     if not isinstance(weight, Tensor) or weight.ndim != 2:
-        tables = [each for each in nn.Module.modules(model) if isinstance(each, nn.Embedding)]
+        tables = [each for each in named_modules(model).values() if isinstance(each, nn.Embedding)]
         weight = max((each.weight for each in tables), key=lambda each: len(each), default=None)
     return None if weight is None else weight.detach()

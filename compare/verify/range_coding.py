@@ -28,7 +28,7 @@ from compare.ruler.scoring import start_token, windows
 from compare.verify.calls import logits_of
 from compare.verify.points import Point, failed, passed
 
-BYTES = ("bytes", "Its file is as small as its score")
+BYTES = ("bytes", "It compresses the text to the size that its score predicts")
 # constriction's probabilities are multiples of 2^-24.  In two steps of at most 256 or so symbols
 # each, rounding costs nothing even for a vocabulary of 100,000 tokens.
 PAGE = 256

@@ -22,7 +22,7 @@ from compare.verify.claims import Claim, Split, claim_of_record
 from compare.verify.points import Point, failed, not_checkable, passed
 
 SCORE = ("score", "Predicts the text")
-CLAIMS = ("claims", "Claims no better scores than its weights have")
+CLAIMS = ("claims", "Claims no score better than its weights achieve")
 RECORD = ("record", "The record's score is that of these weights")
 
 TOLERANCE = 1e-3  # bits per byte; machines differ by less
@@ -84,7 +84,10 @@ class Scores:
         if not math.isfinite(metrics.bits_per_byte):
             return failed(*SCORE, f"{evidence}: some of the text has no probability at all")
         if not is_meaningful:
-            return failed(*SCORE, f"{evidence}, which is no score: see the point that failed above")
+            return failed(
+                *SCORE,
+                f"{evidence}; this does not count as a score, because a check above failed",
+            )
         uniform = math.log(self._vocabulary)
         if metrics.loss >= uniform:
             return failed(
@@ -142,6 +145,8 @@ class Scores:
         """Return why a claim cannot be compared with the weights; None if it can."""
         if claim.other_text is not None:
             return f"on another text, {claim.other_text}"
+        if claim.further_words:
+            return f"what is meant by {claim.further_words!r} is not known here"
         if claim.split not in (*Split, None):
             return f"on the split {claim.split}"
         if self.text.is_quick:
@@ -154,7 +159,7 @@ class Scores:
 
 def _describe(claim: Claim) -> str:
     split = f" on {claim.split}" if claim.split else ""
-    digits = min(claim.decimals, 4)
+    digits = max(0, min(claim.decimals, 4))
     return f"{claim.source}: {claim.metric.replace('_', ' ')} {claim.value:.{digits}f}{split}"
 
 

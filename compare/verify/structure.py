@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -41,18 +42,49 @@ class Origin(StrEnum):
 def count_parameters(model: PreTrainedModel) -> int:
     """Return the number of parameters; a tied one counts once, and so does a frozen one.
 
-    `nn.Module`'s own method is called, because the code of a hand-in may replace that of the model.
+    The modules' own dicts are read, because the code of a hand-in may replace any method.
     """
-    return sum(weight.numel() for _, weight in nn.Module.named_parameters(model))
+    return sum(weight.numel() for weight in named_parameters(model).values())
 
 
-def count_in_files(folder: Path) -> int:
-    """Return the number of elements in the safetensors files, without running the model's code.
+def named_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Return `model` and all modules in it, each once, whatever methods their code replaces."""
+    found: dict[str, nn.Module] = {}
+    seen = set()
+    remaining = [("", model)]
+    while remaining:
+        name, module = remaining.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        found[name] = module
+        children = [
+            (f"{name}.{child_name}" if name else child_name, child)
+            for child_name, child in vars(module)["_modules"].items()
+            if isinstance(child, nn.Module)
+        ]
+        remaining += reversed(children)  # so that they come in their own order
+    return found
 
-    Equal tensors count once, because some programs save tied weights twice.  Raises OSError or
-    SafetensorError if a file cannot be read.
+
+def named_parameters(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters of all modules, each once, whatever methods their code replaces."""
+    found: dict[int, tuple[str, Tensor]] = {}
+    for prefix, module in named_modules(model).items():
+        for name, value in vars(module)["_parameters"].items():
+            if isinstance(value, Tensor):
+                found.setdefault(id(value), (f"{prefix}.{name}" if prefix else name, value))
+    return dict(found.values())
+
+
+def count_in_files(folder: Path) -> tuple[int, int]:
+    """Count the elements in the safetensors files, without running the model's code.
+
+    Equal tensors count once, because some programs save tied weights twice.  Returns the number of
+    all elements, and of those in tensors that look like masks.  Raises OSError or SafetensorError
+    if a file cannot be read.
     """
-    sizes = {}
+    sizes, masks = {}, {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
             for name in file.keys():
@@ -60,16 +92,22 @@ def count_in_files(folder: Path) -> int:
                 data = tensor.contiguous().flatten().view(torch.uint8).numpy()
                 digest = hashlib.sha256(data).hexdigest() + str(tuple(tensor.shape))
                 sizes[digest] = tensor.numel()
-    return sum(sizes.values())
+                # Vectors with few values are rather parameters, such as biases that are all zero.
+                is_mask = tensor.ndim > 1 and _looks_like_a_mask(tensor)
+                masks[digest] = tensor.numel() if is_mask else 0
+    return sum(sizes.values()), sum(masks.values())
 
 
-def check_size(model: PreTrainedModel) -> Point:
-    """Count the parameters, and look for numbers that may be learned but are no parameters."""
+def check_size(model: PreTrainedModel, folder: Path) -> Point:
+    """Count the parameters, and look for numbers that may be learned but are no parameters.
+
+    These are in buffers, in attributes, or in the weights in `folder` alone.
+    """
     number = count_parameters(model)
     if number >= PARAMETER_LIMIT:
         over = number - PARAMETER_LIMIT + 1
         return failed(*SMALL, f"{number:,} parameters in the weights; {over:,} too many")
-    other = sum(tensor.numel() for tensor in _other_numbers(model))
+    other = sum(_other_numbers(model))
     if number + other >= PARAMETER_LIMIT:
         return not_checkable(
             *SMALL,
@@ -77,39 +115,84 @@ def check_size(model: PreTrainedModel) -> Point:
             "look neither like a mask nor like parameters: ask what they are; if they are learned, "
             "they count",
         )
-    return passed(*SMALL, f"{number:,} parameters in the weights")
+    in_files, masks = _count_in_readable_files(folder)
+    if in_files - masks >= PARAMETER_LIMIT:
+        return not_checkable(
+            *SMALL,
+            f"{number:,} parameters in the model, but {in_files - masks:,} numbers in its "
+            "safetensors files that do not look like a mask: ask what they are for",
+        )
+    evidence = f"{number:,} parameters in the weights"
+    if (unknown := in_files - masks - number - other) > 0:
+        evidence += f"; the safetensors files hold {unknown:,} numbers that the model does not use"
+    return passed(*SMALL, evidence)
+
+
+def _count_in_readable_files(folder: Path) -> tuple[int, int]:
+    """Return what `count_in_files` does, but (0, 0) if a file cannot be read."""
+    try:
+        return count_in_files(folder)
+    except (OSError, SafetensorError):
+        return 0, 0
 
 
 def check_size_of_files(folder: Path) -> Point:
     """Count the parameters of a model whose code was not run."""
     try:
-        number = count_in_files(folder)
+        number, masks = count_in_files(folder)
     except (OSError, SafetensorError) as error:
         return not_checkable(*SMALL, f"the weights cannot be read: {error}")
     if not number:
         return not_checkable(*SMALL, "there are no weights in safetensors format to count")
-    return judged(*SMALL, number < PARAMETER_LIMIT, f"{number:,} numbers in the safetensors files")
+    evidence = f"{number:,} numbers in the safetensors files"
+    if number - masks < PARAMETER_LIMIT <= number:
+        return not_checkable(
+            *SMALL,
+            f"{evidence}, of which {masks:,} are in tensors that look like masks; whether the "
+            "model's code uses them as such was not checked: read it, then add --trust-code",
+        )
+    return judged(*SMALL, number < PARAMETER_LIMIT, evidence)
 
 
-def _other_numbers(model: PreTrainedModel) -> Iterator[Tensor]:
-    """Yield tensors in `model` that are no parameters and no masks, each once."""
-    seen = {id(weight) for _, weight in nn.Module.named_parameters(model)}
-    for module in nn.Module.modules(model):
-        for value in _tensors(module):
-            if id(value) not in seen and len(value.unique()) > MASK_VALUES:
-                yield value
+def _other_numbers(model: PreTrainedModel) -> Iterator[int]:
+    """Yield the size of each tensor and array in `model` that is no parameter and no mask."""
+    modules = named_modules(model).values()
+    seen = {id(each) for each in (*named_parameters(model).values(), *modules)}
+    for module in modules:
+        for value in _tensors(vars(module).values(), seen):
+            if not _looks_like_a_mask(value):
+                yield value.numel() if isinstance(value, Tensor) else value.size
+
+
+def _tensors(values: Iterable[object], seen: set[int]) -> Iterator[Tensor | np.ndarray]:
+    """Yield the tensors and arrays among `values`, and in containers and modules among them.
+
+    What is in `seen`, by id, is left out; what is found is added to it.  Tensors on the device
+    "meta" hold no numbers.
+    """
+    for value in values:
+        if id(value) in seen:
+            continue
+        if isinstance(value, Tensor | np.ndarray):
             seen.add(id(value))
+            if not (isinstance(value, Tensor) and value.is_meta):
+                yield value
+        elif isinstance(value, nn.Module | Mapping | list | tuple | set | frozenset | deque):
+            seen.add(id(value))
+            inner: Iterable[object] = vars(value) if isinstance(value, nn.Module) else value
+            yield from _tensors(inner.values() if isinstance(inner, Mapping) else inner, seen)
 
 
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    """Yield the tensors in a module's attributes, its buffers included, but not in submodules."""
-    for value in vars(module).values():
-        values: list[object] = [value]
-        if isinstance(value, dict):
-            values = list(value.values())
-        elif isinstance(value, list | tuple):
-            values = list(value)
-        yield from (each for each in values if isinstance(each, Tensor))
+def _looks_like_a_mask(value: Tensor | np.ndarray) -> bool:
+    """Return whether `value` has as few different numbers as a mask."""
+    if isinstance(value, np.ndarray):
+        return len(np.unique(value)) <= MASK_VALUES
+    if value.is_complex():
+        value = torch.view_as_real(value.resolve_conj())
+    try:
+        return len(value.detach().unique()) <= MASK_VALUES
+    except NotImplementedError:  # for types with 8 bits, and sparse tensors
+        return False
 
 
 def origin_of(kind: type) -> Origin:
@@ -122,7 +205,7 @@ def origin_of(kind: type) -> Origin:
 
 def check_modules(model: PreTrainedModel) -> Point:
     """Check that the model is its own code on top of torch.nn, not an architecture of a library."""
-    kinds = Counter(type(module) for module in nn.Module.modules(model))
+    kinds = Counter(type(module) for module in named_modules(model).values())
     foreign = [kind for kind in kinds if origin_of(kind) in (Origin.TRANSFORMERS, Origin.PEFT)]
     names = [f"{kind.__name__} ({origin_of(kind)})" for kind in kinds]
     evidence = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
@@ -142,9 +225,9 @@ def check_decoder_only(model: PreTrainedModel, is_causal: bool | None) -> Point:
 
     `is_causal` is None if causality could not be checked.
     """
-    names = [name for name, _ in nn.Module.named_modules(model)]
-    cross = [name for name in names if any(part in name.lower() for part in CROSS_ATTENTION)]
-    recurrent = [type(each) for each in nn.Module.modules(model) if isinstance(each, nn.RNNBase)]
+    modules = named_modules(model)
+    cross = [name for name in modules if any(part in name.lower() for part in CROSS_ATTENTION)]
+    recurrent = [type(each) for each in modules.values() if isinstance(each, nn.RNNBase)]
     if getattr(model.config, "is_encoder_decoder", False):
         return failed(*DECODER, f"{type(model).__name__} has an encoder and a decoder")
     if cross:

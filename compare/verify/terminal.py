@@ -3,22 +3,51 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 
-from compare.verify.points import Basis, Outcomes, Point, Unavailable, Verdict, Verification
+from compare.verify.points import (
+    Basis,
+    Outcome,
+    Outcomes,
+    Point,
+    Unavailable,
+    Verdict,
+    Verification,
+)
 
 LABELS = {Verdict.PASS: "pass", Verdict.FAIL: "FAIL", Verdict.NOT_CHECKABLE: "not checkable"}
 LABEL_WIDTH = len("not checkable") + 2
+# Unicode's categories of controls, formats such as a change of direction, surrogates and line ends.
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 HEADERS = ("hand-in", "as", "pass", "fail", "not checkable", "parameters", "bits/byte", "failed")
 
 
 def show(outcomes: Outcomes, width: int) -> Iterator[str]:
-    """Yield the lines to print; lines of evidence are at most `width` characters long."""
+    """Yield the lines to print; lines of evidence are at most `width` characters long.
+
+    Names, cards and samples are of the hand-in's making, so control characters in them, which could
+    rewrite what the terminal shows, are replaced.
+    """
+    yield from map(_printable, _lines(outcomes, width))
+
+
+def describe_briefly(outcome: Outcome) -> str:
+    """Return the name of a hand-in and the number of points with each verdict, on one line."""
+    counts = "not checked"
+    if isinstance(outcome, Verification):
+        counts = _count(outcome)
+    return _printable(f"{outcome.what}: {counts}")
+
+
+def _lines(outcomes: Outcomes, width: int) -> Iterator[str]:
     found = outcomes.outcomes
+    repeat = [] if outcomes.seed is None else [f"to repeat this check: --seed {outcomes.seed}"]
     if len(found) == 1 and isinstance(found[0], Verification):
         yield from _show_one(found[0], width)
+        yield from repeat
         return
-    yield from _table([HEADERS, *(_row(outcome) for outcome in found)])
+    yield from _table([HEADERS, *_rows(found)])
     for outcome in found:
         if isinstance(outcome, Unavailable):
             yield from ("", f"{outcome.what}: not checked")
@@ -31,6 +60,7 @@ def show(outcomes: Outcomes, width: int) -> Iterator[str]:
         yield ""
         yield from textwrap.wrap(note, width)
     yield from ("", "for all evidence: give one of them alone, or use --json")
+    yield from repeat
 
 
 def _show_one(verification: Verification, width: int) -> Iterator[str]:
@@ -42,10 +72,21 @@ def _show_one(verification: Verification, width: int) -> Iterator[str]:
     if sample := verification.measurements.sample:
         yield from ("", "sample:")
         yield from (f"    {line}" for line in sample.splitlines())
-    counts = (f"{verification.count(verdict)} {verdict}" for verdict in Verdict)
-    yield from ("", ", ".join(counts))
+    yield from ("", _count(verification))
     if any(point.basis is Basis.CLAIMED for point in verification.points):
         yield "(claimed): said by a record or a card; the weights neither prove nor contradict it"
+
+
+def _count(verification: Verification) -> str:
+    return ", ".join(f"{verification.count(verdict)} {verdict}" for verdict in Verdict)
+
+
+def _printable(text: str) -> str:
+    """Return the line `text` with the replacement character for each that is not shown as such."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(each) in UNPRINTABLE else each
+        for each in text.expandtabs()
+    )
 
 
 def _show_point(point: Point, width: int) -> Iterator[str]:
@@ -62,17 +103,32 @@ def _wrap(text: str, width: int) -> list[str]:
     )
 
 
-def _row(outcome: Verification | Unavailable) -> tuple[str, ...]:
+def _rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    """Return the cells of each hand-in.
+
+    Scores are comparable only on the same text: those on another than the most frequent one (of
+    equally frequent ones, the first) name their text.
+    """
+    measured = [each.measurements for each in outcomes if isinstance(each, Verification)]
+    texts = [each.text for each in measured if each.bits_per_byte is not None]
+    usual = max(texts, key=texts.count, default=None)
+    return [_row(outcome, usual) for outcome in outcomes]
+
+
+def _row(outcome: Outcome, usual_text: str | None) -> tuple[str, ...]:
     """Return the cells of a hand-in."""
     if isinstance(outcome, Unavailable):
         return (outcome.what, "", "", "", "", "", "", "not checked")
     measured = outcome.measurements
+    score = "" if measured.bits_per_byte is None else f"{measured.bits_per_byte:.4f}"
+    if score and measured.text != usual_text:
+        score += f" on {measured.text}"
     return (
         outcome.what,
         outcome.assignment,
         *(str(outcome.count(verdict)) for verdict in Verdict),
         "" if measured.parameters is None else f"{measured.parameters:,}",
-        "" if measured.bits_per_byte is None else f"{measured.bits_per_byte:.4f}",
+        score,
         ", ".join(point.id for point in outcome.failed),
     )
 

@@ -18,6 +18,7 @@ UNCHANGED = ("unchanged", "The weights are those that the run saved")
 OWN_LOOP = ("own-loop", "Own training loop, no Trainer")
 EPOCHS = ("epochs", f"At least {MIN_EPOCHS} epochs")
 FALLING = ("validation", "Validation loss after each epoch, falling")
+LOWERED = ("validation", "Validation loss after each epoch, below that before fine-tuning")
 TRACKING = ("tracking", "W&B: losses and samples")
 
 # Files and tags that the transformers Trainer leaves.
@@ -35,9 +36,16 @@ def check_training(subject: Subject, card: Card, assignment: Assignment) -> list
         points.append(_check_own_loop(subject, card))
     source = "run.json" if subject.run else "the card"
     losses = losses_of_card(card.body)
+    before = None
     if subject.run:
-        losses = [epoch.eval.loss for epoch in subject.run.record.epochs]
-    return [*points, *_check_losses(losses, source), _check_tracking(subject.run, card)]
+        record = subject.run.record
+        losses = [epoch.eval.loss for epoch in record.epochs]
+        before = record.zero_shot.loss if record.zero_shot else None
+    if assignment is Assignment.SCRATCH:
+        points += _check_losses(losses, source)
+    else:
+        points.append(_check_loss_after_tuning(losses, before, source))
+    return [*points, _check_tracking(subject.run, card)]
 
 
 def _check_unchanged(run: CompleteRun) -> Point:
@@ -58,7 +66,12 @@ def _check_unchanged(run: CompleteRun) -> Point:
 
 def _check_own_loop(subject: Subject, card: Card) -> Point:
     """Look for traces of the Trainer; without any, only a record can say more."""
-    left = [name for name in TRAINER_FILES if (subject.folder / name).is_file()]
+    # Of a repository, not all files are downloaded, and none in pickle format.
+    left = [
+        name
+        for name in TRAINER_FILES
+        if name in subject.file_names or (subject.folder / name).is_file()
+    ]
     if left:
         return failed(*OWN_LOOP, f"{left[0]} is a file that the Trainer writes")
     if TRAINER_TAG in card.tags:
@@ -82,6 +95,24 @@ def _check_losses(losses: Sequence[float], source: str) -> list[Point]:
         judged(*EPOCHS, len(losses) >= MIN_EPOCHS, f"{source}: {len(losses)} epochs", claimed),
         judged(*FALLING, falls_visibly(losses), f"{source}: {describe_losses(losses)}", claimed),
     ]
+
+
+def _check_loss_after_tuning(losses: Sequence[float], before: float | None, source: str) -> Point:
+    """Check that fine-tuning has lowered the validation loss; `before` is that of the base.
+
+    There is no least number of epochs: a pretrained model may be at its best after the first.
+    """
+    if not losses:
+        return not_checkable(
+            *LOWERED, f"{source} has no table of epochs with a validation loss: ask for the W&B run"
+        )
+    if before is None:
+        return not_checkable(
+            *LOWERED,
+            f"{source}: {describe_losses(losses)}, but not the loss before fine-tuning: ask for it",
+        )
+    evidence = f"{source}: {before:.3f} before fine-tuning, then {describe_losses(losses)}"
+    return judged(*LOWERED, min(losses) < before, evidence, Basis.CLAIMED)
 
 
 def _check_tracking(run: CompleteRun | None, card: Card) -> Point:

@@ -8,13 +8,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
 
+from compare.publish import staging
 from compare.report import storage
-from tests.conftest import REPORT, Place
+from compare.runs import find, models
+from tests.conftest import HANGS, REPORT, Place
 from tests.hub.server import CUT, TOKEN, Hub, Repository
 
 pytestmark = pytest.mark.slow
@@ -125,7 +128,7 @@ def test_a_strangers_first_try_with_the_cards_snippet(
             capture_output=True,
             text=True,
             env=place.environment | {"HF_HOME": str(tmp_path / "stranger")},
-            timeout=240,
+            timeout=HANGS,
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("ROMEO:\n") and len(done.stdout) > 20
@@ -188,6 +191,33 @@ def test_nothing_is_sent_while_one_of_both_repositories_is_of_others(
     assert not receipt(place)
     place.run(*PUSH, "--prefix", "other")
     assert len(receipt(place)) == 2 and hub.repositories[REPOS[1]].files == theirs
+
+
+def test_without_push_the_command_that_would_upload_the_same_is_shown(place: Place) -> None:
+    shown = place.run("compare.publish", "--prefix", "mine", "--namespace", "class").stdout
+    assert "then python -m compare.publish --prefix mine --namespace class --push\n" in shown
+
+
+def test_the_card_names_the_commands_of_the_teachers_first(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(place.path)
+    run = find.load(Path("runs/scratch_lm/tuned-seed1"))
+    teachers = [find.load(Path(f"runs/scratch_lm/course-seed{seed}")) for seed in (2, 1)]
+
+    def end_of_card(*digests: str) -> str:
+        taught = run.record.model_copy(update={"teachers_sha256": list(digests)})
+        changed = replace(run, record=taught)
+        folder = staging.stage(tmp_path / "repository", "a/b", changed, storage.read())
+        return (folder / "README.md").read_text("utf-8").strip().splitlines()[-1]
+
+    assert end_of_card().startswith(f"To reproduce this model, run `{run.record.command}`")
+    first, second = (teacher.record.command for teacher in teachers)
+    assert end_of_card(*(models.weights_sha256(each.model) for each in teachers)).startswith(
+        "To reproduce this model, first train the 2 models that it learned from "
+        f"(`{first}`, `{second}`), then run `{run.record.command}`"
+    )
+    assert "first train the model that it learned from (until" in end_of_card("0" * 64)
 
 
 def test_a_copy_that_is_not_what_was_sent_is_refused(place: Place, hub: Hub) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from huggingface_hub import ModelCard
+from huggingface_hub import HfApi, ModelCard, constants
 
 from compare.errors import Failure, Misuse
+from compare.kinds import Track
+from compare.publish import card, pushed
 from compare.publish import hub as hub_module
 from compare.publish.card import MARK
+from compare.runs import receipt
 from tests.compare.publish.test_licenses import SCORES
 from tests.compare.publish.test_licenses import tuned as run_of
 from tests.hub.server import Hub, Repository
@@ -73,10 +77,83 @@ def test_what_this_study_has_pushed_is_replaced(hub: Hub, folder: Path, private:
     hub_module.push(folder, REPO, private)
     there = hub.repositories[REPO]
     assert there.private == private and len(there.commits) == 2
-    exists(hub, there.files | {"old.txt": b"from an older push"}, private=private)
+    (folder / "old.txt").write_text("from an older push", "utf-8")
+    hub_module.push(folder, REPO, private)
+    (folder / "old.txt").unlink()
     hub_module.push(folder, REPO, private)
     sent = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert hub.repositories[REPO].files == sent | {".gitattributes": b""}
+
+
+@pytest.mark.parametrize("space_sdk", [None, "static"])
+def test_what_was_not_pushed_from_here_is_replaced_only_if_asked_for(
+    hub: Hub, folder: Path, space_sdk: str | None
+) -> None:
+    """Another student's push under the same name, or an edit of the card on the Hub."""
+    hub_module.push(folder, REPO, False, space_sdk)
+    (there,) = hub.repositories.values()
+    there.files["edited.txt"] = b"on the Hub"
+    hub.commit(*hub.repositories, [])
+    before = dict(there.files), list(there.commits)
+    with pytest.raises(Misuse, match=rf"{REPO} .*--prefix.*--replace"):
+        hub_module.push(folder, REPO, False, space_sdk)
+    assert (there.files, there.commits) == before
+    hub_module.push(folder, REPO, False, space_sdk, replace=True)
+    assert "edited.txt" not in there.files
+    (folder / "config.json").write_text('{"new": true}', "utf-8")
+    hub_module.push(folder, REPO, False, space_sdk)  # it was left by the last push from here
+
+
+def test_a_repository_of_others_is_refused_even_if_it_may_be_replaced(
+    hub: Hub, folder: Path
+) -> None:
+    exists(hub, OTHERS)
+    with pytest.raises(Misuse, match="lacks this study's tag"):
+        hub_module.push(folder, REPO, False, replace=True)
+
+
+def test_the_receipt_of_an_earlier_version_suffices(hub: Hub, folder: Path) -> None:
+    commit = hub_module.push(folder, REPO, False).commit
+    pushed.PUSHED.unlink()
+    with pytest.raises(Misuse, match="--replace"):
+        hub_module.head_of_own(REPO)
+    publication = receipt.Publication(
+        of=("run", "now"), repo=REPO, url="", commit=commit, slice_bits_per_byte=2.0
+    )
+    receipt.RECEIPT.write_bytes(receipt.Receipt.dump_json({Track.GPT2: publication}))
+    assert hub_module.head_of_own(REPO) == commit
+
+
+def test_a_damaged_list_of_pushes_is_named(hub: Hub, folder: Path) -> None:
+    hub_module.push(folder, REPO, False)
+    pushed.PUSHED.write_text("[", "utf-8")
+    with pytest.raises(Misuse, match=r"pushed\.json is damaged"):
+        hub_module.head_of_own(REPO)
+
+
+def test_a_public_repository_does_not_stay_public_silently(hub: Hub, folder: Path) -> None:
+    hub_module.push(folder, REPO, private=False)
+    commits = len(hub.repositories[REPO].commits)
+    with pytest.raises(Misuse, match=rf"{REPO} .*public.*--private"):
+        hub_module.push(folder, REPO, private=True)
+    assert len(hub.repositories[REPO].commits) == commits
+
+
+def test_a_login_in_the_hubs_address_is_not_published(
+    hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = hub.url.replace("://", "://me:secret@")
+    create = HfApi.create_repo
+
+    def create_repo(*arguments: Any, **options: Any) -> str:
+        return str(create(*arguments, **options)).replace(hub.url, endpoint)
+
+    monkeypatch.setattr(HfApi, "create_repo", create_repo)
+    assert hub_module.push(folder, REPO, private=False).url == f"{hub.url}/{REPO}"
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    text = card.metadata(REPO, run_of(folder), SCORES, {}).to_yaml()
+    assert f"{hub.url}/{REPO}/resolve/main/report.html" in text and "secret" not in text
 
 
 def test_the_empty_repository_of_an_interrupted_push_is_filled(hub: Hub, folder: Path) -> None:
@@ -131,4 +208,4 @@ def test_where_one_may_only_read_the_right_to_write_is_what_lacks(hub: Hub, fold
     repo = "teacher/tiny-shakespeare-fine-tuned"
     exists(hub, {"README.md": f"---\ntags: [{MARK}]\n---\n".encode()}, repo)
     with pytest.raises(Failure, match="no permission to write to teacher"):
-        hub_module.push(folder, repo, False)
+        hub_module.push(folder, repo, False, replace=True)

@@ -75,6 +75,7 @@ def test_spaces_need_the_names_of_the_models_owner(place: Place) -> None:
     private = place.refused("compare.publish", "--space", "--push", "--private")
     assert "could not download private models" in private
     assert "without --push" in place.refused("compare.publish", "--private")
+    assert "without --push" in place.refused("compare.publish", "--replace")
 
 
 @pytest.mark.slow

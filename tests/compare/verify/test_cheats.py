@@ -6,21 +6,26 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from compare import files
 from compare.corpus import Corpus
 from compare.ruler.scoring import score
 from compare.runs import models
-from compare.verify import generation, provenance
+from compare.verify import behavior, generation, provenance, structure
 from compare.verify.claims import claims_of_card
 from compare.verify.comparison import notes
 from compare.verify.known_models import STAND_IN
-from compare.verify.points import Verdict
+from compare.verify.leakage import check_unseen, tokens_from_test
+from compare.verify.points import Assignment, Measurements, Verdict
 from compare.verify.provenance import check_provenance
+from scratch_lm.model import ScratchConfig, ScratchLM
 from tests.compare.verify.conftest import Check, point, verdicts
 
 MASK = "mask = nn.Transformer.generate_square_subsequent_mask(time, x.device, x.dtype)[cached:]"
@@ -85,6 +90,94 @@ def test_a_score_is_none_if_the_model_does_not_predict(
     assert found.measurements.bits_per_byte is None
 
 
+def test_a_model_that_sees_the_future_only_if_called_as_for_a_score_is_found(
+    hand_in: Path, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = "        labels: Tensor | None = None,\n"
+    patch_code(hand_in, labels, f"{labels}        logits_to_keep: int = 0,\n")
+    patch_code(hand_in, MASK, f"{MASK}\n        if logits_to_keep: {NO_MASK}")
+    # The tokens that are scored alone may be others than those for which it looks ahead.
+    monkeypatch.setattr(behavior.Behavior, "_score_alone", lambda *_: (0.0, 0))
+    found = point(check(hand_in, trust_code=True), "causal")
+    assert found.verdict is Verdict.FAIL and "called as for its score" in found.evidence
+
+
+def test_a_mask_that_is_not_saved_with_the_weights_is_computed_again(
+    hand_in: Path, check: Check, trained: Path
+) -> None:
+    """transformers leaves such a buffer uninitialized."""
+    end = "        self.post_init()\n"
+    patch_code(
+        hand_in,
+        end,
+        "        length = config.max_position_embeddings\n"
+        "        allowed = torch.ones(length, length).tril()\n"
+        f"        self.register_buffer('allowed', allowed, persistent=False)\n{end}",
+    )
+    mask = "mask = x.new_zeros(time, time).where(self.allowed[:time, :time] == 1, float('-inf'))"
+    patch_code(hand_in, MASK, f"{mask}[cached:]")
+    model, _ = models.load(hand_in, trust_code=True)
+    assert torch.equal(model.get_buffer("allowed").cpu(), torch.ones(32, 32).tril())
+    found = check(hand_in, trust_code=True)
+    assert not found.failed
+    expected = check(trained).measurements.bits_per_byte
+    assert found.measurements.bits_per_byte == pytest.approx(expected)
+
+
+@pytest.fixture
+def knows_the_test_text(hand_in: Path, corpus: Corpus) -> Path:
+    """Return a hand-in whose tokenizer has passages of the test split as tokens."""
+    config, (_, tokenizer) = ScratchConfig.from_pretrained(hand_in), models.load(hand_in)
+    passages = [corpus.test[start : start + 150] for start in range(0, len(corpus.test), 150)]
+    config.vocab_size += tokenizer.add_tokens(passages)
+    ScratchLM(config).save_pretrained(hand_in)
+    tokenizer.save_pretrained(hand_in)
+    return hand_in
+
+
+def test_a_tokenizer_with_passages_of_the_test_split_fails(
+    knows_the_test_text: Path, check: Check
+) -> None:
+    for assignment in Assignment:
+        found = point(check(knows_the_test_text, assignment=assignment), "unseen")
+        assert found.verdict is Verdict.FAIL and "10 of its tokens" in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("split", "verdict"), [("test", "fail"), ("validation", "fail"), ("train", "pass")]
+)
+def test_samples_that_recite_a_split_that_was_not_for_training_fail(
+    hand_in: Path,
+    check: Check,
+    corpus: Corpus,
+    monkeypatch: pytest.MonkeyPatch,
+    split: str,
+    verdict: str,
+) -> None:
+    monkeypatch.setattr(generation, "sample", lambda *_: getattr(corpus, split)[200:500])
+    assert verdicts(check(hand_in))["unseen"] == verdict
+
+
+def test_a_test_score_far_better_than_that_of_validation_is_a_question_or_a_failure(
+    trained: Path, corpus: Corpus
+) -> None:
+    def verdict(test: float, assignment: Assignment) -> Verdict:
+        measured = Measurements(bits_per_byte=test, validation_bits_per_byte=2.0)
+        return check_unseen(tokenizer, corpus, ["A sample."], measured, assignment).verdict
+
+    _, tokenizer = models.load(trained)
+    assert verdict(1.1, Assignment.SCRATCH) is Verdict.PASS
+    assert verdict(0.9, Assignment.SCRATCH) is Verdict.FAIL
+    assert verdict(0.9, Assignment.FINE_TUNED) is Verdict.NOT_CHECKABLE
+
+
+def test_an_honest_tokenizer_has_no_passages_of_the_test_split(
+    trained: Path, corpus: Corpus
+) -> None:
+    for folder in (trained, STAND_IN):
+        assert not tokens_from_test(models.load(folder)[1], corpus)
+
+
 def test_code_of_others_that_plays_fair_passes(hand_in: Path, check: Check, trained: Path) -> None:
     patch_code(hand_in, LOGITS, f"{LOGITS}        # Written by a student.\n")
     found = check(hand_in, trust_code=True)
@@ -130,6 +223,65 @@ def test_numbers_that_hide_in_a_buffer_are_asked_about_and_a_mask_is_not(
 ) -> None:
     hide(hand_in, kept, "self.register_buffer('kept', {})")
     assert verdicts(check(hand_in, trust_code=True))["small"] == verdict
+
+
+class Sly(nn.Linear):
+    """Names none of its parameters, modules and numbers."""
+
+    def named_parameters(self, *_: Any, **__: Any) -> Any:
+        return iter(())
+
+    def named_modules(self, *_: Any, **__: Any) -> Any:
+        return iter(())
+
+    def __init__(self, kept: object = None) -> None:
+        super().__init__(10, 10)
+        self.kept = kept
+
+
+def test_parameters_are_counted_whatever_the_code_says_of_them(tmp_path: Path) -> None:
+    model: Any = nn.Sequential(Sly(), Sly())
+    assert structure.count_parameters(model) == 220
+    assert structure.count_parameters(Sly()) == 110  # type: ignore[arg-type]
+    assert list(structure.named_modules(model)) == ["", "0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "verdict"),
+    [
+        ([[torch.arange(1e6)]], "not checkable"),
+        ({"a": ({"b": np.arange(1e6)},)}, "not checkable"),
+        ([nn.Linear(1000, 1000)], "not checkable"),  # a module that torch does not know of
+        (torch.polar(torch.ones(1_000_000), torch.arange(1e6)), "not checkable"),
+        (torch.ones(1000, 1000, device="meta"), "pass"),
+        ([np.tri(1000)], "pass"),
+        (["text", None, 3], "pass"),
+    ],
+    ids=["nested", "array", "module", "complex", "no numbers", "a mask", "no tensors"],
+)
+def test_numbers_in_containers_are_found(tmp_path: Path, kept: object, verdict: str) -> None:
+    model: Any = Sly(kept)
+    assert structure.check_size(model, tmp_path).verdict == verdict
+
+
+def test_numbers_that_only_the_file_holds_are_asked_about(hand_in: Path, check: Check) -> None:
+    file = hand_in / "model.safetensors"
+    weights = load_file(file)
+    save_file(weights | {"kept": torch.arange(1000.0)}, file, {"format": "pt"})
+    small = point(check(hand_in), "small")
+    assert (
+        small.verdict is Verdict.PASS and "1,000 numbers that the model does not" in small.evidence
+    )
+    save_file(weights | {"kept": torch.arange(1e6)}, file, {"format": "pt"})
+    assert verdicts(check(hand_in))["small"] == "not checkable"
+
+
+def test_a_saved_mask_is_not_held_against_a_model_whose_code_was_not_run(
+    hand_in: Path, check: Check
+) -> None:
+    hide(hand_in, torch.ones(1000, 1000).tril(), "self.register_buffer('kept', {})")
+    small = point(check(hand_in), "small")
+    assert small.verdict is Verdict.NOT_CHECKABLE and "1,000,000 are in tensors" in small.evidence
 
 
 def card(folder: Path, metadata: str, body: str = "") -> None:
@@ -228,6 +380,16 @@ def test_a_model_that_recites_its_training_text_fails(
     monkeypatch.setattr(generation, "sample", lambda *_: corpus.train[1000:1300])
     found = point(check(hand_in), "memorization")
     assert found.verdict is Verdict.FAIL and "98% of the sequences of 10 words" in found.evidence
+
+
+def test_a_generate_that_returns_only_the_new_tokens_does_not_run_forever(
+    hand_in: Path, check: Check
+) -> None:
+    end = "    def get_input_embeddings"
+    code = "    def generate(self, ids, **_):\n        return ids[:, :1]\n\n"
+    patch_code(hand_in, end, code + end)
+    found = point(check(hand_in, trust_code=True), "sample")
+    assert found.verdict is Verdict.NOT_CHECKABLE and "no more tokens" in found.evidence
 
 
 def test_weights_that_predict_no_better_than_chance_fail(hand_in: Path, check: Check) -> None:

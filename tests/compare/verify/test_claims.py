@@ -15,6 +15,7 @@ from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.verify import provenance
 from compare.verify.claims import claims_of_card, losses_of_card
 from compare.verify.known_models import Shape
+from tests.compare.verify.conftest import Check, verdicts
 
 OF_THIS_PROJECT = """
 | epoch | train loss | validation loss |
@@ -43,6 +44,46 @@ def test_epochs_end_with_their_table_and_begin_with_the_first() -> None:
 
 def test_parts_of_epochs_are_not_epochs() -> None:
     assert losses_of_card(OF_THE_TRAINER) == [3.6, 3.4]
+
+
+def test_of_several_rows_for_one_epoch_the_last_counts() -> None:
+    table = "| Epoch | Validation Loss |\n|---|---|\n"
+    rows = [("0.96", 5.0), ("0.98", 4.9), ("1.0", 4.8), ("2.0", 4.5)]
+    table += "".join(f"| {epoch} | {loss} |\n" for epoch, loss in rows)
+    assert losses_of_card(table) == [4.8, 4.5]
+
+
+@pytest.mark.parametrize(
+    ("line", "split", "is_understood"),
+    [
+        ("bits per byte: 1.9", None, True),
+        ("| **bits per byte** (95% interval for this run) | **1.9** (1.8 to 2.0) |", None, True),
+        ("| **bits per byte** (the test split is too short for an interval) | 1.9 |", "test", True),
+        ("- bits per byte on the validation set: 1.9", "validation", True),
+        ("bits per byte (train): 1.9", "train", True),
+        ("bits per byte (mini test text): 1.9", "test", False),
+        ("bits per byte of GPT-2: 1.9", None, False),
+    ],
+)
+def test_a_claim_is_of_the_split_and_the_model_that_its_label_names(
+    corpus: Corpus, line: str, split: str | None, is_understood: bool
+) -> None:
+    (claim,) = claims_of_card({}, line, corpus)
+    assert (claim.value, claim.split, claim.further_words is None) == (1.9, split, is_understood)
+
+
+def test_what_a_label_says_of_another_model_is_not_held_against_this_one(
+    hand_in: Path, check: Check
+) -> None:
+    text = "A decoder-only model that was trained on the text of the course. " * 4
+    for line in ("bits per byte of GPT-2: 0.1", "bits per byte (train): 0.1"):
+        (hand_in / "README.md").write_text(f"---\ntags: [a]\n---\n{text}\n\n{line}\n", "utf-8")
+        assert verdicts(check(hand_in))["claims"] == "not checkable", line
+
+
+def test_exponents_are_read_and_their_digits_are_not_taken_for_exact(corpus: Corpus) -> None:
+    (claim,) = claims_of_card({}, "| word perplexity | 1.2e+06 |", corpus)
+    assert (claim.value, claim.decimals) == (1.2e6, -5)
 
 
 @pytest.mark.parametrize(

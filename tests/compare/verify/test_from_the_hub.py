@@ -13,7 +13,7 @@ def test_a_repository_is_checked_and_its_pickles_are_not_even_downloaded(
     place: Place, hub: Hub, trained: Path, mini_text: Path
 ) -> None:
     files = {path.name: path.read_bytes() for path in trained.iterdir()}
-    files |= {"optimizer.pt": b"pickle", "README.md": b"# A model\n"}
+    files |= {"training_args.bin": b"pickle", "README.md": b"# A model\n"}
     hub.repositories["student/mine"] = Repository(False, files, ["a" * 40])
     place.environment |= {
         "HF_ENDPOINT": hub.url,
@@ -21,12 +21,22 @@ def test_a_repository_is_checked_and_its_pickles_are_not_even_downloaded(
         "HF_TOKEN": TOKEN,
     }
     done = place.run(
-        "compare.verify", "student/mine", "--corpus", mini_text, "--device", "cpu", "--json", code=1
+        "compare.verify",
+        "student/mine",
+        "--corpus",
+        mini_text,
+        "--device",
+        "cpu",
+        "--seed",
+        1,
+        "--json",
+        code=1,
     )
     assert done.stdout, done.stderr
     (outcome,) = json.loads(done.stdout)["outcomes"]
     verdicts = {point["id"]: point["verdict"] for point in outcome["points"]}
     assert verdicts["score"] == verdicts["causal"] == verdicts["published"] == "pass"
+    assert verdicts["own-loop"] == "fail"  # of the file of the Trainer, its name suffices
     assert verdicts["card"] == verdicts["tags"] == "fail"  # it is there, but says nothing
     assert outcome["kind"] == "Hub repository at commit aaaaaaaaa"
-    assert not any("optimizer.pt" in request for request in hub.requests)
+    assert not any("training_args.bin" in request for request in hub.requests)

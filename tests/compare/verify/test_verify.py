@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,11 +22,15 @@ from compare.ruler.sampling import Sample, Settings
 from compare.runs import history, models, subjects
 from compare.runs.history import EvaluationLine
 from compare.runs.record import TrackingRecord
+from compare.verify import check as check_module
+from compare.verify import terminal
 from compare.verify.__main__ import VerifyOptions, main
-from compare.verify.points import Assignment
+from compare.verify.card import Card
+from compare.verify.points import Assignment, Measurements, Outcomes, Point, Verification, failed
 from compare.verify.structure import check_decoder_only
+from compare.verify.training import check_training
 from tests.compare.verify.conftest import Check, point, verdicts
-from tests.run_records import make_metrics, make_steps_line
+from tests.run_records import make_epoch, make_metrics, make_steps_line
 
 CARD = """---
 license: mit
@@ -44,7 +51,8 @@ Its losses are at https://wandb.ai/student/course/runs/abc123.
 
 
 def command(*what: object, **options: Any) -> VerifyOptions:
-    return VerifyOptions(what=[str(each) for each in what], device="cpu", **options)
+    options = {"seed": 1, "device": "cpu"} | options
+    return VerifyOptions(what=[str(each) for each in what], **options)
 
 
 def test_a_good_hand_in_passes_with_evidence_for_each_point(
@@ -88,6 +96,92 @@ def test_several_give_a_table_and_one_that_is_missing_does_not_stop_the_others(
     assert "torch-nn" in rows[str(tiny_base)]  # of transformers, and it says nothing else
     assert "not checked" in rows["nowhere"]
     assert "nowhere is neither a directory here nor" in shown
+
+
+def test_one_whose_check_stops_with_an_error_does_not_stop_the_others(
+    hand_in: Path,
+    trained: Path,
+    tiny_base: Path,
+    mini_text: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with (hand_in / "model.py").open("a") as file:
+        file.write("\nraise SystemExit(3)\n")
+    original = check_module.check_card
+
+    def fail(subject: subjects.Subject, *arguments: Any) -> list[Point]:
+        if subject.what == str(tiny_base):
+            raise RuntimeError("of two\nlines")
+        return original(subject, *arguments)
+
+    monkeypatch.setattr(check_module, "check_card", fail)
+    what = (hand_in, tiny_base, trained)
+    with pytest.raises(SystemExit) as stop:
+        main(command(*what, corpus=str(mini_text), quick=True, trust_code=True))
+    assert stop.value.code == 1
+    captured = capsys.readouterr()
+    rows = {line.split()[0]: line for line in captured.out.splitlines()[1:4]}
+    assert "not checked" in rows[str(hand_in)] and "not checked" in rows[str(tiny_base)]
+    assert "not checked" not in rows[str(trained)]
+    assert "stopped with SystemExit: 3" in captured.out
+    assert "stopped with RuntimeError: of two lines" in captured.out
+    assert f"{hand_in}: not checked" in captured.err  # as soon as it is known
+
+
+def test_the_seed_is_random_unless_it_is_given_and_is_shown(
+    hand_in: Path,
+    mini_text: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(secrets, "randbelow", lambda limit: 1234)
+    main(command(hand_in, corpus=str(mini_text), quick=True, seed=None))
+    shown = capsys.readouterr().out
+    assert "--seed 1234" in shown and "seed 1234, temperature" in " ".join(shown.split())
+    main(command(hand_in, corpus=str(mini_text), quick=True, seed=5))
+    assert "--seed 5" in capsys.readouterr().out
+
+
+def test_control_characters_cannot_change_what_the_terminal_shows() -> None:
+    evil = "\x1b[2K\x1b[1Apass\r\u202e"
+    measured = Measurements(sample=f"one {evil}\n\ttwo caf\u00e9")
+    found = Verification(
+        "a", "run", Assignment.SCRATCH, measured, [failed("tags", "Tags", f"tag {evil}")]
+    )
+    shown = list(terminal.show(Outcomes([found]), 100))
+    assert not any(character in line for line in shown for character in "\x1b\r\n\u202e")
+    assert any("[2K" in line for line in shown)
+    assert ["two", "caf\u00e9"] in [line.split() for line in shown]  # on a line of its own
+
+
+def test_scores_on_another_text_name_it() -> None:
+    def scored(what: str, text: str) -> Verification:
+        measured = Measurements(text=text, bits_per_byte=1.5)
+        return Verification(what, "run", Assignment.SCRATCH, measured, [])
+
+    outcomes = [scored("a", "text A"), scored("b", "text B"), scored("c", "text B")]
+    rows = list(terminal.show(Outcomes(outcomes), 100))[1:4]
+    assert [row.partition("1.5000")[2].strip() for row in rows] == ["on text A", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("before", "epochs", "verdict"),
+    [(9.9, [5.5], "pass"), (5.0, [5.5, 5.2, 5.1], "fail"), (None, [5.5], "not checkable")],
+)
+def test_fine_tuning_must_lower_the_loss_but_need_not_take_three_epochs(
+    run: Path,
+    edit_record: Callable[..., None],
+    before: float | None,
+    epochs: list[float],
+    verdict: str,
+) -> None:
+    zero_shot = replace(make_metrics(), loss=before) if before else None
+    records = [make_epoch(50 * loss, number) for number, loss in enumerate(epochs, 1)]
+    edit_record(zero_shot=zero_shot, epochs=records, best_epoch=1)
+    points = check_training(subjects.find_subject(str(run)), Card(), Assignment.FINE_TUNED)
+    found = {each.id: each.verdict for each in points}
+    assert found["validation"] == verdict and "epochs" not in found
 
 
 def test_a_fine_tuned_model_may_be_large_and_of_a_library(tiny_base: Path, check: Check) -> None:
@@ -178,6 +272,35 @@ def test_a_model_with_its_own_names_for_its_size_is_scored(
     assert found.measurements.bits_per_byte == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "evidence"),
+    [("max_len", "32 tokens of context"), ("room", "32 tokens of context, the largest power")],
+)
+def test_a_context_length_that_is_guessed_is_said_to_be(
+    hand_in: Path, check: Check, name: str, evidence: str
+) -> None:
+    for file in (hand_in / "model.py", hand_in / "config.json"):
+        text = file.read_text("utf-8").replace("max_position_embeddings", name)
+        file.write_text(text, "utf-8")
+    found = point(check(hand_in, trust_code=True), "loads").evidence
+    assert found.partition("; ")[2].startswith(evidence)
+    assert ("largest power" in found) == (name == "room")
+
+
+def test_a_tokenizer_that_needs_code_needs_trust(hand_in: Path, check: Check) -> None:
+    code = (
+        "from transformers import PreTrainedTokenizerFast\n\n\n"
+        "class Mine(PreTrainedTokenizerFast):\n    pass\n"
+    )
+    (hand_in / "mine.py").write_text(code, "utf-8")
+    config = json.loads((hand_in / "tokenizer_config.json").read_text("utf-8"))
+    names = {"auto_map": {"AutoTokenizer": [None, "mine.Mine"]}, "tokenizer_class": "Mine"}
+    (hand_in / "tokenizer_config.json").write_text(json.dumps(config | names), "utf-8")
+    loads = point(check(hand_in), "loads")
+    assert loads.verdict == "not checkable" and "--trust-code" in loads.evidence
+    assert verdicts(check(hand_in, trust_code=True))["loads"] == "pass"
+
+
 def test_a_model_that_cannot_be_called_fails_without_traceback(hand_in: Path, check: Check) -> None:
     code = (hand_in / "model.py").read_text("utf-8")
     broken = code.replace("logits = self.lm_head(x)\n", "raise RuntimeError('out of ideas')\n")
@@ -228,13 +351,26 @@ def test_hub_repositories_go_by_name_revision_or_address(
         return str(hand_in)
 
     monkeypatch.setattr(subjects, "snapshot_download", download)
-    monkeypatch.setattr(subjects.HfApi, "model_info", lambda *_, **__: None)
+    info = SimpleNamespace(siblings=[SimpleNamespace(rfilename="training_args.bin")])
+    monkeypatch.setattr(subjects.HfApi, "model_info", lambda *_, **__: info)
     monkeypatch.setattr(reachability, "hub_reachable", lambda: True)
     subject = subjects.find_subject(what.format(endpoint=subjects.constants.ENDPOINT))
     assert asked["repo"] == "student/model"
     assert asked["revision"] == (None if what == "student/model" else "v1")
     assert not any(pattern.endswith((".bin", ".pt", ".pkl")) for pattern in asked["allow_patterns"])
     assert subject.on_hub == f"{subjects.constants.ENDPOINT}/student/model"
+    assert subject.file_names == {"training_args.bin"}
+    address = "hub.example/student/model"  # as it is shown, and as it is configured
+    monkeypatch.setattr(subjects.constants, "ENDPOINT", "https://me:secret@hub.example")
+    for given in (f"https://{address}", f"https://me:secret@{address}"):
+        assert subjects.find_subject(given).on_hub == f"https://{address}"
+
+
+def test_a_login_in_an_address_is_left_out() -> None:
+    assert subjects.without_login("https://me:secret@hub.example:8443/a/b?c") == (
+        "https://hub.example:8443/a/b?c"
+    )
+    assert subjects.without_login("https://huggingface.co/a@b") == "https://huggingface.co/a@b"
 
 
 def test_what_is_nothing_is_refused_with_a_remedy(
