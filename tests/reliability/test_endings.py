@@ -29,7 +29,7 @@ from scratch_lm.config import ScratchOptions
 from scratch_lm.journal import Journal
 from scratch_lm.optimizer import make_optimizers
 from scratch_lm.train import build_model, train_step
-from tests.conftest import FINETUNE, SCRATCH, Place
+from tests.conftest import FINETUNE, SCRATCH, Place, killed_if_it_hangs
 from tests.file_events import FileEvent
 from tests.run_records import make_record
 from tests.run_records import read_lines as lines
@@ -60,10 +60,11 @@ def started(place: Place, command: list[object]) -> subprocess.Popen[str]:
     )
     assert process.stdout
     seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if ", step " in line:
-            return process
+    with killed_if_it_hangs(process):
+        for line in process.stdout:
+            seen.append(line)
+            if ", step " in line:
+                return process
     raise AssertionError("".join(seen))
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from compare import files
 from compare.files import write_atomically
-from tests.conftest import FINETUNE, SCRATCH, Place
+from tests.conftest import FINETUNE, HANGS, SCRATCH, Place
 
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EACCES]
 
@@ -77,7 +77,7 @@ def test_a_full_disk_ends_a_training_with_one_line(
         cwd=place.path,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=HANGS,
         env=place.environment | {"PATH": os.environ["PATH"]},
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr

@@ -21,8 +21,9 @@ pytestmark = pytest.mark.slow
 HOSTS = ("study-a", "study-b")
 ADDRESSES = ("10.213.7.1", "10.213.7.2")
 DEVICE = "cable0"  # its name on both hosts
-# As in test_scale.py: sums in another order are rounded differently.
-ROUNDING = 1e-4
+# Sums in another order are rounded differently, and over 30 epochs this adds up: to 1e-4 in some
+# runs.  The losses of neighboring log lines differ by much more.
+ROUNDING = 1e-3
 
 
 def ip(*arguments: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import FINETUNE, SCRATCH, Place
+from tests.conftest import FINETUNE, SCRATCH, Place, killed_if_it_hangs
 
 pytestmark = pytest.mark.slow
 MIB = 2**20
@@ -28,11 +28,12 @@ def peak_until_first_step(place: Place, *command: object) -> int:
     )
     try:
         seen = []
-        for line in process.stdout:
-            seen.append(line)
-            if ", step " in line:
-                status = Path(f"/proc/{process.pid}/status").read_text()
-                return 1024 * int(status.split("VmHWM:")[1].split()[0])
+        with killed_if_it_hangs(process):
+            for line in process.stdout:
+                seen.append(line)
+                if ", step " in line:
+                    status = Path(f"/proc/{process.pid}/status").read_text()
+                    return 1024 * int(status.split("VmHWM:")[1].split()[0])
         raise AssertionError("".join(seen))
     finally:
         process.kill()

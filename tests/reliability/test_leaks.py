@@ -12,7 +12,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from tests.conftest import FINETUNE, REPORT, SCRATCH, Place
+from tests.conftest import FINETUNE, HANGS, REPORT, SCRATCH, Place
 
 pytestmark = pytest.mark.slow
 CANARY = "c0ffee" * 6 + "cafe"  # 40 digits, as W&B's keys
@@ -50,7 +50,7 @@ def study_of_a_strange_text(
             env=place.environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=HANGS,
         )
         assert done.returncode == ("--push" in command), done.stderr
         said.append(done.stdout + done.stderr)
@@ -104,7 +104,7 @@ def test_the_recorded_command_is_one_that_a_shell_takes_as_it_was(
     for track in ("scratch_lm", "gpt2_finetune"):
         record = json.loads((place.path / "runs" / track / "latest/run.json").read_text("utf-8"))
         assert NAME in shlex.split(record["command"])
-        script = f'set -- {record["command"].removeprefix("python")}; printf %s "$4"'
+        script = f"set -- {record['command']}; printf '%s\\n' \"$@\""
         said = subprocess.run(["sh", "-c", script], cwd=place.path, capture_output=True, text=True)
-        assert said.returncode == 0
+        assert said.returncode == 0 and NAME in said.stdout.splitlines()
     assert not (place.path / "pwned").exists()
