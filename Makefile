@@ -29,9 +29,10 @@ study study-full: number-of-jobs install
 	$(BIN)/python -m compare.plan $(PLAN) --jobs $(JOBS) --format make > .venv/study.mk
 	$(MAKE) --file .venv/study.mk PYTHON=$(BIN)/python
 
+# Before GNU make 4.2, MAKEFLAGS has no number even if one was given, but then a job server.
 number-of-jobs:
-	$(if $(filter -j,$(MAKEFLAGS)),$(error make -j without a number would start all trainings at \
-	  once: give one, as in make -j2))
+	$(if $(filter --jobserver%,$(MAKEFLAGS)),,$(if $(filter -j,$(MAKEFLAGS)),$(error make -j without \
+	  a number would start all trainings at once: give one, as in make -j2)))
 
 test: install
 	$(BIN)/python -m pytest

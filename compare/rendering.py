@@ -34,6 +34,7 @@ def render(template: Path, **values: Any) -> str:
     environment.filters["cell"] = cell
     environment.filters["code"] = code
     environment.filters["fenced"] = fenced
+    environment.filters["commits"] = commits
     environment.filters["large"] = large
     environment.filters["scientific"] = scientific
     environment.filters["german"] = german
@@ -45,6 +46,13 @@ def cell(text: str) -> str:
     """Escape `text` for use in a Markdown table cell; newlines become spaces."""
     escaped = "".join("\\" + c if c in "\\`*_[]|~" else c for c in text)
     return escaped.replace("<", "&lt;").replace("\n", " ")
+
+
+def commits(git_commit: str | None) -> str:
+    """Shorten the commits in a run's record, several if it was resumed, to nine digits each."""
+    if git_commit is None:
+        return "unknown"
+    return ", then ".join(commit[:9] for commit in git_commit.split(", then "))
 
 
 def large(number: float) -> str:

@@ -39,8 +39,8 @@ class FinetuneOptions(StudyOptions):
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass instead of storing them, to save memory."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Precision of matrix products in training; auto is bf16 where that is faster, or with --resume
-    what the run began with."""
+    """Precision of matrix products in training; auto is bf16 where that is faster or, with
+    --resume, what the run began with."""
     learning_rate: float | None = None
     """Peak learning rate of AdamW; by default 1e-4 x sqrt(124 M / parameters), ten times that with
     --lora, and 0.003239 - 0.0001395 ln(non-embedding parameters) with --random-weights."""

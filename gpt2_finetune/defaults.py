@@ -50,13 +50,15 @@ def measure_bf16_speedup(size: int = 1024, repetitions: int = 5) -> float:
     fastest = [math.inf] * len(matrices)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    for repetition in range(repetitions + 1):
-        for index, matrix in enumerate(matrices):
-            began = clock()
-            matrix @ matrix
-            if repetition:
-                fastest[index] = min(fastest[index], clock() - began)
-    torch.set_num_threads(threads)
+    try:
+        for repetition in range(repetitions + 1):
+            for index, matrix in enumerate(matrices):
+                began = clock()
+                matrix @ matrix
+                if repetition:
+                    fastest[index] = min(fastest[index], clock() - began)
+    finally:
+        torch.set_num_threads(threads)
     fp32, bf16 = fastest
     # The resolution that a system states may be finer than the steps of its clock.
     return fp32 / bf16 if fp32 and bf16 else 1.0

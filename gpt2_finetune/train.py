@@ -291,13 +291,11 @@ def start_run(
     processes: PartialState,
 ) -> Run:
     """Create the run, or reopen the one to resume; the main process first, then the others."""
-    name = run_name(options, base)
-    with processes.main_process_first():
-        if not processes.is_main_process:
-            return run_start.open_read_only(Track.GPT2, name)
+    run = None
+    if processes.is_main_process:
         run = run_start.start(
             Track.GPT2,
-            name,
+            run_name(options, base),
             options,
             corpus,
             command=command,
@@ -305,11 +303,12 @@ def start_run(
             base=base,
             parameters=parameters,
         )
-    print(
-        f"{run.path}: {run.start_mode}; base {base.resolved} ({base.source}), "
-        f"{parameters.total:,} parameters, {options.precision}; text from {corpus.source}"
-    )
-    return run
+        print(
+            f"{run.path}: {run.start_mode}; base {base.resolved} ({base.source}), "
+            f"{parameters.total:,} parameters, {options.precision}; text from {corpus.source}"
+        )
+    (path,) = broadcast_object_list([run.path if run else None])
+    return run or run_start.open_read_only(path)
 
 
 def training_arguments(

@@ -165,7 +165,7 @@ class Journal:
             return False
         scores = [epoch.eval.bits_per_byte for epoch in self.run.record.epochs]
         epochs_since_best = len(scores) - 1 - scores.index(min(scores)) if scores else 0
-        return parallel.decide_in_main_process(epochs_since_best >= patience)
+        return parallel.from_main_process(epochs_since_best >= patience)
 
     def restore_best(self) -> None:
         """Load the weights of the best epoch."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -67,18 +66,9 @@ def all_reduce_sum(value: Tensor) -> float:
     return value.item()
 
 
-def decide_in_main_process(decision: bool) -> bool:
-    """Return the main process's `decision` in all processes."""
-    decisions = [decision]
+def from_main_process(value: T) -> T:
+    """Return the main process's `value` in all processes."""
+    values = [value]
     if WORLD_SIZE > 1:
-        distributed.broadcast_object_list(decisions)
-    return decisions[0]
-
-
-def main_process_first(first: Callable[[], T], others: Callable[[], T]) -> T:
-    """Return `first()` in the main process, and afterwards `others()` in all other processes."""
-    if IS_MAIN_PROCESS:
-        result = first()
-    if WORLD_SIZE > 1:
-        distributed.barrier()
-    return result if IS_MAIN_PROCESS else others()
+        distributed.broadcast_object_list(values)
+    return values[0]

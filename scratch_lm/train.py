@@ -293,12 +293,11 @@ def start_run(
     options: ScratchOptions, corpus: Corpus, model: ScratchLM, teachers: list[Teacher]
 ) -> Run:
     """Create the run, or reopen the one to resume; the main process does so before the others."""
-    name = f"{options.preset}{run_start.subset_suffix(options)}-seed{options.seed}"
-
-    def create_or_reopen() -> Run:
+    run = None
+    if parallel.IS_MAIN_PROCESS:
         run = run_start.start(
             Track.SCRATCH,
-            name,
+            f"{options.preset}{run_start.subset_suffix(options)}-seed{options.seed}",
             options,
             corpus,
             command=cli.command_line(Track.SCRATCH.command, options, PRESETS),
@@ -310,11 +309,11 @@ def start_run(
             f"{run.path}: {run.start_mode}; {run.record.parameters.total:,} parameters; "
             f"text from {corpus.source}"
         )
-        return run
-
-    return parallel.main_process_first(
-        create_or_reopen, lambda: run_start.open_read_only(Track.SCRATCH, name)
-    )
+    path = parallel.from_main_process(run.path if run else None)
+    if run is None:
+        assert path is not None, "the main process has started the run"
+        run = run_start.open_read_only(path)
+    return run
 
 
 if __name__ == "__main__":

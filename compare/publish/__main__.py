@@ -28,7 +28,7 @@ class PublishOptions:
     """Also stage, and with --push upload, two Spaces: <prefix>-demo, which runs compare.demo with
     both models, and <prefix>-report, which shows the report."""
     private: bool = False
-    """Make new repositories private."""
+    """Make new repositories private; existing ones must be private already."""
     replace: bool = False
     """With --push, also replace repositories whose latest commit was not pushed from here, if their
     cards have this study's tag."""

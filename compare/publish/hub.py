@@ -71,8 +71,8 @@ def head_of_own(
     if not (is_new or replace or info.sha in pushed.commits_of(repo, repo_type)):
         raise Misuse(
             f"{repo} is on the Hub already, and its latest commit ({str(info.sha)[:9]}) was not "
-            "pushed from here: it is another study's, or was edited there; choose another "
-            "--prefix, or add --replace to delete what is there"
+            "pushed from here, but from another machine, by another study, by an edit there, or by "
+            "a push whose answer was lost; choose another --prefix, or add --replace to replace it"
         )
     if private and not info.private:
         raise Misuse(

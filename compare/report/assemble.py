@@ -202,7 +202,7 @@ def with_intervals(
 
 
 def notes_on_length(units: TextUnits) -> list[str]:
-    """Return a note on why a report has no intervals, or why they may be too narrow, if so."""
+    """Return a note if the test split is too short for intervals, or so short that they may err."""
     if len(units.ends) >= FEW_UNITS:
         return []
     if units.enough:

@@ -192,9 +192,11 @@ def _restore_unsaved_buffers(model: PreTrainedModel) -> None:
         return
     with torch.random.fork_rng([]):  # the initial weights are random
         fresh = type(model)(model.config)
+    computed = dict(fresh.named_buffers())
     for prefix, name in unsaved:
-        value = fresh.get_submodule(prefix)._buffers[name]
-        model.get_submodule(prefix)._buffers[name] = value
+        value = computed.get(f"{prefix}.{name}" if prefix else name)
+        if value is not None:
+            model.get_submodule(prefix)._buffers[name] = value
 
 
 def load(

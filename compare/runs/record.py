@@ -113,7 +113,7 @@ class RunRecord(StrictModel):
     versions: dict[str, str]
     git_commit: str | None = None
     git_dirty: bool | None = None
-    """Whether the run had code that is not in its first commit.  None if unknown, for instance
+    """Whether the run had code that is in none of its commits.  None if unknown, for instance
     outside a Git repository."""
     started: str
     """UTC, ISO 8601."""

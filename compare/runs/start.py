@@ -19,7 +19,7 @@ from compare.cli import StudyOptions, as_record
 from compare.corpus import Corpus
 from compare.device import choose_device, describe
 from compare.errors import Misuse
-from compare.files import hold_lock, write_atomically
+from compare.files import hold_lock
 from compare.kinds import RunStatus, Track
 from compare.runs.identity import Identity
 from compare.runs.record import CorpusRecord, RunRecord, read_record
@@ -29,9 +29,6 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "w
 CODE_PATHS = ("compare", "scratch_lm", "gpt2_finetune", "pyproject.toml")
 # Environment variables that make git use another repository than that of the working directory.
 GIT_VARIABLES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
-# In the directory of a track: for each name of a run, the directory that was opened last.  Only
-# written if several processes train together.
-OPENED = ".opened"
 THEN = ", then "  # between the values of an uninterrupted run's record and those of a resumed one
 
 
@@ -43,8 +40,8 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
     With `options.resume`, the newest run of that name with this configuration and these inputs is
     reopened, or returned unchanged if it is complete.  Without such a run, a new one is created.
 
-    Raises Misuse if there is no such run and the newest of that name is unfinished, if the record
-    of one of them is damaged, or if another process is writing to the run to resume.
+    Raises Misuse if there is no such run and the newest of that name is unfinished, if the newest
+    record is damaged, or if another process is writing to the run to resume.
     """
     code = code_version()
     record = RunRecord(
@@ -62,7 +59,6 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
     )
     folder = ROOT / track
     if options.resume and (same := _find_same(folder, name, Identity.of(record))):
-        _note_opened(same, name)
         return _reopen(same, record)
     number, path = numbered_runs(folder, name)[0]
     while True:  # another process may take the same name at the same time
@@ -74,7 +70,6 @@ def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fiel
             break
     run = Run(path, record, hold_lock(path / ".lock", str(path)))
     run.save()
-    _note_opened(path, name)
     return run
 
 
@@ -82,7 +77,7 @@ def recorded_options(track: Track, name: str, identity: Identity, unknown: str) 
     """Return the recorded options of the run that --resume would reopen; without one, no options.
 
     It is the newest run called `name` with this `identity`, whatever its option `unknown` is.
-    Raises Misuse if the record of one of these runs is damaged.
+    Raises Misuse if the newest record of that name is damaged.
     """
     for _, record in _recorded_runs(ROOT / track, name):
         if Identity.of(record).without(unknown) == identity.without(unknown):
@@ -94,10 +89,17 @@ def _recorded_runs(folder: Path, name: str) -> Iterator[tuple[Path, RunRecord]]:
     """Yield the runs called `name` and their records, newest first.
 
     A directory without a record is none of them: its process was killed right after creating it.
+    Raises Misuse if the newest record is damaged; older ones that are damaged are left out.
     """
-    for _, path in numbered_runs(folder, name):
-        if (path / "run.json").exists():
-            yield path, read_record(path)
+    paths = [path for _, path in numbered_runs(folder, name) if (path / "run.json").exists()]
+    for path in paths:
+        try:
+            record = read_record(path)
+        except Misuse:
+            if path == paths[0]:
+                raise
+            continue
+        yield path, record
 
 
 def _find_same(folder: Path, name: str, identity: Identity) -> Path | None:
@@ -136,15 +138,16 @@ def _reopen(path: Path, current: RunRecord) -> Run:
 
 
 def _note_circumstances(record: RunRecord, current: RunRecord) -> None:
-    """Add to `record` what is different now that its run is resumed: device, versions, commit."""
+    """Add to `record` what is different now that its run is resumed: device, versions, commit.
+
+    `record.config` remains that from the beginning: what may differ there does not matter.
+    """
     record.device = _then(record.device, current.device)
     for library, now in current.versions.items():
         record.versions[library] = _then(record.versions.get(library, now), now)
     if record.git_commit is None:
         return
-    # If the commit has changed, no single commit has all the code of this run.
-    has_changed = record.git_commit.split(THEN)[-1] != current.git_commit
-    record.git_dirty = record.git_dirty or current.git_dirty or has_changed
+    record.git_dirty = record.git_dirty or current.git_dirty
     record.git_commit = _then(record.git_commit, current.git_commit or "unknown")
 
 
@@ -161,17 +164,9 @@ def subset_suffix(options: StudyOptions) -> str:
     return "".join(parts)
 
 
-def open_read_only(track: Track, name: str) -> Run:
-    """Open the run that the main process has started, without writing to it."""
-    folder = ROOT / track
-    path = folder / (folder / OPENED / name).read_text("utf-8")
+def open_read_only(path: Path) -> Run:
+    """Open the run in directory `path`, which the main process has started, without writing."""
     return Run(path, read_record(path), is_writer=False)
-
-
-def _note_opened(path: Path, name: str) -> None:
-    """Let the other processes, if there are any, know which of the runs called `name` is opened."""
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        write_atomically(path.parent / OPENED / name, path.name.encode())
 
 
 def numbered_runs(folder: Path, name: str) -> list[tuple[int, Path]]:

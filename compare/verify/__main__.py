@@ -79,6 +79,7 @@ import secrets
 import shutil
 import sys
 
+import torch
 from tqdm.auto import tqdm
 
 from compare import corpus as corpora
@@ -138,9 +139,14 @@ def _check(what: str, settings: Settings, is_alone: bool) -> Outcome:
         if is_alone:
             raise
         return Unavailable(what, str(error))
+    except torch.OutOfMemoryError:
+        raise  # the same happens to the others
     except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}"
-        return Unavailable(what, f"the check stopped with {' '.join(reason.split())}")
+        described = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = f"the check stopped with {described}"
+        if is_alone:
+            raise Failure(f"{what}: {reason}") from error
+        return Unavailable(what, reason)
 
 
 if __name__ == "__main__":

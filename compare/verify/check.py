@@ -20,7 +20,7 @@ from compare.ruler.scoring import start_token
 from compare.runs import models
 from compare.runs.subjects import Subject
 from compare.verify import calls, structure
-from compare.verify.behavior import CAUSAL, REPEATABLE, ROWS, Behavior
+from compare.verify.behavior import CAUSAL, LARGE_MODEL, REPEATABLE, ROWS, Behavior
 from compare.verify.card import Card, check_card, read_card
 from compare.verify.claims import Split, claims_of_card
 from compare.verify.generation import MEMORIZATION, SAMPLE, check_generation
@@ -270,7 +270,7 @@ def _measure(
     metrics = scores.of(Split.TEST).metrics
     measured.bits_per_byte = metrics.bits_per_byte if is_meaningful else None
     measured.ci95 = scores.interval() if is_meaningful else None
-    if is_meaningful:
+    if is_meaningful and (measured.parameters or 0) <= LARGE_MODEL:
         with contextlib.suppress(Exception):  # the test split alone can be scored, too
             validation = scores.of(Split.VALIDATION).metrics
             measured.validation_bits_per_byte = validation.bits_per_byte

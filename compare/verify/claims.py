@@ -60,7 +60,8 @@ SPLITS: dict[str, Split | str] = {
 # another model, another text or another way to measure.
 QUALIFIER = re.compile(
     "test|validation|val|eval|evaluation|train|training|split|set|interval|ci|bpb|bits|per|byte|mean"
-    "|lower|better|final|score|this|model|run|the|is|of|on|in|at|for|an|too|short"
+    "|lower|better|best|final|score|epoch|epochs|after|fine|tuning|tuned|held|out"
+    "|this|my|our|model|run|the|is|of|on|in|at|for|an|too|short"
 )
 
 # "| **bits per byte** (95% interval) | **1.9723** |", "- Loss: 3.21": a label, then its value.
@@ -141,7 +142,11 @@ def claims_of_card(metadata: dict[str, Any], body: str, corpus: Corpus) -> list[
         name = _normalize(match["label"])
         name = "bits_per_byte" if name.startswith("bits") else name
         words = re.findall(r"[a-z]+", match[0].lower())  # "interval" ends in "val"
-        split = next((SPLITS[word] for word in words if word in SPLITS), None)
+        # "After training, on the test split": a score is of the training split only if no other
+        # split is named.
+        named_splits = [SPLITS[word] for word in words if word in SPLITS]
+        named_splits.sort(key=lambda each: each == "train")
+        split = named_splits[0] if named_splits else None
         value, decimals = _number(match["value"])
         of_corpus = re.findall(r"[a-z]+", corpus.name.lower())
         is_understood = all(
@@ -162,18 +167,24 @@ def _without_repetitions(found: list[Claim]) -> list[Claim]:
     """
     kept: list[Claim] = []
     for claim in found:
-        same = [each for each in kept if (each.metric, each.value) == (claim.metric, claim.value)]
+        same = [
+            each
+            for each in kept
+            if (each.metric, each.value) == (claim.metric, claim.value)
+            and each.further_words is None  # which may be about another model
+        ]
         if not any(claim.split in (None, each.split) for each in same):
             kept.append(claim)
     return kept
 
 
-def losses_of_card(body: str) -> list[float]:
-    """Return the validation losses in a card's first table of epochs, or [] if it has none.
+def losses_of_card(body: str) -> tuple[float | None, list[float]]:
+    """Return the validation losses in a card's first table of epochs: before training, and after.
 
-    Only whole epochs count, and not epoch 0, before training.  A Trainer's table may also have
-    rows such as 0.5, and 2.99 for the end of epoch 3, if its last batch was incomplete.  Of several
-    rows for the same epoch, such as 0.96 and 1.0, the last counts.
+    The first is that of epoch 0, or None if it is not there; the list is empty without a table.
+    Only whole epochs count.  A Trainer's table may also have rows such as 0.5, and 2.99 for the end
+    of epoch 3, if its last batch was incomplete.  Of several rows for the same epoch, such as 0.96
+    and 1.0, the last counts.
     """
     columns: tuple[int, int] | None = None
     losses: dict[int, float] = {}
@@ -189,10 +200,9 @@ def losses_of_card(body: str) -> list[float]:
             columns = (epoch[0], loss[0]) if epoch and loss else None
         elif len(cells) > max(columns) and (epoch_number := EPOCH.match(cells[columns[0]])):
             number, (value, _) = float(epoch_number[0]), _number(cells[columns[1]])
-            is_whole = round(number) > 0 and abs(number - round(number)) < 0.05
-            if is_whole and value is not None:
+            if abs(number - round(number)) < 0.05 and value is not None:
                 losses[round(number)] = value
-    return list(losses.values())
+    return losses.pop(0, None), list(losses.values())
 
 
 def claim_of_record(record: RunRecord, corpus: Corpus) -> Claim:

@@ -6,14 +6,14 @@ give a score that the model could not reach on unseen text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
 from compare.corpus import Corpus
 from compare.verify.points import Assignment, Measurements, Point, failed, not_checkable, passed
 
-UNSEEN = ("unseen", "Shows no knowledge of the test split")
+UNSEEN = ("unseen", "Shows no sign that the test split was used")
 # Tokenizers divide a text into words first, so that their tokens have no space between two words;
 # those that do not do so have learned such tokens from the training split.
 PASSAGE = 20  # characters
@@ -85,13 +85,17 @@ def _share_copied(samples: Sequence[str], split: str, train: str) -> float:
 
     Sequences do not extend over two samples.
     """
-    of_split, of_train = _sequences(split), _sequences(train)
     written = [sequence for text in samples for sequence in _sequences(text)]
-    copied = sum(sequence in of_split and sequence not in of_train for sequence in written)
-    return copied / max(1, len(written))
+    # Only the sequences that the samples have are kept: those of a long text would fill the memory.
+    of_samples = set(written)
+    of_split = {sequence for sequence in _sequences(split) if sequence in of_samples}
+    of_train = {sequence for sequence in _sequences(train) if sequence in of_split}
+    copied = of_split - of_train
+    return sum(sequence in copied for sequence in written) / max(1, len(written))
 
 
-def _sequences(text: str) -> set[tuple[str, ...]]:
-    """Return all sequences of WORDS words in `text`."""
+def _sequences(text: str) -> Iterator[tuple[str, ...]]:
+    """Yield all sequences of WORDS words in `text`."""
     words = text.split()
-    return {tuple(words[start : start + WORDS]) for start in range(len(words) - WORDS + 1)}
+    for start in range(len(words) - WORDS + 1):
+        yield tuple(words[start : start + WORDS])

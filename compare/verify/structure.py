@@ -77,15 +77,21 @@ def named_parameters(model: nn.Module) -> dict[str, Tensor]:
     return dict(found.values())
 
 
+def _loaded_files(folder: Path) -> list[Path]:
+    """Return the safetensors files that transformers loads, or all if they have other names."""
+    single, parts = folder / "model.safetensors", sorted(folder.glob("model-*-of-*.safetensors"))
+    return [single] if single.exists() else parts or sorted(folder.glob("*.safetensors"))
+
+
 def count_in_files(folder: Path) -> tuple[int, int]:
-    """Count the elements in the safetensors files, without running the model's code.
+    """Count the elements in the loaded safetensors files, without running the model's code.
 
     Equal tensors count once, because some programs save tied weights twice.  Returns the number of
     all elements, and of those in tensors that look like masks.  Raises OSError or SafetensorError
     if a file cannot be read.
     """
     sizes, masks = {}, {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in _loaded_files(folder):
         with safe_open(path, "pt") as file:
             for name in file.keys():
                 tensor = file.get_tensor(name)
@@ -186,7 +192,10 @@ def _tensors(values: Iterable[object], seen: set[int]) -> Iterator[Tensor | np.n
 def _looks_like_a_mask(value: Tensor | np.ndarray) -> bool:
     """Return whether `value` has as few different numbers as a mask."""
     if isinstance(value, np.ndarray):
-        return len(np.unique(value)) <= MASK_VALUES
+        try:
+            return len(np.unique(value)) <= MASK_VALUES
+        except TypeError:  # of Python objects that have no order
+            return False
     if value.is_complex():
         value = torch.view_as_real(value.resolve_conj())
     try:

@@ -20,6 +20,7 @@ LABELS = {Verdict.PASS: "pass", Verdict.FAIL: "FAIL", Verdict.NOT_CHECKABLE: "no
 LABEL_WIDTH = len("not checkable") + 2
 # Unicode's categories of controls, formats such as a change of direction, surrogates and line ends.
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+JOINERS = "\u200c\u200d\u00ad"  # belong to words of some scripts, and to emoji
 HEADERS = ("hand-in", "as", "pass", "fail", "not checkable", "parameters", "bits/byte", "failed")
 
 
@@ -59,7 +60,8 @@ def _lines(outcomes: Outcomes, width: int) -> Iterator[str]:
     for note in outcomes.notes:
         yield ""
         yield from textwrap.wrap(note, width)
-    yield from ("", "for all evidence: give one of them alone, or use --json")
+    if len(found) > 1:
+        yield from ("", "for all evidence: give one of them alone, or use --json")
     yield from repeat
 
 
@@ -84,7 +86,9 @@ def _count(verification: Verification) -> str:
 def _printable(text: str) -> str:
     """Return the line `text` with the replacement character for each that is not shown as such."""
     return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(each) in UNPRINTABLE else each
+        "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(each) in UNPRINTABLE and each not in JOINERS
+        else each
         for each in text.expandtabs()
     )
 

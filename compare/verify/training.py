@@ -35,8 +35,7 @@ def check_training(subject: Subject, card: Card, assignment: Assignment) -> list
     if assignment is Assignment.SCRATCH:
         points.append(_check_own_loop(subject, card))
     source = "run.json" if subject.run else "the card"
-    losses = losses_of_card(card.body)
-    before = None
+    before, losses = losses_of_card(card.body)
     if subject.run:
         record = subject.run.record
         losses = [epoch.eval.loss for epoch in record.epochs]

@@ -560,7 +560,7 @@ def test_a_changed_checkout_is_said_beside_the_commit(
 ) -> None:
     noted = {"git_commit": "0123456789abcdef", "git_dirty": True}
     changed = with_runs(study, **noted)
-    assert "| 012345678 and changes |" in pages.render_page("report.md", changed, images={})
+    assert "| `012345678` and changes |" in pages.render_page("report.md", changed, images={})
     monkeypatch.chdir(study.path)
     run = find.latest(Track.SCRATCH)
     run.record.git_commit, run.record.git_dirty = noted["git_commit"], noted["git_dirty"]

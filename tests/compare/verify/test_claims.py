@@ -39,18 +39,18 @@ OF_THE_TRAINER = """
 
 
 def test_epochs_end_with_their_table_and_begin_with_the_first() -> None:
-    assert losses_of_card(OF_THIS_PROJECT) == [5.5, 4.9]
+    assert losses_of_card(OF_THIS_PROJECT) == (7.1, [5.5, 4.9])
 
 
 def test_parts_of_epochs_are_not_epochs() -> None:
-    assert losses_of_card(OF_THE_TRAINER) == [3.6, 3.4]
+    assert losses_of_card(OF_THE_TRAINER) == (None, [3.6, 3.4])
 
 
 def test_of_several_rows_for_one_epoch_the_last_counts() -> None:
     table = "| Epoch | Validation Loss |\n|---|---|\n"
     rows = [("0.96", 5.0), ("0.98", 4.9), ("1.0", 4.8), ("2.0", 4.5)]
     table += "".join(f"| {epoch} | {loss} |\n" for epoch, loss in rows)
-    assert losses_of_card(table) == [4.8, 4.5]
+    assert losses_of_card(table) == (None, [4.8, 4.5])
 
 
 @pytest.mark.parametrize(
@@ -132,3 +132,14 @@ def test_a_fine_tuned_model_with_another_output_matrix_is_recognized(
     monkeypatch.setattr(provenance, "weights_of", lambda name: path)
     monkeypatch.setattr(provenance, "SHAPES", {"known": Shape(300, 32, layers=2)})
     assert provenance.similarity_to("known", model) == pytest.approx(1)
+
+
+def test_a_claim_about_another_model_does_not_hide_one_about_this_model(corpus: Corpus) -> None:
+    card = "bits per byte of GPT-2: 0.5\n\nbits per byte of my model: 0.5\n"
+    claims = claims_of_card({}, card, corpus)
+    assert [claim.further_words is None for claim in claims] == [False, True]
+
+
+def test_a_score_after_training_is_of_the_split_that_is_named(corpus: Corpus) -> None:
+    (claim,) = claims_of_card({}, "bits per byte after training, on the test split: 1.9", corpus)
+    assert claim.split == "test"
