@@ -217,7 +217,8 @@ def test_the_card_names_the_commands_of_the_teachers_first(
         "To reproduce this model, first train the 2 models that it learned from "
         f"(`{first}`, `{second}`), then run `{run.record.command}`"
     )
-    assert "first train the model that it learned from (until" in end_of_card("0" * 64)
+    missing = "first train the model that it learned from (the following command names what is"
+    assert missing in end_of_card("0" * 64)
 
 
 def test_a_copy_that_is_not_what_was_sent_is_refused(place: Place, hub: Hub) -> None:
