@@ -140,6 +140,8 @@ def test_bf16_gives_the_loss_curve_of_fp32(place: Place) -> None:
         "start.txt",
         "--epochs",
         2,
+        "--patience",
+        2,
         "--tracking",
         "disabled",
     ]
