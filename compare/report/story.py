@@ -262,9 +262,12 @@ def caveats(results: Results) -> list[str]:
         found.append(
             "The two differences are between different pairs of models, so they do not add up."
         )
-    for name in (results.headline.a, results.headline.b):
-        if results.units.enough and name in results.single_run_rows:
-            found.append(f"{name} has a single run: no interval covers its other seeds.")
+    pair = (results.headline.a, results.headline.b)
+    single = [name for name in pair if name in results.single_run_rows]
+    if results.units.enough and len(single) == 1:
+        found.append(f"{single[0]} has a single run: no interval covers its other seeds.")
+    elif results.units.enough and single:
+        found.append(f"{_list(single)} have a single run each: no interval covers other seeds.")
     if results.is_tiny_shakespeare and results.rows_with_drills:
         found.append(
             "Scores on this test text influenced how the small models were designed, so on new "
