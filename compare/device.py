@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +31,26 @@ def choose_device(requested: DeviceName = "auto") -> torch.device:
     if requested not in available:
         raise Misuse(f"--device {requested}: PyTorch finds no such device; use --device auto")
     return torch.device(requested)
+
+
+def require_device_per_process(device: torch.device) -> None:
+    """Raise Misuse if processes of torchrun or accelerate would have to share a GPU.
+
+    They cannot, and an Apple GPU is always the only one.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if device.type == "cuda" and int(os.environ.get("LOCAL_RANK", 0)) >= gpus:
+        raise Misuse(
+            f"torch finds {gpus} GPU{'s' if gpus != 1 else ''}, which is fewer than the processes "
+            "started: lower --nproc-per-node, or use --device cpu"
+        )
+    if device.type == "mps" and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise Misuse(
+            "several processes cannot share an Apple GPU (mps), which torch.distributed does not "
+            "support: start a single process, or use --device cpu"
+        )
 
 
 def describe(device: torch.device) -> str:

@@ -7,6 +7,7 @@ import os
 import torch
 from accelerate import PartialState
 
+from compare.device import require_device_per_process
 from compare.errors import Misuse
 from gpt2_finetune.config import FinetuneOptions
 
@@ -17,19 +18,9 @@ def join_processes(options: FinetuneOptions, device: torch.device) -> PartialSta
     Raises Misuse for one process on several GPUs, for more processes than GPUs, for several
     processes on an Apple GPU, and for --lora with FSDP.
     """
-    # Before PartialState, which would end with a traceback if a process has no GPU of its own, and
-    # would let each process on an Apple GPU train alone.
-    gpus = torch.cuda.device_count()
-    if device.type == "cuda" and int(os.environ.get("LOCAL_RANK", 0)) >= gpus:
-        raise Misuse(
-            f"torch finds {gpus} GPU{'s' if gpus != 1 else ''}, which is fewer than the processes "
-            "started: lower --nproc-per-node, or use --device cpu"
-        )
-    if device.type == "mps" and int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        raise Misuse(
-            "several processes cannot share an Apple GPU (mps), which torch.distributed does not "
-            "support: start a single process, or use --device cpu"
-        )
+    # PartialState's own error is less helpful if a process has no GPU, and it would let each of
+    # several processes on an Apple GPU train alone.
+    require_device_per_process(device)
     processes = PartialState(cpu=device.type == "cpu")
     if processes.num_processes == 1:
         require_one_gpu(

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-from compare.errors import Misuse
+from compare.device import require_device_per_process
 
 T = TypeVar("T")
 RANK = int(os.environ.get("RANK", 0))
@@ -25,19 +25,9 @@ def init_process_group(device: torch.device) -> None:
 
     Raises Misuse if there are more processes than GPUs, or several processes on an Apple GPU.
     """
+    require_device_per_process(device)
     if device.type == "cuda":
-        gpu, gpus = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
-        if gpu >= gpus:
-            raise Misuse(
-                f"torch finds {gpus} GPU{'s' if gpus != 1 else ''}, which is fewer than the "
-                "processes started: lower --nproc-per-node, or use --device cpu"
-            )
-        torch.cuda.set_device(gpu)
-    if device.type == "mps" and WORLD_SIZE > 1:
-        raise Misuse(
-            "several processes cannot share an Apple GPU (mps), which torch.distributed does not "
-            "support: start a single process, or use --device cpu"
-        )
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     if WORLD_SIZE > 1:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(distributed.destroy_process_group)

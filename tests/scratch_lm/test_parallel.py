@@ -66,7 +66,7 @@ def test_processes_that_cannot_share_the_gpus_are_refused(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setattr(parallel, "WORLD_SIZE", 2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(Misuse, match=f"{words}.* use --device cpu"):
         parallel.init_process_group(torch.device(device))
 
