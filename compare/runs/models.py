@@ -50,6 +50,9 @@ EARLIER_CODE = {
     "8177de19a1208d1feb4b3a0ac5f108533addd6149c0b30b62356e1eeeab35781": "e7bb5e3",
     "00048ba6321cdbd031c4d157211801c8dca3c99ccda424dbb893b87a9d134125": "04ca8ec",
 }
+# Beginnings of the names of the modules that run code next to weights: this project's code, below,
+# and other code, which transformers runs.
+CODE_MODULES = ("scratch_lm_model_", "transformers_modules.")
 # `auto_map` in the config.json of a model with that code.
 AUTO_MAP = {"AutoConfig": "model.ScratchConfig", "AutoModelForCausalLM": "model.ScratchLM"}
 
@@ -149,7 +152,7 @@ def _define_class(code: bytes, path: Path) -> type[PreTrainedModel]:
     The bytes are passed instead of read again, because the file could change after it was checked.
     transformers would run its own copy, which may be that of an earlier file.
     """
-    name = f"scratch_lm_model_{hashlib.sha256(code).hexdigest()}"
+    name = CODE_MODULES[0] + hashlib.sha256(code).hexdigest()
     if name not in sys.modules:
         module = sys.modules[name] = ModuleType(name)  # annotations are resolved in sys.modules
         module.__file__ = str(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -30,19 +31,56 @@ REPOSITORY = re.compile(
 )
 
 
+class SubjectKind(StrEnum):
+    """What holds a model."""
+
+    RUN = "run"
+    DIRECTORY = "directory"
+    REPOSITORY = "repository"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository that was downloaded from the Hub."""
+
+    address: str
+    commit: str
+    file_names: frozenset[str] = frozenset()
+    """Of all its files, including those that were not downloaded; empty if it comes from the
+    cache."""
+    is_from_cache: bool = False
+    """Whether the Hub could not be reached."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """A model whose files are on this machine."""
 
     what: str
-    kind: str
+    """As the user has named it."""
     folder: Path
     """The model directory, which may also contain a card."""
     run: CompleteRun | None = None
-    on_hub: str | None = None
-    """Address of the repository, if it was downloaded from the Hub."""
-    file_names: frozenset[str] = frozenset()
-    """Names of all files of the repository, including those that were not downloaded."""
+    repository: Repository | None = None
+
+    @property
+    def kind(self) -> SubjectKind:
+        """What holds the model."""
+        if self.run:
+            return SubjectKind.RUN
+        return SubjectKind.REPOSITORY if self.repository else SubjectKind.DIRECTORY
+
+    @property
+    def description(self) -> str:
+        """What holds the model, for people."""
+        if self.run:
+            return "run"
+        if not self.repository:
+            return "model directory"
+        described = f"Hub repository at commit {self.repository.commit[:9]}"
+        if self.repository.is_from_cache:
+            described += ", from the cache because the Hub cannot be reached"
+        return described
 
     @property
     def card(self) -> Path:
@@ -78,11 +116,12 @@ def _find_directory(what: str, path: Path) -> Subject:
     """Return the run or the model in directory `path`, or the run in the file `latest`."""
     if path.is_file() and path.name != latest.NAME:
         raise Misuse(f"{what} is a file: give the directory of a run or a model")
-    if path.is_dir() and ((path / "config.json").is_file() or any(path.glob("*.safetensors"))):
-        return Subject(what, "model directory", path)
+    is_model = any((path / name).is_file() for name in ("config.json", "adapter_config.json"))
+    if is_model or (path.is_dir() and any(path.glob("*.safetensors"))):
+        return Subject(what, path)
     if path.is_file() or (path / "run.json").is_file():
         run = find.load(path)
-        return Subject(what, "run", run.model, run)
+        return Subject(what, run.model, run)
     raise Misuse(
         f"{what} is neither a run (it has no run.json) nor a model (it has no config.json and no "
         "*.safetensors): give the directory that save_pretrained wrote"
@@ -124,11 +163,10 @@ def _download(what: str, repo: str, revision: str | None) -> Subject:
         if isinstance(error, HfHubHTTPError) and error.response.status_code == 401:
             raise Failure("the Hub rejects this token: run hf auth login, then try again") from None
         raise Failure(f"{repo} cannot be downloaded ({error}): try again later") from None
-    kind = f"Hub repository at commit {folder.name[:9]}"
-    if not reachable:
-        kind += ", from the cache because the Hub cannot be reached"
     address = f"{without_login(constants.ENDPOINT)}/{repo}"
-    return Subject(what, kind, folder, on_hub=address, file_names=names)
+    # The Hub's client calls the directory of a download by its commit.
+    repository = Repository(address, folder.name, names, is_from_cache=not reachable)
+    return Subject(what, folder, repository=repository)
 
 
 def without_login(url: str) -> str:

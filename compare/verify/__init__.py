@@ -1,6 +1,7 @@
 """Check hand-ins (runs, model directories, repositories on the Hub) without trusting any record.
 
-May import everything else in `compare`.
+May import the modules directly in `compare`, `compare.corpus`, `compare.ruler`, `compare.runs`,
+`compare.report` and `compare.publish`.
 No other package imports it.
 
     points.py        the types of the outcome: points with verdict, basis and evidence
@@ -14,7 +15,7 @@ No other package imports it.
     claims.py        reads what cards and records claim
     generation.py    samples, and what they copy
     leakage.py       does the model know the test split?
-    range_coding.py  codes the text into a file, and decodes it
+    range_coding.py  compresses the text into a file, and decompresses it
     training.py      epochs, losses, W&B: what records and cards say
     card.py          the card, its metadata and tags
     comparison.py    hand-ins with the same weights

@@ -4,7 +4,7 @@ python -m compare.verify runs/scratch_lm/latest           # a run
 python -m compare.verify student/my-model                 # a repository on the Hub
 python -m compare.verify model/ --trust-code              # run the code beside its weights
 python -m compare.verify a/model b/model c/model          # several: a table
-python -m compare.verify student/my-model --bytes         # code the text into a file with it
+python -m compare.verify student/my-model --bytes         # compress the text into a file with it
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class VerifyOptions:
     """Check a run, a model directory or a repository on the Hub, from any project.
 
     Whatever the weights can show is recomputed from them.  What only a record or a card says is
-    marked as claimed.  The exit code is 1 if a point fails, or if a hand-in cannot be checked at
-    all.
+    marked as claimed.  A model of the size of GPT-2 takes a few minutes on a CPU, or less with
+    --quick.  The exit code is 1 if a point fails, or if a hand-in cannot be checked at all.
     """
 
     what: list[str] = field(default_factory=list, positional=True, nargs="*", metavar="WHAT")  # noqa: RUF009
@@ -38,14 +38,14 @@ class VerifyOptions:
     """Text to score: tiny-shakespeare, wikitext-2, or the path of a UTF-8 text file.  By default,
     the text in a run's record, or else tiny-shakespeare."""
     assignment: Literal["auto", "scratch", "fine-tuned"] = "auto"
-    """What was handed in; auto goes by the run's record or the card, and takes a model that says
-    nothing as one from scratch."""
+    """What was handed in; auto goes by the run's record or the card, and treats a model with
+    neither as trained from scratch."""
     quick: bool = field(default=False, action="store_true")
     """Score only the first 8,000 characters of the test split; claimed scores are then not
     checked."""
     bytes: str | None = field(default=None, nargs="?", const=DEFAULT_BYTES, metavar="[N]", type=str)
-    """Code the first N characters of the test split into a file, and decode it again; 2000 without
-    N, or "all".  Every token takes two calls of the model."""
+    """With the model, compress the first N characters of the test split into a file, and decompress
+    it again; 2000 without N, or "all".  Every token takes two calls of the model."""
     seed: int | None = None
     """Seed for the samples, and for the tokens that are changed.  By default, a random one that is
     printed, so that no model can be prepared for it."""

@@ -3,14 +3,17 @@
 A score means something only if all three hold.  The model is called on windows of the text that is
 scored, of the length that is scored, because code could behave well on anything else.  For the same
 reason, it is called both in the plainest way and as the ruler calls it: on the same batches, and
-asked for the last logits only.
+asked for the last logits only.  What it says then is compared with the score itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from compare.corpus.encoding import encode
@@ -27,9 +30,20 @@ ROWS = ("rows", "The rows of a batch do not influence each other")
 # another shape may change the order of a sum.
 SAME_SHAPE = 1e-5
 OTHER_SHAPE = 1e-3
-# Nats.  Between a token scored in a window and the same token at the end of what precedes it.
+# Nats.  Between a token scored in a window and the same token, scored when what follows it in the
+# window is replaced, or at the end of what precedes it.
+REPLACED = 1e-4
 ALONE = 0.01
-LARGE_MODEL = 10_000_000  # parameters; fewer calls, so that GPT-2 takes a minute on a CPU
+# Tokens are replaced in half of the windows, which takes half as long as scoring the text, but in
+# about MAX_REPLACED at most, and in at least MIN_REPLACED, or FEW_REPLACED if the model is large.
+# One window shows only whether the model looks ahead just before one place, and some code does so
+# in a few places only.
+MAX_REPLACED = 256
+MIN_REPLACED = 128
+FEW_REPLACED = 24
+LARGE_MODEL = 10_000_000  # parameters; fewer calls, so that GPT-2 takes minutes on a CPU
+Window = tuple[int, int, int]
+"""As `compare.ruler.scoring.windows` yields them."""
 
 
 class Behavior:
@@ -58,7 +72,8 @@ class Behavior:
         self._vocabulary = int(self._tokens.max()) + 1
         self._random = np.random.default_rng(seed)
         is_large = count_parameters(model) > LARGE_MODEL
-        self._changes, self._alone, rows = (6, 6, 2) if is_large else (24, 32, 4)
+        self._alone, rows = (6, 2) if is_large else (32, 4)
+        self._least_replaced = FEW_REPLACED if is_large else MIN_REPLACED
         starts = np.linspace(0, len(self._tokens) - self._length, rows).astype(int)
         self._windows = [self._tokens[start : start + self._length] for start in starts]
         self._first_answer = self._call(self._windows[0])
@@ -82,39 +97,27 @@ class Behavior:
         )
 
     def check_causal(self, score: Score) -> Point:
-        """Change tokens, and check that no earlier logit moves; then score tokens with no future.
+        """Replace tokens, and check that the score of the tokens before them stays the same.
 
-        `score` is that of the text.  Some of its tokens are scored again from the tokens before
-        them alone, so that code that looks ahead only while it is being scored is found, too.
+        `score` is that of the text.  The batches are those of the score.  In every row, the tokens
+        from a random place on are replaced, or only one.  Some tokens are also scored again from
+        the tokens before them alone: code may look ahead only where nothing was replaced.
         """
         if self._length < 2:
             return not_checkable(*CAUSAL, "the text is too short: give a longer --corpus")
-        largest = 0.0
-        for change in range(self._changes):
-            is_as_scored = change % 2 == 1
-            if is_as_scored:
-                batch, row, last = self._scored_batch()
-            else:
-                window = self._windows[int(self._random.integers(len(self._windows)))]
-                batch, row, last = window[None], 0, None
-            # Only changes after the first logit that is returned can move an earlier one.
-            first = 0 if last is None else self._length - last
-            at = int(self._random.integers(first + 1, self._length))
-            end = at + 1 if change % 4 < 2 else self._length  # one token, or all from there on
-            replaced = batch.clone()
-            replaced[row] = self._replaced(batch[row], at, end)
-            answer, changed = (
-                logits_of(self._model, each, last)[row, : at - first] for each in (batch, replaced)
-            )
-            moved = _change(changed, answer)
-            if moved > SAME_SHAPE:
-                called = ", called as for its score," if is_as_scored else ""
-                return failed(
-                    *CAUSAL,
-                    f"changing token {at} of a window of {self._length}{called} changed logits "
-                    f"before it (by {moved:.2g}): the model sees what it has to predict",
-                )
-            largest = max(largest, moved)
+        largest, replaced = 0.0, 0
+        for batch in self._batches_to_change():
+            # The first replaced token of each row, or its end if there is none to replace.
+            places = [
+                int(self._random.integers(first, max(first + 1, end))) for _, first, end in batch
+            ]
+            changed = self._replace_in_rows(batch, places)
+            moved = self._differences(batch, changed, places, score)
+            worst = int(moved.argmax())
+            if moved[worst] > REPLACED:
+                return self._describe_leak(batch, changed, places, score, worst)
+            largest = max(largest, float(moved[worst]))
+            replaced += sum(at < end for at, (_, _, end) in zip(places, batch, strict=True))
         difference, worst = self._score_alone(score)
         if difference > ALONE:
             return failed(
@@ -124,10 +127,9 @@ class Behavior:
             )
         return passed(
             *CAUSAL,
-            f"{self._changes} changes of tokens in windows of {self._length}, half of them called "
-            f"as for the score, moved no earlier logit (largest change {largest:.1g}); "
-            f"{self._alone} tokens scored with nothing after them cost the same (within "
-            f"{difference:.1g} nats)",
+            f"tokens were replaced in {replaced} windows of {self._length}, and the score of those "
+            f"before them stayed the same (within {largest:.1g} nats); {self._alone} tokens scored "
+            f"with nothing after them cost the same (within {difference:.1g} nats)",
         )
 
     def check_rows(self) -> Point:
@@ -153,15 +155,70 @@ class Behavior:
             f"(largest change {largest:.1g})",
         )
 
-    def _scored_batch(self) -> tuple[Tensor, int, int]:
-        """Return a random batch of the score, one of its rows, and how many logits are scored.
+    def _batches_to_change(self) -> Iterator[list[Window]]:
+        """Yield random batches of the score; some come several times if there are too few."""
+        rows = len(self._batches[0])
+        most, least = (-(-number // rows) for number in (MAX_REPLACED, self._least_replaced))
+        order: list[int] = []
+        for _ in range(min(most, max(least, len(self._batches) // 2))):
+            order = order or self._random.permutation(len(self._batches)).tolist()
+            yield self._batches[order.pop()]
 
-        At least two logits are asked for, of which one can be changed by the tokens after it.
+    def _rows(self, batch: list[Window]) -> Tensor:
+        return torch.stack([self._tokens[begin:end] for begin, _, end in batch])
+
+    def _replace_in_rows(self, batch: list[Window], places: Sequence[int]) -> Tensor:
+        """Return the rows of `batch` with other tokens from `places` on, or there only."""
+        rows = self._rows(batch)
+        for row, ((begin, _, end), at) in enumerate(zip(batch, places, strict=True)):
+            stop = end if self._random.integers(2) else min(at + 1, end)
+            rows[row] = self._replaced(rows[row], at - begin, stop - begin)
+        return rows
+
+    @torch.inference_mode()
+    def _differences(
+        self, batch: list[Window], rows: Tensor, places: Sequence[int], score: Score
+    ) -> np.ndarray:
+        """Return the largest difference between the nats in `rows` and in `score`, (batch,).
+
+        In each row, only the tokens up to its place are compared, which nothing replaced precedes.
         """
-        batch = self._batches[int(self._random.integers(len(self._batches)))]
-        last = max(2, *(end - first + 1 for _, first, end in batch))
-        rows = torch.stack([self._tokens[begin:end] for begin, _, end in batch])
-        return rows, int(self._random.integers(len(batch))), last
+        last = max(end - first + 1 for _, first, end in batch)
+        logits = logits_of(self._model, rows, last)
+        targets = torch.stack([self._tokens[begin + 1 : end + 1] for begin, _, end in batch])
+        losses = F.cross_entropy(
+            logits.flatten(0, 1), targets[:, -last:].flatten(), reduction="none"
+        )
+        nats = losses.view(len(batch), last).cpu().double().numpy()
+        differences = np.zeros(len(batch))
+        for row, ((_, first, end), at) in enumerate(zip(batch, places, strict=True)):
+            of_row = nats[row, last - (end - first + 1) :][: at - first + 1]
+            of_score = score.nats[first - 1 : at]
+            with np.errstate(invalid="ignore"):  # infinity minus infinity
+                difference = np.nan_to_num(np.abs(of_row - of_score), nan=np.inf)
+            is_equal = (of_row == of_score) | (np.isnan(of_row) & np.isnan(of_score))
+            differences[row] = difference[~is_equal].max(initial=0.0)
+        return differences
+
+    def _describe_leak(
+        self, batch: list[Window], changed: Tensor, places: Sequence[int], score: Score, row: int
+    ) -> Point:
+        """Say what the score of a `row` depends on: its own later tokens, or other rows."""
+        only_row = self._rows(batch)
+        only_row[row] = changed[row]
+        moved = self._differences(batch, only_row, places, score)[row]
+        if moved > REPLACED:
+            return failed(
+                *CAUSAL,
+                f"replacing tokens of a window of {self._length}, from position "
+                f"{places[row] - batch[row][0]} on, changed the score of those before it (by "
+                f"{moved:.2g} nats): the model sees what it has to predict",
+            )
+        return failed(
+            *CAUSAL,
+            "replacing tokens in the other rows of a batch changed the score of a row: the model "
+            "may see there what it has to predict",
+        )
 
     def _call(self, *rows: Tensor) -> Tensor:
         return logits_of(self._model, torch.stack(rows))

@@ -58,8 +58,9 @@ def read_card(path: Path) -> Card:
 
 def check_card(subject: Subject, card: Card, assignment: Assignment) -> list[Point]:
     """Check the card, its tags, and whether the model is on the Hub."""
-    if subject.on_hub:
-        uploaded = passed(*UPLOADED, f"{subject.on_hub}, {subject.kind}")
+    if subject.repository:
+        evidence = f"{subject.repository.address}, {subject.description}"
+        uploaded = passed(*UPLOADED, evidence)
     else:
         uploaded = not_checkable(*UPLOADED, "a copy on this machine: give OWNER/NAME instead")
     if not card.text:
@@ -68,7 +69,7 @@ def check_card(subject: Subject, card: Card, assignment: Assignment) -> list[Poi
 
 
 def _without_card(subject: Subject) -> list[Point]:
-    if subject.on_hub:
+    if subject.repository:
         reason = "the repository has no README.md: the Hub's button Create Model Card makes one"
         return [failed(*CARD, reason), failed(*TAGS, "there is no card to hold tags")]
     reason = "there is no README.md beside the weights: check the repository on the Hub"

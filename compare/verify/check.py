@@ -36,7 +36,7 @@ from compare.verify.points import (
     not_checkable,
     passed,
 )
-from compare.verify.provenance import FROM_SCRATCH, check_provenance
+from compare.verify.provenance import FROM_SCRATCH, adapted_model, check_provenance
 from compare.verify.range_coding import BYTES, check_bytes
 from compare.verify.scores import CLAIMS, RECORD, SCORE, Scores, Text
 from compare.verify.structure import Origin
@@ -93,12 +93,23 @@ def verify(subject: Subject, settings: Settings) -> Verification:
         points = _check_files(subject, loaded, assignment, settings)
     points += check_training(subject, card, assignment)
     points += check_card(subject, card, assignment)
-    return Verification(subject.what, subject.kind, assignment, measured, points)
+    return Verification(
+        subject.what,
+        subject.kind,
+        subject.description,
+        assignment,
+        measured,
+        points,
+        commit=subject.repository.commit if subject.repository else None,
+    )
 
 
 def _assignment_of(subject: Subject, card: Card) -> Assignment:
-    """Return what the record or the card says was handed in; from scratch, if they do not say."""
-    fine_tuned = card.is_of_fine_tuned
+    """Return what the record or the card says was handed in; from scratch, if they do not say.
+
+    An adapter is always of a fine-tuned model.
+    """
+    fine_tuned = card.is_of_fine_tuned or adapted_model(subject.folder) is not None
     if subject.run:
         fine_tuned = subject.run.record.track is Track.GPT2
     return Assignment.FINE_TUNED if fine_tuned else Assignment.SCRATCH
@@ -117,6 +128,12 @@ def _corpus_of(subject: Subject) -> Corpus:
 def _load(subject: Subject, settings: Settings) -> _Loaded | Point:
     """Load the model; if that is impossible, return the point that says why."""
     folder = subject.folder
+    if (base := adapted_model(folder)) is not None:  # which transformers would load with it
+        return not_checkable(
+            *LOADS,
+            f"this is an adapter of {base}: merge it (merge_and_unload) and save the result, with "
+            "save_pretrained, in another directory",
+        )
     try:
         model, tokenizer = models.load(
             folder, device=choose_device("cpu"), trust_code=settings.trust_code
@@ -140,12 +157,12 @@ def _load(subject: Subject, settings: Settings) -> _Loaded | Point:
         if models.read_config(folder).get("model_type") is None:
             return not_checkable(
                 *LOADS,
-                "config.json names no model_type, so the weights cannot be put together again: "
+                "config.json names no model_type, so the model cannot be rebuilt from its weights: "
                 "make the model a PreTrainedModel, and save it with save_pretrained",
             )
         return failed(*LOADS, str(error))
-    code = "code of transformers"
-    if structure.origin_of(type(model)) is Origin.OTHER:
+    code = f"code of {structure.describe_origin(type(model))}"
+    if structure.origin_of(type(model)) is Origin.OWN:
         code = "this project's code"
         if not models.has_own_code(folder):
             code = f"its own code ({_name_code(folder)}), which was run and can do anything"
@@ -213,7 +230,7 @@ def _check_model(
         _check_tokenizer(tokenizer, problem),
         *measuring,
         *generated.points,
-        check_unseen(tokenizer, corpus, generated.texts, measured, assignment),
+        check_unseen(model, tokenizer, text, generated.texts, measured, assignment),
     ]
 
 
@@ -274,6 +291,8 @@ def _measure(
         with contextlib.suppress(Exception):  # the test split alone can be scored, too
             validation = scores.of(Split.VALIDATION).metrics
             measured.validation_bits_per_byte = validation.bits_per_byte
+            training = scores.of_training(settings.seed).metrics
+            measured.training_bits_per_byte = training.bits_per_byte
     points = [*behaves, scores.check_score(is_meaningful)]
     if subject.run:
         assert measured.parameters is not None

@@ -1,17 +1,25 @@
-"""Does a model know the test split?  Its tokenizer, its samples and its scores tell.
+"""Does a model know the test split?  Its tokenizer, its scores and what it repeats tell.
 
 A tokenizer can hold passages of the test split as tokens, and weights can be trained on them: both
-give a score that the model could not reach on unseen text.
+give a score that the model could not reach on unseen text.  Weights that were trained on the test
+split predict it better than text of the training split, or than the validation split, and can
+continue its passages word for word.  If they have seen the test split only as often as the rest,
+none of this need show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from compare.corpus import Corpus
+from compare.corpus.encoding import encode
+from compare.ruler import verbatim
+from compare.verify.claims import Split
 from compare.verify.points import Assignment, Measurements, Point, failed, not_checkable, passed
+from compare.verify.scores import Text
 
 UNSEEN = ("unseen", "Shows no sign that the test split was used")
 # Tokenizers divide a text into words first, so that their tokens have no space between two words;
@@ -20,21 +28,31 @@ PASSAGE = 20  # characters
 WORDS = 10
 COPIED = 0.1  # of the sequences of WORDS words in samples; texts by one author share almost none
 IMPLAUSIBLE = 0.5  # test score divided by validation score; the splits are about equally hard
+# Test score divided by that of the training split, which is text that the model has seen: the test
+# split costs more, unless it is much easier by itself.
+KNOWN = 0.8
+# Of the prompts from a split; models that have not seen it repeat none of 250.
+REPEATED = 0.02
+MIN_REPEATED = 2  # in a short split, one of few prompts would be more than that share
 
 
 def check_unseen(
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    corpus: Corpus,
+    text: Text,
     samples: Sequence[str],
     measured: Measurements,
     assignment: Assignment,
 ) -> Point:
-    """Look for signs that a model has seen the test split.
+    """Look for signs that a model has seen the test split of `text`.
 
-    `samples` are texts that the model has written; `measured` has its scores of both splits, unless
-    they could not be computed.  What a pretrained model may have read before it was fine-tuned is a
-    question, not a failure.
+    `samples` are texts that the model has written; `measured` has its scores of the splits, unless
+    they could not be computed.  Without a score of the test split, the model is not prompted with
+    its passages either: a model that sees the future would repeat all of them.
+
+    What a pretrained model may have read before it was fine-tuned is a question, not a failure.
     """
+    corpus = text.corpus
     passages = tokens_from_test(tokenizer, corpus)
     if passages:
         return failed(
@@ -52,10 +70,25 @@ def check_unseen(
                 "split and not in the training split"
             )
             (signs if copied >= COPIED else evidence).append(described)
-    test, validation = measured.bits_per_byte, measured.validation_bits_per_byte
-    if test is not None and validation is not None:
-        described = f"test {test:.4f} bits/byte, validation {validation:.4f}"
-        (signs if test < IMPLAUSIBLE * validation else evidence).append(described)
+    test = measured.bits_per_byte
+    if test is not None:
+        for name, other, share in (
+            ("validation", measured.validation_bits_per_byte, IMPLAUSIBLE),
+            ("as much of the training split", measured.training_bits_per_byte, KNOWN),
+        ):
+            if other is not None:
+                described = f"test {test:.4f} bits/byte, {name} {other:.4f}"
+                (signs if test < share * other else evidence).append(described)
+        for split in Split:
+            label = f"prompts from the {split} split"
+            try:
+                repeated = repeat(model, tokenizer, text.split(split), corpus.train, label)
+            except Exception as error:  # a context that is too short, or code of the hand-in
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                evidence.append(f"whether it repeats passages was not checked: {reason}")
+                break
+            if repeated.prompts:
+                (signs if repeated.is_a_sign else evidence).append(f"of {label}, {repeated}")
     if not signs:
         return passed(*UNSEEN, "; ".join(evidence))
     found_signs = "; ".join(signs)
@@ -78,6 +111,55 @@ def tokens_from_test(tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> list
         if is_passage and text in corpus.test and text not in corpus.train:
             found.add(text)
     return sorted(found, key=len, reverse=True)
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """How many prompts from a split a model continues with the split's own words."""
+
+    prompts: int
+    repeated: int
+
+    @property
+    def is_a_sign(self) -> bool:
+        """Whether a model that has not seen the split would hardly repeat as many."""
+        return self.repeated >= max(MIN_REPEATED, REPEATED * self.prompts)
+
+    def __str__(self) -> str:
+        return (
+            f"it continues {self.repeated} of {self.prompts} with exactly the next "
+            f"{verbatim.CONTINUATION_TOKENS} tokens"
+        )
+
+
+def repeat(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    split: str,
+    train: str,
+    label: str | None = None,
+) -> Repeated:
+    """Prompt a model with passages of `split`, and count the continuations that it repeats exactly.
+
+    Continuations that also occur in the training split `train`, or in their own prompts, do not
+    count: a model can know them without having seen `split`.  `label` names a progress bar.
+
+    Raises ValueError if the model's context is too short.
+    """
+    lengths = verbatim.repeated_tokens(model, tokenizer, split, label)
+    prompt = verbatim.prompt_tokens(model)
+    ids, byte_ends = encode(tokenizer, split)
+    starts = verbatim.prompt_starts(len(ids), prompt)
+    data, borders = split.encode(), [0, *byte_ends.tolist()]
+    repeated = 0
+    for start in starts[lengths == verbatim.CONTINUATION_TOKENS].tolist():
+        middle = start + prompt
+        end = middle + verbatim.CONTINUATION_TOKENS
+        shown = data[borders[start] : borders[middle]].decode()
+        continuation = data[borders[middle] : borders[end]].decode()
+        is_copied = continuation in (shown + continuation)[:-1]  # also if the text is periodic
+        repeated += not is_copied and continuation not in train
+    return Repeated(len(starts), repeated)
 
 
 def _share_copied(samples: Sequence[str], split: str, train: str) -> float:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from compare.runs.subjects import SubjectKind
+
 
 class Assignment(StrEnum):
     """What was handed in; a fine-tuned model may be large, and may use the Trainer."""
@@ -55,6 +57,8 @@ class Measurements:
     bits_per_byte: float | None = None
     """Of the test split."""
     validation_bits_per_byte: float | None = None
+    training_bits_per_byte: float | None = None
+    """Of as much of the training split, at a random place."""
     ci95: tuple[float, float] | None = None
     sample: str | None = None
     """A prompt and its continuation."""
@@ -66,11 +70,14 @@ class Verification:
 
     what: str
     """As it was named on the command line."""
-    kind: str
-    """A run, a directory, or a Hub repository with its commit."""
+    kind: SubjectKind
+    description: str
+    """The kind in words; of a repository, with its commit."""
     assignment: Assignment
     measurements: Measurements
     points: list[Point]
+    commit: str | None = None
+    """Of the repository on the Hub; None for a run or a directory."""
 
     def count(self, verdict: Verdict) -> int:
         """Return the number of points with this verdict."""

@@ -8,8 +8,10 @@ to it.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -44,6 +46,19 @@ class Vocabulary:
         if not self.looked_up:
             return "no token of its tokenizer has two or more characters"
         return f"{self.found:,} of {self.looked_up:,} tokens occur in the training split"
+
+
+def adapted_model(folder: Path) -> str | None:
+    """Return the name of the base if `folder` holds an adapter, such as LoRA's; None otherwise."""
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        config = None
+    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    return str(base or "a pretrained model")
 
 
 def check_provenance(

@@ -41,6 +41,15 @@ class Text:
         text = self.corpus.test if split is Split.TEST else self.corpus.validation
         return text[:QUICK] if self.is_quick else text
 
+    def part_of_training(self, seed: int) -> str:
+        """Return as many characters of the training split as are scored of the test split.
+
+        They begin at a random place, so that no model can be prepared for them.
+        """
+        train, length = self.corpus.train, len(self.split(Split.TEST))
+        start = int(np.random.default_rng(seed).integers(max(1, len(train) - length)))
+        return train[start : start + length]
+
     @property
     def description(self) -> str:
         """What is scored, for people."""
@@ -60,7 +69,12 @@ class Scores:
                 model, tokenizer, text.split(split), label=f"{label}, {split}"
             )
         )
-        self._vocabulary = model.config.vocab_size
+        self._model, self._tokenizer, self._label = model, tokenizer, label
+
+    def of_training(self, seed: int) -> Score:
+        """Score as much of the training split, at a random place."""
+        part = self.text.part_of_training(seed)
+        return scoring.score(self._model, self._tokenizer, part, label=f"{self._label}, training")
 
     def interval(self) -> Interval | None:
         """Return the interval of the test split's bits per byte; None if the text is too short."""
@@ -88,7 +102,7 @@ class Scores:
                 *SCORE,
                 f"{evidence}; this does not count as a score, because a check above failed",
             )
-        uniform = math.log(self._vocabulary)
+        uniform = math.log(self._model.config.vocab_size)
         if metrics.loss >= uniform:
             return failed(
                 *SCORE,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,17 +19,26 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from compare.course import PARAMETER_LIMIT
+from compare.runs import models
 from compare.verify.points import Point, failed, judged, not_checkable, passed
 
 SMALL = ("small", f"Fewer than {PARAMETER_LIMIT:,} parameters")
 BUILT = ("torch-nn", "Built from torch.nn")
 DECODER = ("decoder-only", "Decoder-only")
 TIED = ("tied", "Weights are tied as the configuration says")
-# Parts of module and parameter names of attention to an encoder's output.
-CROSS_ATTENTION = ("multihead_attn", "cross_attn", "crossattention", "encoder_attn")
+# Parts of names of modules that attend to an encoder's output.
+CROSS_ATTENTION = ("cross_attn", "crossattention", "encoder_attn")
+# Cross-attention in torch's decoder layer; many models call their self-attention by this name.
+TORCH_CROSS_ATTENTION = "multihead_attn"
 # A causal mask has very few different values; learned numbers have many.
 MASK_VALUES = 3
 SHOWN = 8  # module classes
+# Objects that are searched for tensors; a model with its modules and configuration has thousands.
+MAX_OBJECTS = 200_000
+LARGE_FILE = 1_000_000  # bytes; a million numbers hardly fit into less
+ATOMS = (str, bytes, int, float, complex, bool, type(None))  # refer to nothing
+# Large files of a tokenizer, which hold no weights.
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model")
 
 
 class Origin(StrEnum):
@@ -36,7 +48,8 @@ class Origin(StrEnum):
     TORCH = "torch"
     TRANSFORMERS = "transformers"
     PEFT = "peft"
-    OTHER = "its own code"
+    OWN = "its own code"
+    OTHER = "another library"
 
 
 def count_parameters(model: PreTrainedModel) -> int:
@@ -83,15 +96,20 @@ def _loaded_files(folder: Path) -> list[Path]:
     return [single] if single.exists() else parts or sorted(folder.glob("*.safetensors"))
 
 
-def count_in_files(folder: Path) -> tuple[int, int]:
-    """Count the elements in the loaded safetensors files, without running the model's code.
+def _all_files(folder: Path) -> list[Path]:
+    """Return all safetensors files, which code beside them may load."""
+    return sorted(folder.glob("*.safetensors"))
+
+
+def count_in_files(paths: Sequence[Path]) -> tuple[int, int]:
+    """Count the elements in safetensors files, without running the model's code.
 
     Equal tensors count once, because some programs save tied weights twice.  Returns the number of
     all elements, and of those in tensors that look like masks.  Raises OSError or SafetensorError
     if a file cannot be read.
     """
     sizes, masks = {}, {}
-    for path in _loaded_files(folder):
+    for path in paths:
         with safe_open(path, "pt") as file:
             for name in file.keys():
                 tensor = file.get_tensor(name)
@@ -107,19 +125,26 @@ def count_in_files(folder: Path) -> tuple[int, int]:
 def check_size(model: PreTrainedModel, folder: Path) -> Point:
     """Count the parameters, and look for numbers that may be learned but are no parameters.
 
-    These are in buffers, in attributes, or in the weights in `folder` alone.
+    These are in buffers, in attributes, in other objects that the model can reach, or only in the
+    safetensors files in `folder`.
     """
     number = count_parameters(model)
     if number >= PARAMETER_LIMIT:
         over = number - PARAMETER_LIMIT + 1
         return failed(*SMALL, f"{number:,} parameters in the weights; {over:,} too many")
-    other = sum(_other_numbers(model))
+    other, is_complete = _count_other_numbers(model)
     if number + other >= PARAMETER_LIMIT:
         return not_checkable(
             *SMALL,
-            f"{number:,} parameters, and {other:,} more numbers in buffers and attributes that "
+            f"{number:,} parameters, and {other:,} more numbers in buffers and other objects that "
             "look neither like a mask nor like parameters: ask what they are; if they are learned, "
             "they count",
+        )
+    if not is_complete:
+        return not_checkable(
+            *SMALL,
+            f"{number:,} parameters, but the model has more than {MAX_OBJECTS:,} objects, not all "
+            "of which were searched for more numbers: ask what they are for",
         )
     in_files, masks = _count_in_readable_files(folder)
     if in_files - masks >= PARAMETER_LIMIT:
@@ -131,21 +156,35 @@ def check_size(model: PreTrainedModel, folder: Path) -> Point:
     evidence = f"{number:,} parameters in the weights"
     if (unknown := in_files - masks - number - other) > 0:
         evidence += f"; the safetensors files hold {unknown:,} numbers that the model does not use"
-    return passed(*SMALL, evidence)
+    return passed(*SMALL, evidence + _name_large_files(folder))
 
 
 def _count_in_readable_files(folder: Path) -> tuple[int, int]:
-    """Return what `count_in_files` does, but (0, 0) if a file cannot be read."""
+    """Count in all safetensors files of `folder`; return (0, 0) if one cannot be read."""
     try:
-        return count_in_files(folder)
+        return count_in_files(_all_files(folder))
     except (OSError, SafetensorError):
         return 0, 0
+
+
+def _name_large_files(folder: Path) -> str:
+    """Name large files that may hold weights in another format; return "" if there are none."""
+    large = [
+        f"{path.name} ({path.stat().st_size:,} bytes)"
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+        and path.stat().st_size >= LARGE_FILE
+        and path.suffix != ".safetensors"
+        and path.name not in TOKENIZER_FILES
+    ]
+    return f"; large files beside the weights: {', '.join(large)}" if large else ""
 
 
 def check_size_of_files(folder: Path) -> Point:
     """Count the parameters of a model whose code was not run."""
     try:
-        number, masks = count_in_files(folder)
+        number, masks = count_in_files(_loaded_files(folder))
+        in_all, _ = count_in_files(_all_files(folder))
     except (OSError, SafetensorError) as error:
         return not_checkable(*SMALL, f"the weights cannot be read: {error}")
     if not number:
@@ -157,36 +196,62 @@ def check_size_of_files(folder: Path) -> Point:
             f"{evidence}, of which {masks:,} are in tensors that look like masks; whether the "
             "model's code uses them as such was not checked: read it, then add --trust-code",
         )
-    return judged(*SMALL, number < PARAMETER_LIMIT, evidence)
+    if number < PARAMETER_LIMIT <= in_all:
+        return not_checkable(
+            *SMALL,
+            f"{evidence} that transformers loads, and {in_all - number:,} in others beside them: "
+            "ask what they are for",
+        )
+    return judged(*SMALL, number < PARAMETER_LIMIT, evidence + _name_large_files(folder))
 
 
-def _other_numbers(model: PreTrainedModel) -> Iterator[int]:
-    """Yield the size of each tensor and array in `model` that is no parameter and no mask."""
-    modules = named_modules(model).values()
-    seen = {id(each) for each in (*named_parameters(model).values(), *modules)}
-    for module in modules:
-        for value in _tensors(vars(module).values(), seen):
-            if not _looks_like_a_mask(value):
-                yield value.numel() if isinstance(value, Tensor) else value.size
+def _count_other_numbers(model: PreTrainedModel) -> tuple[int, bool]:
+    """Count the numbers in what `model` can reach that are neither parameters nor in masks.
 
-
-def _tensors(values: Iterable[object], seen: set[int]) -> Iterator[Tensor | np.ndarray]:
-    """Yield the tensors and arrays among `values`, and in containers and modules among them.
-
-    What is in `seen`, by id, is left out; what is found is added to it.  Tensors on the device
-    "meta" hold no numbers.
+    These are in tensors and arrays; tensors on the device "meta" hold none.  Also returns whether
+    everything was searched: False if there are more than MAX_OBJECTS.
     """
-    for value in values:
+    number = 0
+    parameters = named_parameters(model).values()
+    of_parameters = {id(weight) for weight in parameters}
+    # By id.  The objects are kept, because the id of one that is gone may be given to another.
+    seen: dict[int, object] = {}
+    remaining: list[object] = [model, *parameters]
+    while remaining:
+        value = remaining.pop()
         if id(value) in seen:
             continue
-        if isinstance(value, Tensor | np.ndarray):
-            seen.add(id(value))
-            if not (isinstance(value, Tensor) and value.is_meta):
-                yield value
-        elif isinstance(value, nn.Module | Mapping | list | tuple | set | frozenset | deque):
-            seen.add(id(value))
-            inner: Iterable[object] = vars(value) if isinstance(value, nn.Module) else value
-            yield from _tensors(inner.values() if isinstance(inner, Mapping) else inner, seen)
+        if len(seen) == MAX_OBJECTS:
+            return number, False
+        seen[id(value)] = value
+        if isinstance(value, Tensor | np.ndarray) and id(value) not in of_parameters:
+            holds_none = isinstance(value, Tensor) and value.is_meta
+            if not holds_none and not _looks_like_a_mask(value):
+                number += value.numel() if isinstance(value, Tensor) else value.size
+        remaining += [each for each in _referents(value) if type(each) not in ATOMS]
+    return number, True
+
+
+def _referents(value: object) -> list[Any]:
+    """Return what `value` refers to: attributes, items, or what a function's closure holds.
+
+    From code of libraries, one would reach what does not belong to the model.
+    """
+    if isinstance(value, logging.Logger):  # reaches all others
+        return []
+    if isinstance(value, FunctionType) and not _is_own(value.__globals__.get("__name__")):
+        inner = (value.__closure__, value.__defaults__, value.__kwdefaults__, vars(value))
+        return [each for each in inner if each]
+    if isinstance(value, type) and not _is_own(value.__module__):
+        return []
+    if isinstance(value, ModuleType) and not _is_own(value.__name__):
+        return []
+    return gc.get_referents(value)
+
+
+def _is_own(module: object) -> bool:
+    """Return whether `module` is the name of a module with the code of a hand-in."""
+    return str(module).startswith(models.CODE_MODULES)
 
 
 def _looks_like_a_mask(value: Tensor | np.ndarray) -> bool:
@@ -200,7 +265,7 @@ def _looks_like_a_mask(value: Tensor | np.ndarray) -> bool:
         value = torch.view_as_real(value.resolve_conj())
     try:
         return len(value.detach().unique()) <= MASK_VALUES
-    except NotImplementedError:  # for types with 8 bits, and sparse tensors
+    except RuntimeError:  # for types with 8 bits, and sparse tensors
         return False
 
 
@@ -208,24 +273,44 @@ def origin_of(kind: type) -> Origin:
     """Return where a class comes from."""
     if kind.__module__.startswith("torch.nn."):
         return Origin.TORCH_NN
-    package = kind.__module__.split(".")[0]
+    if _is_own(kind.__module__):
+        return Origin.OWN
+    package = _package_of(kind)
     return Origin(package) if package in set(Origin) else Origin.OTHER
+
+
+def describe_origin(kind: type) -> str:
+    """Name where a class comes from, for people: its package, if that is another library."""
+    origin = origin_of(kind)
+    return _package_of(kind) if origin is Origin.OTHER else origin
+
+
+def _package_of(kind: type) -> str:
+    return kind.__module__.split(".")[0]
 
 
 def check_modules(model: PreTrainedModel) -> Point:
     """Check that the model is its own code on top of torch.nn, not an architecture of a library."""
     kinds = Counter(type(module) for module in named_modules(model).values())
-    foreign = [kind for kind in kinds if origin_of(kind) in (Origin.TRANSFORMERS, Origin.PEFT)]
-    names = [f"{kind.__name__} ({origin_of(kind)})" for kind in kinds]
+    names = [f"{kind.__name__} ({describe_origin(kind)})" for kind in kinds]
     evidence = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    if origin_of(type(model)) is Origin.TRANSFORMERS:
+    if origin_of(type(model)) in (Origin.TRANSFORMERS, Origin.OTHER):
+        library = describe_origin(type(model))
         return failed(
-            *BUILT, f"the architecture is {type(model).__name__} of transformers: {evidence}"
+            *BUILT, f"the architecture is {type(model).__name__} of {library}: {evidence}"
         )
+    foreign = [kind for kind in kinds if origin_of(kind) in (Origin.TRANSFORMERS, Origin.PEFT)]
     # Activation functions are no architecture.
     layers = [kind for kind in foreign if ".activations" not in kind.__module__]
     if layers:
         return failed(*BUILT, f"{layers[0].__name__} comes from {origin_of(layers[0])}: {evidence}")
+    others = [kind for kind in kinds if origin_of(kind) is Origin.OTHER]
+    if others:
+        return not_checkable(
+            *BUILT,
+            f"{others[0].__name__} comes from {_package_of(others[0])}: ask how much of the "
+            f"architecture it is; {evidence}",
+        )
     return passed(*BUILT, evidence)
 
 
@@ -235,7 +320,7 @@ def check_decoder_only(model: PreTrainedModel, is_causal: bool | None) -> Point:
     `is_causal` is None if causality could not be checked.
     """
     modules = named_modules(model)
-    cross = [name for name in modules if any(part in name.lower() for part in CROSS_ATTENTION)]
+    cross = [name for name in modules if _is_cross_attention(name, modules)]
     recurrent = [type(each) for each in modules.values() if isinstance(each, nn.RNNBase)]
     if getattr(model.config, "is_encoder_decoder", False):
         return failed(*DECODER, f"{type(model).__name__} has an encoder and a decoder")
@@ -245,7 +330,9 @@ def check_decoder_only(model: PreTrainedModel, is_causal: bool | None) -> Point:
         return failed(*DECODER, f"it is recurrent: {recurrent[0].__name__}")
     if is_causal is None:
         return not_checkable(
-            *DECODER, "no encoder, but whether it is causal could not be checked; see there"
+            *DECODER,
+            "no encoder, but whether it is causal could not be checked: see "
+            '"No token sees the future"',
         )
     return judged(
         *DECODER,
@@ -253,6 +340,18 @@ def check_decoder_only(model: PreTrainedModel, is_causal: bool | None) -> Point:
         f"{type(model).__name__} has no encoder and no cross-attention, and is "
         + ("causal" if is_causal else "not causal"),
     )
+
+
+def _is_cross_attention(name: str, modules: Mapping[str, nn.Module]) -> bool:
+    """Return whether the module called `name` attends to an encoder's output, or is a part of one.
+
+    `modules` are all of the model, by name.
+    """
+    path = name.split(".")
+    if TORCH_CROSS_ATTENTION in path:
+        parent = ".".join(path[: path.index(TORCH_CROSS_ATTENTION)])
+        return isinstance(modules[parent], nn.TransformerDecoderLayer)
+    return any(part in name.lower() for part in CROSS_ATTENTION)
 
 
 def check_ties(model: PreTrainedModel, config: dict[str, Any]) -> Point:
@@ -269,7 +368,10 @@ def check_ties(model: PreTrainedModel, config: dict[str, Any]) -> Point:
     found = "input and output embeddings " + ("share" if shared else "do not share") + " weights"
     configured = config.get("tie_word_embeddings")
     if configured is None:
-        return passed(*TIED, f"{found}; config.json does not say whether they should")
+        evidence = f"{found}; config.json does not say whether they should"
+        if shared:
+            return passed(*TIED, evidence)
+        return not_checkable(*TIED, f"{evidence}: write tie_word_embeddings into it")
     return judged(
         *TIED, shared == configured, f"{found}; tie_word_embeddings is {str(configured).lower()}"
     )

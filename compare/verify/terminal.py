@@ -67,7 +67,7 @@ def _lines(outcomes: Outcomes, width: int) -> Iterator[str]:
 
 def _show_one(verification: Verification, width: int) -> Iterator[str]:
     """Yield all points of a hand-in, its sample, and a summary."""
-    yield f"{verification.what} ({verification.kind}), checked as: {verification.assignment}"
+    yield f"{verification.what} ({verification.description}), checked as: {verification.assignment}"
     yield ""
     for point in verification.points:
         yield from _show_point(point, width)

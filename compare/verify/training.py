@@ -54,7 +54,8 @@ def _check_unchanged(run: CompleteRun) -> Point:
         return not_checkable(*UNCHANGED, "run.json has no checksums")
     if changed:
         return failed(
-            *UNCHANGED, f"{', '.join(changed)} differ from the checksums in run.json: swapped?"
+            *UNCHANGED,
+            f"{', '.join(changed)} differ from the checksums in run.json: were they replaced?",
         )
     return passed(
         *UNCHANGED,
@@ -66,11 +67,8 @@ def _check_unchanged(run: CompleteRun) -> Point:
 def _check_own_loop(subject: Subject, card: Card) -> Point:
     """Look for traces of the Trainer; without any, only a record can say more."""
     # Of a repository, not all files are downloaded, and none in pickle format.
-    left = [
-        name
-        for name in TRAINER_FILES
-        if name in subject.file_names or (subject.folder / name).is_file()
-    ]
+    listed = subject.repository.file_names if subject.repository else frozenset()
+    left = [name for name in TRAINER_FILES if name in listed or (subject.folder / name).is_file()]
     if left:
         return failed(*OWN_LOOP, f"{left[0]} is a file that the Trainer writes")
     if TRAINER_TAG in card.tags:

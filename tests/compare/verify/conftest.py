@@ -41,6 +41,21 @@ def corpus(mini_text: Path) -> Corpus:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Path:
     """Return the directory of a ScratchLM that has learned something; tests must not change it."""
+    path = tmp_path_factory.mktemp("trained") / "model"
+    train(path, corpus, corpus.train, steps=150)
+    return path
+
+
+@pytest.fixture(scope="session")
+def leaked(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Path:
+    """Return the directory of a model that was trained on the validation and test splits alone."""
+    path = tmp_path_factory.mktemp("leaked") / "model"
+    train(path, corpus, corpus.validation + corpus.test, steps=500)
+    return path
+
+
+def train(path: Path, corpus: Corpus, text: str, steps: int) -> None:
+    """Train a small ScratchLM on `text`, and save it in directory `path`."""
     tokenizer = train_tokenizer(corpus.train, 400, CONTEXT_LENGTH)
     config = ScratchConfig(
         vocab_size=400,
@@ -55,18 +70,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = ScratchLM(config)
-        ids = torch.from_numpy(token_ids(tokenizer, corpus.train).astype("int64"))
+        ids = torch.from_numpy(token_ids(tokenizer, text).astype("int64"))
         optimizer = torch.optim.AdamW(model.parameters(), 0.01)
-        for _ in range(150):
+        for _ in range(steps):
             starts = torch.randint(len(ids) - CONTEXT_LENGTH, (16,)).tolist()
             batch = torch.stack([ids[start : start + CONTEXT_LENGTH] for start in starts])
             model(input_ids=batch, labels=batch).loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-    path = tmp_path_factory.mktemp("trained") / "model"
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
-    return path
 
 
 @pytest.fixture

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,17 +19,20 @@ from torch import nn
 
 from compare import files
 from compare.corpus import Corpus
+from compare.ruler import verbatim
 from compare.ruler.scoring import score
 from compare.runs import models
 from compare.verify import behavior, generation, provenance, structure
+from compare.verify.behavior import Behavior
 from compare.verify.claims import claims_of_card
 from compare.verify.comparison import notes
 from compare.verify.known_models import STAND_IN
-from compare.verify.leakage import check_unseen, tokens_from_test
+from compare.verify.leakage import check_unseen, repeat, tokens_from_test
 from compare.verify.points import Assignment, Measurements, Verdict
 from compare.verify.provenance import check_provenance
+from compare.verify.scores import Text
 from scratch_lm.model import ScratchConfig, ScratchLM
-from tests.compare.verify.conftest import Check, point, verdicts
+from tests.compare.verify.conftest import CONTEXT_LENGTH, Check, point, verdicts
 
 MASK = "mask = nn.Transformer.generate_square_subsequent_mask(time, x.device, x.dtype)[cached:]"
 LOGITS = "logits = self.lm_head(x)\n"
@@ -99,7 +105,52 @@ def test_a_model_that_sees_the_future_only_if_called_as_for_a_score_is_found(
     # The tokens that are scored alone may be others than those for which it looks ahead.
     monkeypatch.setattr(behavior.Behavior, "_score_alone", lambda *_: (0.0, 0))
     found = point(check(hand_in, trust_code=True), "causal")
-    assert found.verdict is Verdict.FAIL and "called as for its score" in found.evidence
+    assert found.verdict is Verdict.FAIL and "sees what it has to predict" in found.evidence
+
+
+LOOKS_AHEAD = """
+        rows, places = (input_ids[:, :-1] % 50 == 0).nonzero(as_tuple=True)
+        logits[rows, places, input_ids[rows, places + 1]] += 5
+"""
+
+
+def test_code_that_looks_ahead_at_a_few_tokens_is_found_whatever_the_seed(
+    hand_in: Path, corpus: Corpus
+) -> None:
+    patch_code(hand_in, LOGITS, LOGITS + LOOKS_AHEAD)
+    model, tokenizer = models.load(hand_in, device=torch.device("cpu"), trust_code=True)
+    scored = score(model, tokenizer, corpus.train)
+    for seed in range(10):
+        checks = Behavior(model, tokenizer, corpus.train, CONTEXT_LENGTH, seed)
+        assert checks.check_causal(scored).verdict is Verdict.FAIL, seed
+
+
+def test_many_places_are_checked_in_half_the_time_of_a_score(trained: Path, corpus: Corpus) -> None:
+    model, tokenizer = models.load(trained, device=torch.device("cpu"))
+    rows: list[int] = []
+    model.register_forward_pre_hook(
+        lambda _, __, inputs: rows.append(len(inputs["input_ids"])), with_kwargs=True
+    )
+    scored = score(model, tokenizer, corpus.train)
+    of_score = sum(rows)
+    checks = Behavior(model, tokenizer, corpus.train, CONTEXT_LENGTH, seed=1)
+    rows.clear()
+    found = checks.check_causal(scored)
+    assert found.verdict is Verdict.PASS
+    replaced = int(re.search(r"replaced in (\d+) windows", found.evidence)[1])  # type: ignore[index]
+    assert 200 < replaced <= sum(rows) < of_score / 2
+
+
+def test_rows_that_show_each_other_the_future_are_not_called_blind(
+    hand_in: Path, corpus: Corpus
+) -> None:
+    """In large batches alone, so that the check of four rows does not find them."""
+    mixes = "        if len(logits) > 4: logits = logits + logits.roll(1, 0)\n"
+    patch_code(hand_in, LOGITS, LOGITS + mixes)
+    model, tokenizer = models.load(hand_in, device=torch.device("cpu"), trust_code=True)
+    checks = Behavior(model, tokenizer, corpus.test, CONTEXT_LENGTH, seed=1)
+    found = checks.check_causal(score(model, tokenizer, corpus.test))
+    assert found.verdict is Verdict.FAIL and "the other rows of a batch" in found.evidence
 
 
 def test_a_mask_that_is_not_saved_with_the_weights_is_computed_again(
@@ -163,12 +214,82 @@ def test_a_test_score_far_better_than_that_of_validation_is_a_question_or_a_fail
 ) -> None:
     def verdict(test: float, assignment: Assignment) -> Verdict:
         measured = Measurements(bits_per_byte=test, validation_bits_per_byte=2.0)
-        return check_unseen(tokenizer, corpus, ["A sample."], measured, assignment).verdict
+        text = Text(corpus, False)
+        return check_unseen(model, tokenizer, text, ["A sample."], measured, assignment).verdict
 
-    _, tokenizer = models.load(trained)
+    model, tokenizer = models.load(trained)
     assert verdict(1.1, Assignment.SCRATCH) is Verdict.PASS
     assert verdict(0.9, Assignment.SCRATCH) is Verdict.FAIL
     assert verdict(0.9, Assignment.FINE_TUNED) is Verdict.NOT_CHECKABLE
+
+
+def test_a_model_that_knows_both_splits_fails_although_their_scores_are_alike(
+    leaked: Path, check: Check
+) -> None:
+    found = check(leaked)
+    test, validation = found.measurements.bits_per_byte, found.measurements.validation_bits_per_byte
+    assert test and validation and 0.8 < test / validation < 1.2
+    unseen = point(found, "unseen")
+    assert unseen.verdict is Verdict.FAIL
+    for sign in ("as much of the training split", "prompts from the test split", "6 of 25"):
+        assert sign in unseen.evidence
+    assert point(check(leaked, assignment=Assignment.FINE_TUNED), "unseen").verdict == (
+        Verdict.NOT_CHECKABLE
+    )
+
+
+@pytest.mark.parametrize(
+    ("training", "verdict"), [(0.5, Verdict.PASS), (0.7, Verdict.PASS), (0.9, Verdict.FAIL)]
+)
+def test_a_test_score_far_better_than_that_of_the_training_split_fails(
+    trained: Path, corpus: Corpus, training: float, verdict: Verdict
+) -> None:
+    model, tokenizer = models.load(trained)
+    measured = Measurements(bits_per_byte=0.6, training_bits_per_byte=training)
+    found = check_unseen(model, tokenizer, Text(corpus, False), [], measured, Assignment.SCRATCH)
+    assert found.verdict is verdict
+
+
+def test_passages_of_the_test_split_are_found_by_prompts_alone(
+    leaked: Path, trained: Path, corpus: Corpus
+) -> None:
+    measured = Measurements(bits_per_byte=1.0)
+    for folder, verdict in ((leaked, Verdict.FAIL), (trained, Verdict.PASS)):
+        model, tokenizer = models.load(folder)
+        text = Text(corpus, False)
+        found = check_unseen(model, tokenizer, text, [], measured, Assignment.SCRATCH)
+        assert found.verdict is verdict
+        assert "with exactly the next 20 tokens" in found.evidence
+    # A model that sees the future, and therefore has no score, would repeat everything.
+    found = check_unseen(
+        *models.load(leaked), Text(corpus, False), [], Measurements(), Assignment.SCRATCH
+    )
+    assert found.verdict is Verdict.PASS
+
+
+def test_what_is_also_in_the_training_split_or_in_the_prompt_may_be_repeated(
+    trained: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def repeat_all(*arguments: Any) -> np.ndarray:
+        return np.full_like(original(*arguments), verbatim.CONTINUATION_TOKENS)
+
+    original = verbatim.repeated_tokens
+    monkeypatch.setattr(verbatim, "repeated_tokens", repeat_all)
+    model, tokenizer = models.load(trained)
+    of_test = repeat(model, tokenizer, corpus.test, corpus.train)
+    assert of_test.repeated == of_test.prompts > 20
+    assert repeat(model, tokenizer, corpus.test, corpus.train + corpus.test).repeated == 0
+    periodic = repeat(model, tokenizer, "Ay, ay, " * 200, corpus.train)
+    assert periodic.repeated == 0 and periodic.prompts > 10
+
+
+def test_a_context_too_short_for_prompts_is_said_to_be(trained: Path, corpus: Corpus) -> None:
+    model, tokenizer = models.load(trained)
+    model.config.max_position_embeddings = 29
+    measured = Measurements(bits_per_byte=2.0)
+    found = check_unseen(model, tokenizer, Text(corpus, False), [], measured, Assignment.SCRATCH)
+    assert found.verdict is Verdict.PASS
+    assert "a context of 29 tokens is too short" in found.evidence
 
 
 def test_an_honest_tokenizer_has_no_passages_of_the_test_split(
@@ -225,6 +346,17 @@ def test_numbers_that_hide_in_a_buffer_are_asked_about_and_a_mask_is_not(
     assert verdicts(check(hand_in, trust_code=True))["small"] == verdict
 
 
+@dataclass(slots=True)
+class Holder:
+    """Holds whatever a model keeps."""
+
+    kept: object
+
+
+def closure_over(kept: object) -> Callable[[], object]:
+    return lambda: kept
+
+
 class Sly(nn.Linear):
     """Names none of its parameters, modules and numbers."""
 
@@ -256,12 +388,92 @@ def test_parameters_are_counted_whatever_the_code_says_of_them(tmp_path: Path) -
         (torch.ones(1000, 1000, device="meta"), "pass"),
         ([np.tri(1000)], "pass"),
         (["text", None, 3], "pass"),
+        (SimpleNamespace(kept=torch.arange(1e6)), "not checkable"),
+        (Holder([Holder(torch.arange(1e6))]), "not checkable"),
+        (closure_over(torch.arange(1e6)), "not checkable"),
+        (partial(print, torch.arange(1e6)), "not checkable"),
+        (closure_over(SimpleNamespace(kept=np.tri(1000))), "pass"),
     ],
-    ids=["nested", "array", "module", "complex", "no numbers", "a mask", "no tensors"],
+    ids=[
+        "nested",
+        "array",
+        "module",
+        "complex",
+        "no numbers",
+        "a mask",
+        "no tensors",
+        "namespace",
+        "data class",
+        "closure",
+        "partial",
+        "a mask in a closure",
+    ],
 )
-def test_numbers_in_containers_are_found(tmp_path: Path, kept: object, verdict: str) -> None:
+def test_numbers_in_other_objects_are_found(tmp_path: Path, kept: object, verdict: str) -> None:
     model: Any = Sly(kept)
     assert structure.check_size(model, tmp_path).verdict == verdict
+
+
+def test_objects_that_refer_to_each_other_or_are_too_many_to_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = SimpleNamespace(), SimpleNamespace()
+    one.other, other.one = other, one
+    model: Any = Sly(one)
+    assert structure.check_size(model, tmp_path).verdict is Verdict.PASS
+    monkeypatch.setattr(structure, "MAX_OBJECTS", 100)
+    model = Sly([[] for _ in range(200)])
+    found = structure.check_size(model, tmp_path)
+    assert found.verdict is Verdict.NOT_CHECKABLE and "not all of which" in found.evidence
+
+
+def test_numbers_that_the_code_beside_the_weights_keeps_in_a_global_are_asked_about(
+    hand_in: Path, check: Check
+) -> None:
+    with (hand_in / "model.py").open("a") as file:
+        file.write("\nKEPT = torch.arange(1e6)\n")
+    assert verdicts(check(hand_in, trust_code=True))["small"] == "not checkable"
+
+
+@pytest.mark.parametrize("trust_code", [True, False])
+def test_other_files_with_numbers_are_counted_or_named(
+    hand_in: Path, check: Check, trust_code: bool
+) -> None:
+    patch_code(hand_in, LOGITS, f"{LOGITS}        # Written by a student.\n")
+    np.save(hand_in / "kept.npy", np.arange(1e6))
+    small = point(check(hand_in, trust_code=trust_code), "small")
+    assert small.verdict is Verdict.PASS and "kept.npy (8,000,128 bytes)" in small.evidence
+    save_file({"kept": torch.arange(1e6)}, hand_in / "extra.safetensors")
+    small = point(check(hand_in, trust_code=trust_code), "small")
+    assert small.verdict is Verdict.NOT_CHECKABLE and "ask what they are for" in small.evidence
+
+
+def test_layers_of_another_library_are_named(
+    hand_in: Path, check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from torch import nn\n\n\nclass Attention(nn.Linear):\n    pass\n"
+    (tmp_path / "x_layers.py").write_text(code, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    patch_code(hand_in, LOGITS, f"{LOGITS}        # Written by a student.\n")
+    assert verdicts(check(hand_in, trust_code=True))["torch-nn"] == "pass"
+    other = Path(shutil.copytree(hand_in, hand_in.with_name("other")))
+    end = "        self.post_init()\n"
+    patch_code(
+        other, end, "        import x_layers\n        self.more = x_layers.Attention(1, 1)\n" + end
+    )
+    weights = load_file(other / "model.safetensors")
+    weights |= {"more.weight": torch.ones(1, 1), "more.bias": torch.ones(1)}
+    save_file(weights, other / "model.safetensors", {"format": "pt"})
+    found = point(check(other, trust_code=True), "torch-nn")
+    assert found.verdict is Verdict.NOT_CHECKABLE
+    assert "Attention comes from x_layers" in found.evidence
+
+
+def test_a_model_of_another_library_is_not_built_from_torch() -> None:
+    foreign = type("TransformerWrapper", (nn.Linear,), {"__module__": "x_transformers.parts"})
+    found = structure.check_modules(foreign(1, 1))
+    assert found.verdict is Verdict.FAIL
+    assert "the architecture is TransformerWrapper of x_transformers" in found.evidence
 
 
 def test_numbers_that_only_the_file_holds_are_asked_about(hand_in: Path, check: Check) -> None:

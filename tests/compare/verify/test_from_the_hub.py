@@ -38,5 +38,6 @@ def test_a_repository_is_checked_and_its_pickles_are_not_even_downloaded(
     assert verdicts["score"] == verdicts["causal"] == verdicts["published"] == "pass"
     assert verdicts["own-loop"] == "fail"  # of the file of the Trainer, its name suffices
     assert verdicts["card"] == verdicts["tags"] == "fail"  # it is there, but says nothing
-    assert outcome["kind"] == "Hub repository at commit aaaaaaaaa"
+    assert outcome["kind"] == "repository" and outcome["commit"] == "a" * 40
+    assert outcome["description"] == "Hub repository at commit aaaaaaaaa"
     assert not any("training_args.bin" in request for request in hub.requests)

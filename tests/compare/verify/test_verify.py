@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tokenizers.normalizers import Lowercase
+from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from compare import reachability
@@ -27,7 +28,7 @@ from compare.verify import terminal
 from compare.verify.__main__ import VerifyOptions, main
 from compare.verify.card import Card
 from compare.verify.points import Assignment, Measurements, Outcomes, Point, Verification, failed
-from compare.verify.structure import check_decoder_only
+from compare.verify.structure import check_decoder_only, check_ties
 from compare.verify.training import check_training
 from tests.compare.verify.conftest import Check, point, verdicts
 from tests.run_records import make_epoch, make_metrics, make_steps_line
@@ -74,6 +75,7 @@ def test_json_has_every_point_and_number(
     found = json.loads(capsys.readouterr().out)
     (outcome,) = found["outcomes"]
     assert found["ok"] and outcome["assignment"] == "scratch"
+    assert outcome["kind"] == "directory" and outcome["commit"] is None
     assert outcome["measurements"]["parameters"] == 22_432
     assert 0 < outcome["measurements"]["bits_per_byte"] < 8
     assert all(each["evidence"] for each in outcome["points"])
@@ -147,7 +149,12 @@ def test_control_characters_cannot_change_what_the_terminal_shows() -> None:
     evil = "\x1b[2K\x1b[1Apass\r\u202e"
     measured = Measurements(sample=f"one {evil}\n\ttwo caf\u00e9")
     found = Verification(
-        "a", "run", Assignment.SCRATCH, measured, [failed("tags", "Tags", f"tag {evil}")]
+        "a",
+        subjects.SubjectKind.RUN,
+        "run",
+        Assignment.SCRATCH,
+        measured,
+        [failed("tags", "Tags", f"tag {evil}")],
     )
     shown = list(terminal.show(Outcomes([found]), 100))
     assert not any(character in line for line in shown for character in "\x1b\r\n\u202e")
@@ -158,7 +165,8 @@ def test_control_characters_cannot_change_what_the_terminal_shows() -> None:
 def test_scores_on_another_text_name_it() -> None:
     def scored(what: str, text: str) -> Verification:
         measured = Measurements(text=text, bits_per_byte=1.5)
-        return Verification(what, "run", Assignment.SCRATCH, measured, [])
+        kind = subjects.SubjectKind.RUN
+        return Verification(what, kind, "run", Assignment.SCRATCH, measured, [])
 
     outcomes = [scored("a", "text A"), scored("b", "text B"), scored("c", "text B")]
     rows = list(terminal.show(Outcomes(outcomes), 100))[1:4]
@@ -338,6 +346,52 @@ def test_a_model_with_cross_attention_is_not_decoder_only() -> None:
     assert found.verdict == "fail" and "cross-attention" in found.evidence
 
 
+def test_torch_s_name_for_cross_attention_may_be_that_of_self_attention() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.multihead_attn = nn.MultiheadAttention(8, 1)
+
+    class Model(nn.Module):
+        def __init__(self, block: nn.Module) -> None:
+            super().__init__()
+            self.config, self.blocks = GPT2Config(), nn.ModuleList([block])
+
+    found: Any = check_decoder_only(Model(Block()), is_causal=True)  # type: ignore[arg-type]
+    assert found.verdict == "pass"
+    layer = nn.TransformerDecoderLayer(8, 1)
+    found = check_decoder_only(Model(layer), is_causal=True)  # type: ignore[arg-type]
+    assert found.verdict == "fail" and "blocks.0.multihead_attn" in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("tied", "config", "verdict"),
+    [
+        (True, {}, "pass"),
+        (False, {}, "not checkable"),
+        (True, {"tie_word_embeddings": True}, "pass"),
+        (False, {"tie_word_embeddings": True}, "fail"),
+        (False, {"tie_word_embeddings": False}, "pass"),
+    ],
+)
+def test_ties_must_be_as_configured(tied: bool, config: dict[str, bool], verdict: str) -> None:
+    sizes = {"n_layer": 1, "n_embd": 8, "n_head": 1, "vocab_size": 9}
+    model = GPT2LMHeadModel(GPT2Config(**sizes, tie_word_embeddings=tied))
+    assert check_ties(model, config).verdict == verdict
+
+
+def test_an_adapter_must_be_merged(hand_in: Path, check: Check) -> None:
+    (hand_in / "config.json").unlink()
+    (hand_in / "model.safetensors").rename(hand_in / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "base_model_name_or_path": "openai-community/gpt2"}
+    (hand_in / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+    found = check(hand_in)
+    loads = point(found, "loads")
+    assert loads.verdict == "not checkable"
+    assert "this is an adapter of openai-community/gpt2: merge it" in loads.evidence
+    assert found.assignment is Assignment.FINE_TUNED
+
+
 @pytest.mark.parametrize(
     "what", ["student/model", "student/model@v1", "{endpoint}/student/model/tree/v1"]
 )
@@ -358,12 +412,23 @@ def test_hub_repositories_go_by_name_revision_or_address(
     assert asked["repo"] == "student/model"
     assert asked["revision"] == (None if what == "student/model" else "v1")
     assert not any(pattern.endswith((".bin", ".pt", ".pkl")) for pattern in asked["allow_patterns"])
-    assert subject.on_hub == f"{subjects.constants.ENDPOINT}/student/model"
-    assert subject.file_names == {"training_args.bin"}
+    assert subject.repository
+    assert subject.repository.address == f"{subjects.constants.ENDPOINT}/student/model"
+    assert subject.repository.file_names == {"training_args.bin"}
     address = "hub.example/student/model"  # as it is shown, and as it is configured
     monkeypatch.setattr(subjects.constants, "ENDPOINT", "https://me:secret@hub.example")
     for given in (f"https://{address}", f"https://me:secret@{address}"):
-        assert subjects.find_subject(given).on_hub == f"https://{address}"
+        repository = subjects.find_subject(given).repository
+        assert repository and repository.address == f"https://{address}"
+
+
+def test_a_repository_from_the_cache_is_said_to_be(tmp_path: Path) -> None:
+    repository = subjects.Repository("https://hub/a/b", "c" * 40, is_from_cache=True)
+    subject = subjects.Subject("a/b", tmp_path, repository=repository)
+    assert subject.kind is subjects.SubjectKind.REPOSITORY
+    assert subject.description == (
+        "Hub repository at commit ccccccccc, from the cache because the Hub cannot be reached"
+    )
 
 
 def test_a_login_in_an_address_is_left_out() -> None:
@@ -373,7 +438,7 @@ def test_a_login_in_an_address_is_left_out() -> None:
     assert subjects.without_login("https://huggingface.co/a@b") == "https://huggingface.co/a@b"
 
 
-def test_what_is_nothing_is_refused_with_a_remedy(
+def test_paths_and_names_without_a_model_are_refused_with_a_remedy(
     tmp_path: Path, run: Path, edit_record: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty, file = tmp_path / "empty", tmp_path / "model.zip"
