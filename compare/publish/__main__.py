@@ -149,7 +149,14 @@ def _upload(
     text = find.corpus_of(run).test[: expected.chars]
     pushed = hub.push(folder, repo, options.private, replace=options.replace)
     bits = hub.read_back(repo, pushed.commit, folder, text, expected.bits_per_byte)
-    receipt.note(run, repo, pushed.url, pushed.commit, bits)
+    receipt.note_verified(
+        run,
+        repo,
+        url=pushed.url,
+        commit=pushed.commit,
+        slice_bits_per_byte=bits,
+        private=pushed.is_private,
+    )
     print(f"published {pushed.url} (commit {pushed.commit[:9]}), read back and scored")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import huggingface_hub
 from huggingface_hub import EvalResult, ModelCardData, hf_hub_url
 
+from compare.kinds import RowKind
 from compare.runs.record import Base, RunRecord
 
 if TYPE_CHECKING:  # an import at run time would load torch, and delay --help
@@ -38,7 +39,7 @@ def is_of_the_study(path: Path) -> bool:
     return isinstance(tags, list) and MARK in tags
 
 
-def _name_on_hub(base: Base) -> str | None:
+def name_on_hub(base: Base) -> str | None:
     """Return the base's name on the Hub; None if it is not known to be there."""
     return base.version_of or (base.resolved if base.revision else None)
 
@@ -63,10 +64,11 @@ def metadata(
         language="en" if dataset else None,
         library_name="transformers",
         pipeline_tag="text-generation",
-        base_model=_name_on_hub(base) if base else None,
+        base_model=name_on_hub(base) if base else None,
         datasets=[dataset] if dataset else None,
         tags=[
             "fine-tuned" if base else "from-scratch",
+            *(["lora"] if record.preset is RowKind.LORA else []),
             "causal-lm",
             "model-comparison",
             MARK,

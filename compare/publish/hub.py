@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from huggingface_hub import HfApi, get_token, hf_hub_download, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
 
 from compare import reachability
 from compare.errors import Failure, Misuse
-from compare.publish import card, pushed
+from compare.publish import card
 from compare.ruler.scoring import score
-from compare.runs import models
+from compare.runs import models, receipt
+from compare.runs.receipt import RepoType
 from compare.runs.subjects import without_login
 
-RepoType = Literal["model", "space"]
 # The Hub's own commit in every new repository, and the files that it may have, those of Spaces
 # included.
 FIRST_COMMIT = "initial commit"
@@ -42,9 +43,18 @@ def logged_in_user() -> str:
         _fail("the Hub", error)
 
 
+@dataclass(frozen=True)
+class Head:
+    """The latest commit of a repository."""
+
+    commit: str | None
+    is_private: bool
+    """Whether the repository is private."""
+
+
 def head_of_own(
     repo: str, repo_type: RepoType = "model", private: bool = False, replace: bool = False
-) -> str | None:
+) -> Head | None:
     """Return the latest commit of repository `repo`, or None if it does not exist.
 
     Raises Misuse if a push would delete files that are not this study's: if the repository's card
@@ -68,18 +78,39 @@ def head_of_own(
             f"{repo} is on the Hub already, and its card lacks this study's tag ({card.MARK}): "
             "choose another --prefix so that its files are not replaced"
         )
-    if not (is_new or replace or info.sha in pushed.commits_of(repo, repo_type)):
+    if not (is_new or replace or _was_pushed_from_here(api, repo, repo_type, info.sha)):
         raise Misuse(
             f"{repo} is on the Hub already, and its latest commit ({str(info.sha)[:9]}) was not "
-            "pushed from here, but from another machine, by another study, by an edit there, or by "
-            "a push whose answer was lost; choose another --prefix, or add --replace to replace it"
+            "pushed from here, but from another machine, by another study or by an edit there; "
+            "choose another --prefix, or add --replace to replace it"
         )
     if private and not info.private:
         raise Misuse(
             f"{repo} is on the Hub already, and public: make it private in its settings there, or "
             "leave out --private"
         )
-    return info.sha
+    return Head(info.sha, bool(info.private))
+
+
+def _was_pushed_from_here(api: HfApi, repo: str, repo_type: RepoType, commit: str | None) -> bool:
+    """Return whether `commit`, the latest one of `repo`, was pushed from here.
+
+    If a push was not answered, for instance because the connection was lost, its commit may have
+    been made.  It is recognized by the token in its description, and noted in the receipt.
+    """
+    earlier = receipt.pushed_repository(repo, repo_type)
+    if commit is None or commit == earlier.commit:
+        return commit is not None
+    if not earlier.tokens:
+        return False
+    try:
+        latest = api.list_repo_commits(repo, repo_type=repo_type, revision=commit)[0]
+    except Exception as error:
+        _fail(repo, error)
+    if not any(token in latest.message for token in earlier.tokens):
+        return False
+    receipt.note_push(repo, repo_type, commit)
+    return True
 
 
 def _has_only_the_first_commit(api: HfApi, repo: str, repo_type: RepoType) -> bool:
@@ -107,6 +138,8 @@ class Pushed:
     url: str
     """Of the repository."""
     commit: str
+    is_private: bool
+    """Whether the repository is private."""
 
 
 def push(
@@ -134,19 +167,23 @@ def push(
     except Exception as error:
         _fail(repo, error)
     head = head_of_own(repo, repo_type, private, replace)
+    assert head is not None, "the repository exists by now"
+    token = secrets.token_hex(16)
+    receipt.note_push_begun(repo, repo_type, token)
     try:
         commit = api.upload_folder(
             repo_id=repo,
             repo_type=repo_type,
             folder_path=folder,
             commit_message="What compare.publish has staged",
+            commit_description=f"compare.publish recognizes this push by {token}.",
             delete_patterns="*",  # delete whatever is not in `folder`
-            parent_commit=head,  # the Hub rejects the commit if the repository has changed since
+            parent_commit=head.commit,  # the Hub rejects the commit if another came in between
         )
     except Exception as error:
         _fail(repo, error)
-    pushed.note(repo, repo_type, commit.oid)  # at once: what follows may fail
-    return Pushed(without_login(str(url)), commit.oid)
+    receipt.note_push(repo, repo_type, commit.oid)  # at once: what follows may fail
+    return Pushed(without_login(str(url)), commit.oid, head.is_private)
 
 
 def read_back(repo: str, commit: str, folder: Path, text: str, expected: float) -> float:

@@ -15,6 +15,7 @@ import compare
 from compare.errors import Misuse
 from compare.files import new_folder, replace_folder
 from compare.publish.card import CARD_FILE, MARK
+from compare.publish.licenses import PROJECT_LICENSE
 from compare.report import pages, storage
 from compare.runs import models
 
@@ -59,6 +60,7 @@ def stage_demo(
     # The models' own code, with which the code next to their weights is compared.
     (new / "scratch_lm").mkdir()
     shutil.copy(models.PROJECT_MODEL_CODE, new / "scratch_lm" / models.PROJECT_MODEL_CODE.name)
+    shutil.copy(PROJECT_LICENSE, new / PROJECT_LICENSE.name)
     (new / storage.PATH.parent).mkdir()
     shutil.copy(storage.PATH, new / storage.PATH)
     (new / "app.py").write_text(APP.format(models=list(model_repos), corpus=repr(corpus)), "utf-8")

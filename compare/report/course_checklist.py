@@ -10,7 +10,7 @@ from compare.course import MIN_EPOCHS, PARAMETER_LIMIT, describe_losses, falls_v
 from compare.kinds import BaseKind, RowKind, TrackingMode
 from compare.report.results import Requirement
 from compare.runs.find import CompleteRun
-from compare.runs.receipt import published_url
+from compare.runs.receipt import Publication, publication_of
 from compare.runs.record import RunRecord
 
 
@@ -27,7 +27,7 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
     losses = [epoch.eval.loss for epoch in record.epochs]
     total = record.parameters.total
     is_gpt2 = fine_tuned.base is not None and fine_tuned.base.kind is BaseKind.GPT2
-    links = [link for run in (scratch, gpt2) if (link := published_url(run))]
+    published = [found for run in (scratch, gpt2) if (found := publication_of(run))]
     return [
         Requirement(
             id="decoder-only",
@@ -90,8 +90,9 @@ def requirements(scratch: CompleteRun, gpt2: CompleteRun) -> list[Requirement]:
         Requirement(
             id="published",
             text="Both models on the Hub, with cards and tags",
-            met=len(links) == 2,
-            evidence=", ".join(links) or "not pushed; python -m compare.publish stages both",
+            met=len(published) == 2 and not any(each.private for each in published),
+            evidence=", ".join(map(_describe_publication, published))
+            or "not pushed; python -m compare.publish stages both",
         ),
     ]
 
@@ -109,3 +110,9 @@ def _describe_tracking(run: CompleteRun) -> str:
     where = tracking.where or "nowhere"
     how = f"wandb sync {where}" if tracking.mode is TrackingMode.OFFLINE else where
     return f"{tracking.mode}: {logged} and {len(run.samples)} samples; {how}"
+
+
+def _describe_publication(publication: Publication) -> str:
+    """Return where a model is, and whether others need access to open it."""
+    hint = " (private: give your teacher access)" if publication.private else ""
+    return f"{publication.url}{hint}"

@@ -24,17 +24,20 @@ from urllib.parse import unquote, urlsplit
 
 TOKEN = "hf_canary_token_of_a_student"
 LARGE = (".safetensors",)
-CUT = 0  # a fault that hangs up instead of answering
+# Faults that hang up instead of answering.
+CUT = 0  # in the middle of the request, which has no effect
+LOST = 1  # after the request has had its effect: its response is lost
 
 
 @dataclass
 class Repository:
-    """The files of the latest commit by path, the ids of all commits, and what some are called."""
+    """The files of the latest commit by path, the ids of all commits, and texts of some."""
 
     private: bool
     files: dict[str, bytes] = field(default_factory=dict)
     commits: list[str] = field(default_factory=list)
     titles: dict[str, str] = field(default_factory=dict)
+    descriptions: dict[str, str] = field(default_factory=dict)
 
     @property
     def head(self) -> str:
@@ -74,9 +77,12 @@ class Hub:
     def commit(self, repo: str, lines: list[dict[str, Any]]) -> str:
         """Apply a commit's operations, and return its id."""
         repository = self.repositories[repo]
+        description = ""
         for line in lines:
             value = line["value"]
-            if line["key"] == "file":
+            if line["key"] == "header":
+                description = value.get("description", "")
+            elif line["key"] == "file":
                 repository.files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 repository.files[value["path"]] = self.objects[value["oid"]]
@@ -84,6 +90,7 @@ class Hub:
                 del repository.files[value["path"]]
         data = repr((len(repository.commits), sorted(repository.files.items())))
         repository.commits.append(hashlib.sha1(data.encode()).hexdigest())
+        repository.descriptions[repository.head] = description
         return repository.head
 
     def add_shard(self, shard: bytes) -> None:
@@ -106,11 +113,16 @@ class Hub:
 class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     protocol_version = "HTTP/1.1"
+    is_lost = False  # the response to the current request
 
     def log_message(self, *_: Any) -> None:
         pass
 
     def _answer(self, status: int, body: Any = b"", **headers: str) -> None:
+        if self.is_lost:
+            self.close_connection = True
+            self.connection.close()
+            return
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         for name, value in {"Content-Length": str(len(data)), **headers}.items():
@@ -136,7 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
         else:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if status:
+        self.is_lost = status == LOST
+        if status and not self.is_lost:
             return self._answer(status, {"error": "injected"}, Retry_After="0")
         for method, pattern, action in ROUTES:
             found = re.fullmatch(pattern, path)
@@ -195,19 +208,21 @@ class _Handler(BaseHTTPRequestHandler):
             )
 
     def commits(self, body: bytes, repo: str, revision: str) -> None:
-        """List the commits, the newest first."""
+        """List the commits up to `revision`, the newest first."""
         if repository := self._repository(repo):
+            commits = repository.commits
+            last = len(commits) if revision == "main" else commits.index(revision) + 1
             self._answer(
                 200,
                 [
                     {
                         "id": commit,
                         "title": repository.titles.get(commit, "another commit"),
-                        "message": "",
+                        "message": repository.descriptions.get(commit, ""),
                         "authors": [{"user": "student"}],
                         "date": "2026-01-01T00:00:00.000Z",
                     }
-                    for commit in reversed(repository.commits)
+                    for commit in reversed(commits[:last])
                 ],
             )
 

@@ -45,9 +45,10 @@ def place(reported: Place, hub: Hub, tmp_path: Path) -> Iterator[Place]:
     shutil.rmtree(reported.path / "runs/publish", ignore_errors=True)
 
 
-def receipt(place: Place) -> dict:
+def published(place: Place) -> dict:
+    """Return the publication of each track in the receipt."""
     path = place.path / "runs/publish/receipt.json"
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return json.loads(path.read_text("utf-8"))["models"] if path.exists() else {}
 
 
 @pytest.mark.parametrize("large_files", ["xet", "lfs"])
@@ -67,11 +68,11 @@ def test_push_reads_back_what_it_sent_and_again_makes_no_commit(
         assert not repository.private
         assert not any(path.endswith((".bin", ".pt", ".pkl")) for path in repository.files)
     heads = {repo: repository.head for repo, repository in hub.repositories.items()}
-    assert {entry["repo"]: entry["commit"] for entry in receipt(place).values()} == heads
+    assert {entry["repo"]: entry["commit"] for entry in published(place).values()} == heads
 
     place.run(*PUSH)
     assert {repo: repository.head for repo, repository in hub.repositories.items()} == heads
-    assert TOKEN not in shown + json.dumps(receipt(place))
+    assert TOKEN not in shown + json.dumps(published(place))
 
 
 def test_spaces_are_pushed_beside_the_models_and_again_make_no_commit(
@@ -92,7 +93,7 @@ def test_spaces_are_pushed_beside_the_models_and_again_make_no_commit(
     assert {repo: repository.head for repo, repository in hub.repositories.items()} == heads
 
 
-def test_a_space_of_somebody_elses_is_not_touched(place: Place, hub: Hub) -> None:
+def test_a_space_of_someone_else_is_not_changed(place: Place, hub: Hub) -> None:
     theirs = Repository(private=False, files={"README.md": b"---\ntitle: mine\n---\n"})
     theirs.commits.append("a" * 40)
     hub.repositories["spaces/student/tiny-shakespeare-demo"] = theirs
@@ -105,19 +106,33 @@ def test_the_report_shows_the_links_of_what_was_published(place: Place, hub: Hub
     place.run(*REPORT)
     report = json.loads((place.path / "reports/report.json").read_text("utf-8"))
     met = {point["id"]: point for point in report["requirements"]}["published"]
-    assert met["met"] and all(f"{hub.url}/{repo}" in met["evidence"] for repo in REPOS)
+    assert met["met"] and met["evidence"] == ", ".join(f"{hub.url}/{repo}" for repo in REPOS)
     page = (place.path / "reports/handin.de.md").read_text("utf-8")
     assert all(f"<{hub.url}/{repo}>" in page for repo in REPOS)
 
 
-def test_a_strangers_first_try_with_the_cards_snippet(
-    place: Place, hub: Hub, tmp_path: Path
+def test_private_models_are_published_only_once_the_teacher_can_open_them(
+    place: Place, hub: Hub
 ) -> None:
+    place.run(*PUSH, "--private")
+    assert [entry["private"] for entry in published(place).values()] == [True, True]
+    place.run(*REPORT)
+    report = json.loads((place.path / "reports/report.json").read_text("utf-8"))
+    point = {point["id"]: point for point in report["requirements"]}["published"]
+    assert not point["met"]
+    assert point["evidence"].count("(private: give your teacher access)") == 2
+    for repo in REPOS:
+        hub.repositories[repo].private = False  # in its settings on the Hub
+    place.run(*PUSH)
+    assert [entry["private"] for entry in published(place).values()] == [False, False]
+
+
+def test_the_snippet_of_a_card_works_for_others(place: Place, hub: Hub, tmp_path: Path) -> None:
     place.run(*PUSH, "--private")
     assert all(hub.repositories[repo].private for repo in REPOS)
     for repo in REPOS:
         card = hub.repositories[repo].files["README.md"].decode()
-        results = ModelCard(card).data.eval_results
+        results = ModelCard(card).data.eval_results  # type: ignore[attr-defined]
         source = f"{hub.url}/{repo}/resolve/main/report.html"
         assert results and {result.source_url for result in results} == {source}
         assert "report.html" in hub.repositories[repo].files and f'"{repo}"' in card
@@ -144,30 +159,28 @@ def test_a_strangers_first_try_with_the_cards_snippet(
     ],
     ids=str,
 )
-def test_a_hiccup_of_the_hub_is_waited_out(place: Place, hub: Hub, faults: list) -> None:
+def test_a_temporary_error_of_the_hub_is_waited_out(place: Place, hub: Hub, faults: list) -> None:
     hub.faults = faults
     place.run(*PUSH)
-    assert not hub.faults and len(receipt(place)) == 2
+    assert not hub.faults and len(published(place)) == 2
 
 
-def test_an_interrupted_upload_is_nowhere_claimed_and_completed_by_the_same_command(
-    place: Place, hub: Hub
-) -> None:
+def test_an_interrupted_upload_is_completed_by_the_same_command(place: Place, hub: Hub) -> None:
     hub.faults = [("tiny-shakespeare-fine-tuned/commit/main", CUT)] * 20
     line = place.refused(*PUSH, code=1)
     assert (
         "tiny-shakespeare-fine-tuned" in line
         and "run the same command again to complete it" in line
     )
-    assert list(receipt(place)) == ["scratch_lm"]
+    assert list(published(place)) == ["scratch_lm"]
     assert len(hub.repositories[REPOS[1]].commits) == 1  # nothing of the model is to be seen
     hub.faults = []
     place.run(*PUSH)
-    assert len(receipt(place)) == 2
+    assert len(published(place)) == 2
     assert [len(hub.repositories[repo].commits) for repo in REPOS] == [2, 2]
 
 
-def test_who_may_not_is_told_so_in_one_line(place: Place, hub: Hub) -> None:
+def test_missing_permission_is_reported_in_one_line(place: Place, hub: Hub) -> None:
     line = place.refused(*PUSH, "--namespace", "teacher", code=1)
     assert "no permission to write to teacher" in line
     place.environment |= {"HF_TOKEN": "hf_wrong"}
@@ -176,10 +189,10 @@ def test_who_may_not_is_told_so_in_one_line(place: Place, hub: Hub) -> None:
     assert "hf auth login" in place.refused(*PUSH, code=1)
     place.environment |= {"HF_TOKEN": TOKEN, "HF_ENDPOINT": "http://127.0.0.1:9"}
     assert "cannot be reached" in place.refused(*PUSH, code=1)
-    assert not hub.repositories and not receipt(place)
+    assert not hub.repositories and not published(place)
 
 
-def test_nothing_is_sent_while_one_of_both_repositories_is_of_others(
+def test_nothing_is_sent_if_one_of_the_repositories_belongs_to_others(
     place: Place, hub: Hub
 ) -> None:
     theirs = {".gitattributes": b"", "novel.txt": b"ten years of work"}
@@ -188,9 +201,9 @@ def test_nothing_is_sent_while_one_of_both_repositories_is_of_others(
     line = place.refused(*PUSH)
     assert REPOS[1] in line and "--prefix" in line
     assert list(hub.repositories) == [REPOS[1]] and hub.repositories[REPOS[1]].files == theirs
-    assert not receipt(place)
+    assert not published(place)
     place.run(*PUSH, "--prefix", "other")
-    assert len(receipt(place)) == 2 and hub.repositories[REPOS[1]].files == theirs
+    assert len(published(place)) == 2 and hub.repositories[REPOS[1]].files == theirs
 
 
 def test_without_push_the_command_that_would_upload_the_same_is_shown(place: Place) -> None:
@@ -232,7 +245,7 @@ def test_a_copy_that_is_not_what_was_sent_is_refused(place: Place, hub: Hub) -> 
 
     hub.commit = spoil
     assert "config.json in" in place.refused(*PUSH, code=1)
-    assert not receipt(place)
+    assert not published(place)
 
 
 def test_a_model_whose_score_is_not_the_reports_gets_no_receipt(place: Place, hub: Hub) -> None:
@@ -248,4 +261,4 @@ def test_a_model_whose_score_is_not_the_reports_gets_no_receipt(place: Place, hu
     finally:
         path.write_bytes(saved)
     assert REPOS[0] in line and "but the report says" in line
-    assert not receipt(place)
+    assert not published(place)

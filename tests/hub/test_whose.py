@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ from huggingface_hub import HfApi, ModelCard, constants
 
 from compare.errors import Failure, Misuse
 from compare.kinds import Track
-from compare.publish import card, pushed
+from compare.publish import card
 from compare.publish import hub as hub_module
 from compare.publish.card import MARK
 from compare.runs import receipt
 from tests.compare.publish.test_licenses import SCORES
 from tests.compare.publish.test_licenses import tuned as run_of
-from tests.hub.server import Hub, Repository
+from tests.hub.server import LOST, Hub, Repository
 
 pytestmark = pytest.mark.usefixtures("logged_in")
 REPO = "student/tiny-shakespeare-fine-tuned"
@@ -112,23 +113,75 @@ def test_a_repository_of_others_is_refused_even_if_it_may_be_replaced(
         hub_module.push(folder, REPO, False, replace=True)
 
 
-def test_the_receipt_of_an_earlier_version_suffices(hub: Hub, folder: Path) -> None:
+@pytest.mark.parametrize("space_sdk", [None, "static"])
+def test_a_push_whose_response_was_lost_needs_no_replace(
+    hub: Hub, folder: Path, space_sdk: str | None
+) -> None:
+    hub_module.push(folder, REPO, False, space_sdk)
+    (there,) = hub.repositories.values()
+    (folder / "config.json").write_text('{"new": true}', "utf-8")
+    hub.faults = [("commit/main", LOST)]
+    with pytest.raises(Failure, match="run the same command again"):
+        hub_module.push(folder, REPO, False, space_sdk)
+    assert not hub.faults and len(there.commits) == 3
+    assert hub_module.push(folder, REPO, False, space_sdk).commit == there.head
+    assert len(there.commits) == 3  # there was nothing left to send
+    (folder / "config.json").write_text('{"newer": true}', "utf-8")
+    hub_module.push(folder, REPO, False, space_sdk)
+    assert there.files["config.json"] == b'{"newer": true}'
+
+
+def test_a_commit_of_others_after_a_lost_response_still_needs_replace(
+    hub: Hub, folder: Path
+) -> None:
+    hub.faults = [("commit/main", LOST)]
+    with pytest.raises(Failure, match="run the same command again"):
+        hub_module.push(folder, REPO, False)
+    hub.commit(REPO, [])
+    with pytest.raises(Misuse, match=rf"{REPO} .*--prefix.*--replace"):
+        hub_module.push(folder, REPO, False)
+    hub_module.push(folder, REPO, False, replace=True)
+
+
+@pytest.mark.parametrize("file", ["receipt.json", "pushed.json"])
+def test_the_files_of_earlier_versions_are_read(hub: Hub, folder: Path, file: str) -> None:
     commit = hub_module.push(folder, REPO, False).commit
-    pushed.PUSHED.unlink()
+    receipt.RECEIPT.unlink()
     with pytest.raises(Misuse, match="--replace"):
         hub_module.head_of_own(REPO)
-    publication = receipt.Publication(
-        of=("run", "now"), repo=REPO, url="", commit=commit, slice_bits_per_byte=2.0
-    )
-    receipt.RECEIPT.write_bytes(receipt.Receipt.dump_json({Track.GPT2: publication}))
-    assert hub_module.head_of_own(REPO) == commit
-
-
-def test_a_damaged_list_of_pushes_is_named(hub: Hub, folder: Path) -> None:
+    publication = {"of": ["run", "now"], "repo": REPO, "url": "", "commit": commit}
+    contents = {
+        "receipt.json": {Track.GPT2: publication | {"slice_bits_per_byte": 2.0}},
+        "pushed.json": {f"model {REPO}": commit},
+    }
+    receipt.RECEIPT.with_name(file).write_text(json.dumps(contents[file]), "utf-8")
+    head = hub_module.head_of_own(REPO)
+    assert head is not None and head.commit == commit
     hub_module.push(folder, REPO, False)
-    pushed.PUSHED.write_text("[", "utf-8")
-    with pytest.raises(Misuse, match=r"pushed\.json is damaged"):
-        hub_module.head_of_own(REPO)
+    written = json.loads(receipt.RECEIPT.read_text("utf-8"))
+    assert list(written["models"]) == (["gpt2_finetune"] if file == "receipt.json" else [])
+    assert [path.name for path in receipt.RECEIPT.parent.iterdir()] == ["receipt.json"]
+    assert hub_module.head_of_own(REPO) == head
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("receipt.json", "[", "Invalid JSON"),
+        (
+            "receipt.json",
+            '{"models": {}, "repositories": {"model a/b": {"commit": 1}}}',
+            "commit: ",
+        ),
+        ("receipt.json", '{"scratch_lm": {"repo": "a/b"}}', r"scratch_lm\.of: "),
+        ("pushed.json", '{"model a/b": 1}', "model a/b: "),
+    ],
+)
+def test_damaged_files_are_named(hub: Hub, file: str, content: str, problem: str) -> None:
+    receipt.RECEIPT.parent.mkdir(parents=True)
+    receipt.RECEIPT.with_name(file).write_text(content, "utf-8")
+    with pytest.raises(Misuse, match=rf"{file} is damaged \(.*{problem}.*move it away"):
+        receipt.pushed_repository(REPO, "model")
 
 
 def test_a_public_repository_does_not_stay_public_silently(hub: Hub, folder: Path) -> None:
@@ -183,13 +236,13 @@ def test_what_the_hub_says_of_the_card_is_passed_on(hub: Hub, folder: Path) -> N
     assert "again" not in str(error.value)
 
 
-def test_a_file_that_comes_between_look_and_push_is_not_deleted(hub: Hub, folder: Path) -> None:
+def test_a_file_added_between_check_and_push_is_not_deleted(hub: Hub, folder: Path) -> None:
     hub_module.push(folder, REPO, False)
     (folder / "config.json").write_text('{"new": true}', "utf-8")
     original = hub.fault
 
     def meanwhile(path: str) -> None:
-        if path.endswith("preupload/main"):  # the push has looked, and sends
+        if path.endswith("preupload/main"):  # the check is done, and the push sends
             hub.repositories[REPO].files["of-a-colleague.txt"] = b"1"
             hub.commit(REPO, [])
         return original(path)
@@ -200,11 +253,11 @@ def test_a_file_that_comes_between_look_and_push_is_not_deleted(hub: Hub, folder
     assert "of-a-colleague.txt" in hub.repositories[REPO].files
 
 
-def test_looking_creates_nothing(hub: Hub) -> None:
+def test_the_check_creates_no_repository(hub: Hub) -> None:
     assert hub_module.head_of_own(REPO) is None and not hub.repositories
 
 
-def test_where_one_may_only_read_the_right_to_write_is_what_lacks(hub: Hub, folder: Path) -> None:
+def test_a_repository_without_write_permission_is_refused(hub: Hub, folder: Path) -> None:
     repo = "teacher/tiny-shakespeare-fine-tuned"
     exists(hub, {"README.md": f"---\ntags: [{MARK}]\n---\n".encode()}, repo)
     with pytest.raises(Failure, match="no permission to write to teacher"):

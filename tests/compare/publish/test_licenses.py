@@ -53,7 +53,7 @@ def card(folder: Path, text: str) -> None:
     (folder / "README.md").write_text(f"---\n{text}\n---\n# A base\n", "utf-8")
 
 
-def test_what_is_made_here_from_public_domain_text_is_mit(folder: Path) -> None:
+def test_models_made_here_from_public_domain_text_are_mit(folder: Path) -> None:
     scratch = tuned(folder).model_copy(update={"track": Track.SCRATCH, "base": None})
     stand_in = tuned(folder, kind=BaseKind.STAND_IN)
     for record in (scratch, stand_in, tuned(folder, kind=BaseKind.GPT2)):
@@ -61,7 +61,7 @@ def test_what_is_made_here_from_public_domain_text_is_mit(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [None, *BaseKind])
-def test_the_terms_of_another_text_are_the_users_to_state(
+def test_the_license_of_another_text_is_left_to_the_user(
     folder: Path, kind: BaseKind | None
 ) -> None:
     record = tuned(folder, kind=kind)
@@ -86,7 +86,7 @@ def test_a_bases_own_license_is_read_from_its_card(folder: Path) -> None:
     assert licenses.find_license(tuned(folder))[0] == {"license": "other"}
 
 
-def test_or_from_its_configuration(folder: Path) -> None:
+def test_a_base_may_state_its_license_in_its_configuration(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"license": "bigscience-openrail-m"}), "utf-8")
     assert licenses.find_license(tuned(folder))[0] == {"license": "bigscience-openrail-m"}
     card(folder, "license: mit")
@@ -105,30 +105,60 @@ def test_or_from_its_configuration(folder: Path) -> None:
         "\u0000",
     ],
 )
-def test_none_is_stated_where_none_can_be_read(folder: Path, text: str) -> None:
+def test_no_license_is_stated_if_none_can_be_read(folder: Path, text: str) -> None:
     card(folder, text)
     terms, reason = licenses.find_license(tuned(folder))
     assert not terms and "some/base" in reason
 
 
-def test_a_directory_is_not_gpt2_because_it_is_called_so(folder: Path) -> None:
+def test_a_directory_named_gpt2_is_not_taken_for_gpt2(folder: Path) -> None:
     for name in ("gpt2", "stand-in-3.7m"):
         record = tuned(folder, resolved=name, revision=None, source="directory")
         assert not licenses.find_license(record)[0]
 
 
-def test_another_model_in_the_bases_place_says_nothing_of_the_base(folder: Path) -> None:
+def test_another_model_in_the_folder_of_the_base_says_nothing_about_it(folder: Path) -> None:
     card(folder, "license: mit")
     run = tuned(folder)
     (folder / "model.safetensors").write_bytes(b"other weights")
     assert not licenses.find_license(run)[0]
 
 
+def test_the_license_files_of_the_base_are_found(folder: Path) -> None:
+    run = tuned(folder)
+    assert licenses.license_files(run) == []
+    for name in ("LICENSE", "LICENSE.txt", "LICENSE-MIT.md", "NOTICE", "LICENSE.py", "licenses.md"):
+        (folder / name).write_text(name, "utf-8")
+    names = [file.name for file in licenses.license_files(run)]
+    assert names == ["LICENSE", "LICENSE-MIT.md", "LICENSE.txt", "NOTICE"]
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    assert licenses.license_files(run) == []
+
+
+@pytest.mark.parametrize("sha256", [TINY_SHAKESPEARE_SHA256, "0" * 64])
+def test_models_that_contain_this_projects_code_or_weights_bring_its_license(
+    folder: Path, sha256: str
+) -> None:
+    stand_in = tuned(folder, kind=BaseKind.STAND_IN)
+    for record in (stand_in, make_record(Track.SCRATCH)):
+        record.corpus = on("text", sha256)
+        (file,) = licenses.license_files(record)
+        assert file.name == "LICENSE" and "MIT License" in file.read_text("utf-8")
+
+
+def test_a_license_is_linked_if_its_address_is_known() -> None:
+    assert licenses.link_to({"license": "apache-2.0"}) == licenses.TEXTS["apache-2.0"]
+    other = {"license": "other", "license_link": "https://example.org/opt"}
+    assert licenses.link_to(other) == "https://example.org/opt"
+    assert licenses.link_to(other | {"license_link": "https://example.org/) [x]("}) is None
+    assert licenses.link_to({"license": "other"}) is licenses.link_to({}) is None
+
+
 def test_front_matter_without_a_license_is_valid(folder: Path) -> None:
     for terms in ({}, {"license": "mit"}):
         data = metadata("a/b", tuned(folder), SCORES, terms)
         read = ModelCard(f"---\n{data.to_yaml()}\n---\n")
-        assert read.data.license == terms.get("license")
+        assert read.data.license == terms.get("license")  # type: ignore[attr-defined]
         assert ("license" in data.to_yaml()) == bool(terms)
 
 
@@ -142,7 +172,7 @@ def test_the_base_is_named_as_on_the_hub_or_not_at_all(folder: Path) -> None:
     assert base_model(**quantized) == "some/base"
 
 
-def test_a_file_called_like_a_data_set_is_not_said_to_be_it(folder: Path) -> None:
+def test_a_file_named_like_a_dataset_is_not_taken_for_it(folder: Path) -> None:
     run = tuned(folder)
     assert metadata("a/b", run, SCORES, {}).datasets == ["karpathy/tiny_shakespeare"]
     run.config, run.corpus = {"corpus": "my/wikitext-2"}, on("wikitext-2", "0")

@@ -17,7 +17,7 @@ import pytest
 from huggingface_hub import SpaceCard
 
 from compare.publish import card, spaces
-from tests.conftest import Place, default_environment
+from tests.conftest import HANGS, Place, default_environment, killed_if_it_hangs
 
 MODELS = ["student/tiny-scratch", "student/tiny-gpt2"]
 
@@ -47,6 +47,7 @@ def test_the_demo_brings_its_code_and_names_models_and_versions(reported: Path) 
     assert f"transformers=={version('transformers')}" in wanted
     assert not any(line.startswith(("pytest", "ruff", "gradio")) for line in wanted)
     assert not list(staged.folder.rglob("__pycache__"))
+    assert "MIT License" in (staged.folder / "LICENSE").read_text("utf-8")
     done = subprocess.run(  # it imports its own copy, and finds what it needs there
         [
             sys.executable,
@@ -93,10 +94,15 @@ def test_the_demo_serves_both_models(reported: Path, caches: Path, tiny_base: Pa
         text=True,
     )
     assert process.stdout
-    served = re.fullmatch(r"serving http://[\w.]+:(\d+)/\n", process.stdout.readline())
-    assert served
-    with urlopen(f"http://127.0.0.1:{served[1]}/") as answer:
-        assert b"gradio" in answer.read()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-    process.stdout.close()
+    try:
+        with killed_if_it_hangs(process):
+            line = process.stdout.readline()
+        served = re.fullmatch(r"serving http://[\w.]+:(\d+)/\n", line)
+        assert served
+        with urlopen(f"http://127.0.0.1:{served[1]}/", timeout=HANGS) as answer:
+            assert b"gradio" in answer.read()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(HANGS) == 0
+    finally:
+        process.kill()
+        process.communicate()
