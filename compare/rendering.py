@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from compare import wording
 from compare.kinds import BaseKind, RowKind, Track, TrackingMode
 
 KINDS = (BaseKind, RowKind, Track, TrackingMode)
@@ -36,6 +37,8 @@ def render(template: Path, **values: Any) -> str:
     environment.filters["fenced"] = fenced
     environment.filters["commits"] = commits
     environment.filters["large"] = large
+    environment.filters["listed"] = wording.listed
+    environment.filters["share"] = wording.format_share
     environment.filters["scientific"] = scientific
     environment.filters["german"] = german
     environment.filters["split_at_spans"] = split_at_spans
@@ -52,7 +55,7 @@ def commits(git_commit: str | None) -> str:
     """Shorten the commits in a run's record, several if it was resumed, to nine digits each."""
     if git_commit is None:
         return "unknown"
-    return ", then ".join(commit[:9] for commit in git_commit.split(", then "))
+    return wording.THEN.join(commit[:9] for commit in git_commit.split(wording.THEN))
 
 
 def large(number: float) -> str:

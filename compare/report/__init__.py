@@ -31,6 +31,7 @@ reuse some of its measurements.
     published_results.py  published GPT-2 results, to detect a broken run
     course_checklist.py   the course's requirements, with evidence
     story.py              the answer in plain words, and three figures
+    worth_story.py        what pretraining is worth in text, in words
     figures.py            the figures
     drawing.py            how figures look: colors, labels beside lines, numbers under the pointer
     pages.py              writes reports/ from the results

@@ -6,6 +6,7 @@ Only this, `compare.publish` and `compare.verify` score the test split; no train
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 
@@ -52,7 +53,7 @@ from compare.ruler.text_units import FEW_UNITS, MIN_UNITS, TextUnits, split_into
 from compare.runs import find
 from compare.runs.receipt import published_url
 from compare.runs.record import CorpusRecord
-from compare.runs.study import BaseGroups, find_study
+from compare.runs.study import BaseGroups, find_study, left_out
 
 REAL_TEXT = "real text of the test split"
 
@@ -67,6 +68,8 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
     belongs.
     """
     study = find_study()
+    for warning in left_out(study):
+        print(f"WARNING: {warning}", file=sys.stderr)
     compared = candidates(study)
     sample_settings = sampling.Settings(characters=sample_characters)
     corpus = find.corpus_of(study.best_gpt2)
@@ -106,12 +109,16 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
         uncertainty,
     )
     on_sealed: list[PairDifference] = []
+    seal = None
     if sealed:
         of_sealed = {counted.ngram_name: [counted.ngram.score(sealed, keep=False)]}
         of_sealed |= {each.row.name: each.sealed_scores for each in measured}
         sealed_uncertainty = sealed_scores.uncertainty_of(of_sealed, sealed)
         rows = sealed_scores.with_sealed(rows, list(of_sealed), sealed_uncertainty)
         on_sealed = sealed_scores.sealed_differences(differences, sealed_uncertainty)
+        seal = opened or sealed_scores.opened_now(
+            sealed, [row.name for row in rows if row.name in of_sealed]
+        )
     return Results(
         written=time.strftime("%Y-%m-%d", time.gmtime()),
         corpus=CorpusRecord.model_validate(corpus.record()),
@@ -127,7 +134,7 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
             for part, size in zip(parts, sizes, strict=True)
         ],
         rows=rows,
-        sealed=opened or sealed_scores.opened_now(sealed) if sealed else None,
+        sealed=seal,
         differences=differences,
         sealed_differences=on_sealed,
         pairs=pair_matrix(rows, list(scores), uncertainty),
@@ -225,10 +232,12 @@ def notes_on_training(compared: Sequence[Candidate]) -> list[str]:
             continue
         record = candidate.runs[0].record
         if teachers := record.teachers_sha256:
+            several = len(candidate.runs) > 1  # each has as many teachers, but not the same
             notes.append(
-                f"{candidate.name} was distilled from {len(teachers)} other models of its track, "
-                "which were trained on the same split. Their training is not part of its cost. "
-                "Its seconds include the time for their predictions; its FLOPs do not."
+                f"{'Each run of ' if several else ''}{candidate.name} was distilled from "
+                f"{len(teachers)} other models, which were trained from scratch on the same split. "
+                "Their training is not part of its cost. Its seconds include the time for their "
+                "predictions; its FLOPs do not."
             )
             learned_from = [set(run.record.teachers_sha256) for run in candidate.runs]
             if sum(map(len, learned_from)) > len(set().union(*learned_from)):
@@ -239,12 +248,12 @@ def notes_on_training(compared: Sequence[Candidate]) -> list[str]:
         if record.config.get("drills"):
             notes.append(
                 f"{candidate.name} was also trained on copying exercises: rows of repeated random "
-                "tokens, which its seconds include and its FLOPs do not."
+                "tokens. Its seconds include these rows; its FLOPs do not."
             )
         if record.config.get("rename"):
             notes.append(
-                f"In a part of the blocks that {candidate.name} was trained on, speakers, if the "
-                "text has any, have invented names."
+                f"In some of the blocks that {candidate.name} was trained on, the speakers (if the "
+                "text has any) were given invented names."
             )
     return notes
 

@@ -13,8 +13,8 @@ def describe(base: BaseIdentity) -> str:
     if base.kind is BaseKind.STAND_IN:
         return (
             "a small stand-in with GPT-2's architecture, which this project pretrained on 29 plays "
-            "of Shakespeare, none of them in Tiny Shakespeare. It replaces GPT-2 where that is not "
-            "available; its size and its pretraining are not GPT-2's"
+            "of Shakespeare, none of them in Tiny Shakespeare. It takes GPT-2's place where GPT-2 "
+            "is not available; it has neither GPT-2's size nor its pretraining"
         )
     if base.kind is BaseKind.GPT2:
         return (

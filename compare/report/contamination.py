@@ -122,14 +122,15 @@ def describe(base: VerbatimRates, scratch: VerbatimRates | None, is_tiny_shakesp
     sentences = [_describe_rate(base, is_tiny_shakespeare)]
     if scratch:
         sentences.append(
-            f"{scratch.name}, which cannot know this text, was shown {scratch.prompt_tokens} of "
-            f"its own tokens each time, and continued {_repeated(scratch)} passages in this way."
+            f"{scratch.name}, which cannot know this text, was prompted in the same way, with "
+            f"{scratch.prompt_tokens} tokens of its own tokenizer, and continued "
+            f"{_repeated(scratch)} passages exactly."
         )
     if base.base_kind is STAND_IN:
         plays = "other plays by the same author" if is_tiny_shakespeare else "these plays"
         sentences.append(
-            f"The comparison therefore shows what pretraining on {plays} gains on this text, and "
-            "not what pretraining on any other text would."
+            f"The comparison shows what pretraining on {plays} gains on this text, and not what "
+            "pretraining on any other text would."
         )
     else:
         sentences += [
@@ -167,8 +168,8 @@ def _describe_rate(base: VerbatimRates, is_tiny_shakespeare: bool) -> str:
         case _:
             known = "may have: whether its pretraining data includes this text is not known here"
     return (
-        f"{_base_name(base)} {known}. Shown {base.prompt_tokens} tokens of the test text each "
-        f"time, it continued {_repeated(base)} passages with exactly the next "
+        f"{_base_name(base)} {known}. Prompted with {base.prompt_tokens} tokens of the test text "
+        f"at a time, it continued {_repeated(base)} passages with exactly the next "
         f"{CONTINUATION_TOKENS} tokens (95% interval: {_percent(low)} to {_percent(high)} of such "
         "passages)."
     )
@@ -198,7 +199,7 @@ def _judge(base: VerbatimRates, scratch: VerbatimRates | None) -> str:
         )
     return (
         f"This shows neither that {_base_name(base)} has read this text nor that it has not: "
-        "a model need not know by heart what it has read."
+        "a model can have read a text without knowing it by heart."
     )
 
 

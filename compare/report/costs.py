@@ -37,8 +37,8 @@ def costs(runs: Sequence[RunRecord], models: Sequence[PreTrainedModel], epoch_to
     """
     last = [run.epochs[-1] for run in runs]
     flops = [
-        training_flops(model, epoch.epoch * epoch_tokens)
-        for model, epoch in zip(models, last, strict=True)
+        training_flops(model, epoch.epoch * epoch_tokens, run.parameters.trained)
+        for run, model, epoch in zip(runs, models, last, strict=True)
     ]
     return Costs(
         trained_characters=round(np.mean([epoch.characters_seen for epoch in last])),

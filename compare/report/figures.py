@@ -35,8 +35,9 @@ from compare.report.results import (
     ResultRow,
     WordClassResult,
 )
-from compare.report.worth_results import Worth, format_share
+from compare.report.worth_results import Worth
 from compare.ruler.metrics import Interval
+from compare.wording import format_share
 
 TRAIN_STROKE: Style = {"alpha": 0.45, "lw": 1, "marker": ""}
 # Kinds of rows drawn as reference lines, because gradient descent did not train them here.
@@ -209,16 +210,15 @@ def other_plays_plot(other_plays: OtherPlays, styles: Styles) -> bytes:
 
 def worth_plot(worth: Worth, styles: Styles) -> bytes:
     """Plot bits per byte over characters of training text; untouched bases are dashed lines."""
-    trained = [point for curve in worth.curves for point in curve.points if point.share]
+    trained = [point for curve in worth.curves for point in curve.trained]
     texts = {point.share: point.characters for point in trained}
     with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH, 4.4), layout="constrained")
         for curve in worth.curves:
-            points = [point for point in curve.points if point.share]
-            characters = [point.characters for point in points]
-            bits = [point.bits_per_byte for point in points]
+            characters = [point.characters for point in curve.trained]
+            bits = [point.bits_per_byte for point in curve.trained]
             axes.plot(characters, bits, **styles[curve.name])
-            for point in points:
+            for point in curve.trained:
                 text = f"{curve.name}, {point.characters:,} characters"
                 explain(
                     axes,

@@ -80,6 +80,9 @@ def measure(
         run=candidate.runs[0].path.name if candidate.runs else None,
         seeds=len(candidate.runs) or None,
         parameters=parameters,
+        trained_parameters=(
+            candidate.runs[0].record.parameters.trained if candidate.runs else None
+        ),
         **_metric(mean_score(scores)),
         bits_per_byte_sd=float(np.std(bits, ddof=1)) if len(bits) > 1 else None,
         nanogpt_val_nats_per_char=_nanogpt_val(candidate, loaded, corpus),

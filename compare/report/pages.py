@@ -118,7 +118,11 @@ def tables(study_results: Results) -> dict[str, pd.DataFrame]:
         )
     if study_results.worth:
         frames["worth"] = _frame(
-            {"name": curve.name, "kind": curve.kind, **point.model_dump(mode="json")}
+            {
+                "name": curve.name_of(point),
+                "kind": curve.kind_of(point),
+                **point.model_dump(mode="json", exclude={"name"}),
+            }
             for curve in study_results.worth.curves
             for point in curve.points
         )
@@ -131,6 +135,8 @@ def _frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     if "sealed" in frame:
         sealed = frame.pop("sealed").map(lambda each: each or {})
         frame["sealed_bits_per_byte"] = sealed.map(lambda each: each.get("bits_per_byte"))
+        ends = sealed.map(lambda each: each.get("ci95") or (None, None))
+        frame["sealed_ci95_low"], frame["sealed_ci95_high"] = ends.str[0], ends.str[1]
     if "ci95" in frame:
         ends = frame.pop("ci95").map(lambda each: each or (None, None))
         frame["ci95_low"], frame["ci95_high"] = ends.str[0], ends.str[1]

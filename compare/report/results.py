@@ -75,6 +75,8 @@ class ResultRow(FrozenModel):
     seeds: int | None = None
     """Number of runs, which differ in their seed alone.  None if nothing was trained."""
     parameters: int | None = None
+    trained_parameters: int | None = None
+    """Those of the adapters, for LoRA.  None if all are trained, or none."""
     split: Literal["test"] = "test"
 
     nats: float
@@ -108,6 +110,15 @@ class ResultRow(FrozenModel):
     """The score on each part of the test split.  Empty if the row has no probabilities of bytes."""
     sealed: PartScore | None = None
     """The score on the sealed text.  None unless it was opened."""
+
+    @property
+    def parameter_count(self) -> str:
+        """Its parameters, and how many of them were trained unless all were.  Empty if unknown."""
+        if self.parameters is None:
+            return ""
+        if self.trained_parameters is None:
+            return f"{self.parameters:,}"
+        return f"{self.parameters:,} ({self.trained_parameters:,} trained)"
 
 
 class WordClassResult(FrozenModel):
@@ -348,6 +359,8 @@ class SealedResult(FrozenModel):
     git_commit: str | None
     """The commit of the code that opened it."""
     git_dirty: bool | None
+    rows: list[str] = Field(default_factory=list)
+    """The rows of the report that opened it.  Empty if they were not noted."""
 
 
 class Results(FrozenModel):
@@ -447,9 +460,29 @@ class Results(FrozenModel):
 
     @property
     def single_run_rows(self) -> list[str]:
-        """The rows in `differences` with a single run, whose other seeds no interval covers."""
+        """The rows in `differences` with a single run.
+
+        No interval covers how their scores vary with the seed.
+        """
         names = dict.fromkeys(name for each in self.differences for name in (each.a, each.b))
         return [name for name in names if self.row(name).seeds == 1]
+
+    @property
+    def pairs_have_single_runs(self) -> bool:
+        """Whether a row in `pairs` has a single run."""
+        names = {name for each in self.pairs for name in (each.a, each.b)}
+        return any(row.seeds == 1 for row in self.rows if row.name in names)
+
+    @property
+    def rows_after_opening(self) -> list[str]:
+        """The rows with a score on the sealed text that the report that opened it did not have.
+
+        Empty if the rows of that report are unknown.
+        """
+        if self.sealed is None or not self.sealed.rows:
+            return []
+        scored = [row.name for row in self.rows if row.sealed]
+        return [name for name in scored if name not in self.sealed.rows]
 
     @property
     def interval_count(self) -> int:

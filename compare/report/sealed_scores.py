@@ -69,8 +69,8 @@ def sealed_differences(
     ]
 
 
-def opened_now(text: str) -> SealedResult:
-    """Return the note that the sealed `text` has just been opened, and by which code."""
+def opened_now(text: str, rows: Sequence[str]) -> SealedResult:
+    """Return the note that the sealed `text` has just been opened, by which code, for `rows`."""
     code = code_version()
     return SealedResult(
         chars=len(text),
@@ -78,4 +78,5 @@ def opened_now(text: str) -> SealedResult:
         opened=time.strftime("%Y-%m-%d", time.gmtime()),
         git_commit=code.commit,
         git_dirty=code.is_dirty,
+        rows=list(rows),
     )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compare.kinds import RowKind, Track
 from compare.rendering import scientific
 from compare.report.differences import Difference, Direction, Question
 from compare.report.results import ResultRow, Results
+from compare.report.worth_story import WorthStory, tell_worth
 from compare.ruler.metrics import Interval
+from compare.wording import listed
 
 UNIT = (
     "Bits per byte say how much each byte of the text (in English, a character) surprises a model: "
-    "0 if it was certain, 8 if it guessed blindly. Fewer are better."
+    "0 if the model was certain of it, 8 if it guessed blindly. Lower is better."
 )
 
 QUESTIONS_OF_CARDS = {Question.PRETRAINING, Question.FINE_TUNING}
@@ -58,6 +59,8 @@ class Story:
     """Which rows of the report's claims have a single run.  None if none has."""
     left_out_costs: list[str]
     """What the two models of the answer cost before the training that the page counts."""
+    worth: WorthStory | None
+    """What pretraining is worth in text.  None without runs on shares of the text."""
     titles: Titles
     scores: list[str]
     """Each row's name and score, for readers who cannot see the figure."""
@@ -73,6 +76,7 @@ def tell(results: Results) -> Story:
         caveats=caveats(results),
         seeds_not_covered=seeds_not_covered(results),
         left_out_costs=left_out_costs(results),
+        worth=tell_worth(results),
         titles=Titles(
             other_plays=_other_plays_title(results),
             word_classes=_word_classes_title(results),
@@ -98,9 +102,9 @@ def answer(results: Results) -> str:
     decimals = 2 if difference >= 0.02 else 3
     better = "better" if headline.direction is Direction.LOWER else "worse"
     return (
-        f"A pretrained model that was fine-tuned on a part of this text predicts the rest {better} "
-        f"than our best small model trained from scratch: it needs {a.bits_per_byte:.{decimals}f} "
-        f"bits for each byte instead of {b.bits_per_byte:.{decimals}f}, "
+        f"A pretrained model, fine-tuned on part of this text, predicts the rest {better} than our "
+        "best small model, trained from scratch on the same part: it needs "
+        f"{a.bits_per_byte:.{decimals}f} bits per byte instead of {b.bits_per_byte:.{decimals}f}, "
         f"{f'{share:.0%}' if share >= 0.01 else 'less than 1%'} {headline.direction.value}."
     )
 
@@ -176,8 +180,8 @@ def _scratch_card(results: Results) -> Card:
         number=f"{row.bits_per_byte:.2f} bits per byte",
         interval=interval,
         meaning=(
-            f"{row.name}, with {row.parameters:,} parameters, which has read the training text of "
-            f"{results.corpus.splits['train'].chars:,} characters {_passes(row, results)}."
+            f"{row.name} has {row.parameters:,} parameters and has read the training text "
+            f"({results.corpus.splits['train'].chars:,} characters) {_passes(row, results)}."
         ),
     )
 
@@ -189,14 +193,14 @@ def difference_card(title: str, difference: Difference, results: Results) -> Car
         return Card(title, _vague_number(difference), None, f"{difference.sentence}.")
     assert difference.ci95 is not None, "without an interval, there is no direction"
     single_runs = [row.name for row in (b, a) if row.seeds == 1]
-    were = "were each" if len(single_runs) > 1 else "was"
-    trained_once = f"; {_list(single_runs)} {were} trained only once" if single_runs else ""
+    have = "have a single run each" if len(single_runs) > 1 else "has a single run"
+    single_run = f"; {listed(single_runs)} {have}" if single_runs else ""
     return Card(
         title=title,
         number=f"{b.bits_per_byte:.2f} → {a.bits_per_byte:.2f} bits per byte",
         interval=(
             f"simultaneous 95% interval: {_range(difference.ci95)} "
-            f"{difference.direction.value}{trained_once}"
+            f"{difference.direction.value}{single_run}"
         ),
         meaning=_meaning(difference.question, a, b, results),
     )
@@ -227,12 +231,13 @@ def _meaning(question: Question, a: ResultRow, b: ResultRow, results: Results) -
         return f"{a.base} before fine-tuning, and after reading the training text {passes}."
     if a.kind is RowKind.LORA:
         compared = (
-            "The same network, with all weights trained on this text from random ones, and with "
-            f"low-rank adapters trained on the weights of {a.base}"
+            "Two models of the same architecture: one with all weights trained on this text from "
+            f"random ones, the other with low-rank adapters trained on the weights of {a.base}"
         )
     else:
         compared = (
-            f"The same network, trained on this text from random weights and from those of {a.base}"
+            "Two models of the same architecture, trained on this text: one from random weights, "
+            f"the other from the weights of {a.base}"
         )
     of_b = _passes(b, results)
     if passes != of_b:
@@ -265,30 +270,36 @@ def caveats(results: Results) -> list[str]:
     pair = (results.headline.a, results.headline.b)
     single = [name for name in pair if name in results.single_run_rows]
     if results.units.enough and len(single) == 1:
-        found.append(f"{single[0]} has a single run: no interval covers its other seeds.")
+        found.append(
+            f"{single[0]} has a single run: no interval covers how its score varies with the seed."
+        )
     elif results.units.enough and single:
-        found.append(f"{_list(single)} have a single run each: no interval covers other seeds.")
+        found.append(
+            f"{listed(single)} have a single run each: no interval covers how their scores vary "
+            "with the seed."
+        )
     if results.is_tiny_shakespeare and results.rows_with_drills:
         found.append(
-            "Scores on this test text influenced how the small models were designed, so on new "
-            "text they may be worse than here."
+            "Scores on this test text influenced the design of the small models, so these models "
+            "may do worse on new text."
         )
     return found
 
 
 def seeds_not_covered(results: Results) -> str | None:
-    """Name the rows whose other seeds no interval covers; None if there are none."""
+    """Name the rows with a single run, if there are any: no interval covers their seeds."""
     names = results.single_run_rows
     if not names:
         return None
     if len(names) == 1:
-        return f"{names[0]} has a single run: the intervals do not cover its other seeds."
-    return f"{_list(names)} have a single run each: the intervals do not cover their other seeds."
-
-
-def _list(names: Sequence[str]) -> str:
-    """Return names as a list in a sentence: A, B and C."""
-    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
+        return (
+            f"{names[0]} has a single run: the intervals do not cover how its score varies with "
+            "the seed."
+        )
+    return (
+        f"{listed(names)} have a single run each: the intervals do not cover how their scores vary "
+        "with the seed."
+    )
 
 
 def left_out_costs(results: Results) -> list[str]:
@@ -296,17 +307,18 @@ def left_out_costs(results: Results) -> list[str]:
     found = []
     tuned = [row for row in results.rows if row.kind is RowKind.TUNED]
     for row in (results.row(results.headline.b), results.row(results.headline.a)):
-        run = next(iter(results.runs_of(row)))
+        run, *other_runs = results.runs_of(row)
+        student = f"each run of {row.name}" if other_runs else row.name
         if run.config.get("teachers") == ["own"] and tuned:
             minutes = run.teachers * (tuned[0].wall_seconds or 0) / 60
             operations = run.teachers * (tuned[0].training_flops or 0)
             found.append(
-                f"Not included: {row.name} learned from {run.teachers} other models, each trained "
-                f"like {tuned[0].name}, which took {minutes:,.0f} more minutes and "
-                f"{scientific(operations)} operations in all."
+                f"Not included: the training of the {run.teachers} models that {student} learned "
+                f"from, each trained like {tuned[0].name}: {minutes:,.0f} more minutes and "
+                f"{scientific(operations)} operations {'per run' if other_runs else 'in all'}."
             )
         elif run.teachers:
-            found.append(f"Not included: the {run.teachers} models that {row.name} learned from.")
+            found.append(f"Not included: the {run.teachers} models that {student} learned from.")
         if run.base:
             found.append(f"Not included: the pretraining of {run.base.resolved}.")
     return found
@@ -319,8 +331,13 @@ def _other_plays_title(results: Results) -> str:
         return "Other plays"
     a, b = rows[headline.a], rows[headline.b]
     ahead = sum(a.by_play[title] < b.by_play[title] for title in a.by_play)
-    known = ", which it may have read" if a.may_have_read else ""
-    return f"Other plays: {a.name} is better than {b.name} on {ahead} of {len(a.by_play)}{known}"
+    known = ""
+    if a.may_have_read:
+        known = ", all of which it may have read" if ahead else ", although it may have read them"
+    return (
+        f"Other plays: {a.name} is better than {b.name} on {ahead or 'none'} of {len(a.by_play)} "
+        f"plays{known}"
+    )
 
 
 def _word_classes_title(results: Results) -> str:

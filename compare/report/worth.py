@@ -47,11 +47,6 @@ class ScoredCurve:
     base: str | None
     points: Sequence[ScoredPoint]
 
-    @property
-    def trained(self) -> Sequence[ScoredPoint]:
-        """Its points without the untouched base."""
-        return [point for point in self.points if point.result.share]
-
 
 def worth(
     study: Study,
@@ -78,17 +73,19 @@ def worth(
     by_row = {point.row: point.scores for curve in curves for point in curve.points}
     uncertainty = Uncertainty(by_row, units, part_ends)
     a, b = (curves[groups.index(group)] for group in (fine_tuned, scratch))
+    equivalents, base_is_better = compare_curves(a, b, uncertainty)
     return Worth(
         curves=[_result(curve, uncertainty) for curve in curves],
-        equivalents=text_equivalents(a, b, uncertainty),
+        equivalents=equivalents,
+        base_is_better=base_is_better,
     )
 
 
 def _compared(study: Study) -> tuple[Group | None, Group | None]:
     """Return the fine-tuned recipe with runs on shares, and the scratch recipe with such runs.
 
-    Of several bases, it is the first.  Of several scratch recipes, it is the one that is best on
-    validation with the whole split.
+    Of several bases, it is the first with runs on shares.  Of several scratch recipes, it is the
+    one that is best on validation with the whole split.
     """
     fine_tuned = [
         group for group in study.gpt2 if group.shares and group.kind is not RowKind.RANDOM_WEIGHTS
@@ -112,26 +109,33 @@ def _scored_curve(
     points = []
     for share in group.shares:
         label = f"{name}, {share.share:g}"
-        tested = [KeptModel(run.model).score(corpus.test, label=label) for run in share.runs]
-        points.append(_point(label, share.share, share.runs, tested))
-    points.append(_point(name, 1, group.runs, scores[name], rows[name]))
+        # The checksums of runs have been compared with the files, by `candidates`.
+        tested = [
+            KeptModel(run.model, run.record.model_sha256).score(corpus.test, label=label)
+            for run in share.runs
+        ]
+        points.append(_point(label, name, share.share, share.runs, tested))
+    points.append(_point(name, name, 1, group.runs, scores[name], rows[name]))
     if record.base and group.kind is not RowKind.RANDOM_WEIGHTS:
         zero_shot = f"{record.base.resolved} {RowKind.ZERO_SHOT}"
-        points.insert(0, _point(zero_shot, 0, [], scores[zero_shot], rows[zero_shot]))
+        untouched = _point(zero_shot, zero_shot, 0, [], scores[zero_shot], rows[zero_shot])
+        points.insert(0, untouched)
     base = record.base.resolved if record.base else None
     return ScoredCurve(name, group.kind, base, points)
 
 
 def _point(
     row: str,
+    name: str,
     share: float,
     runs: Sequence[CompleteRun],
     scores: Sequence[Score],
     shown: ResultRow | None = None,
 ) -> ScoredPoint:
-    """Return a point, which repeats the row `shown` of the report's table if there is one."""
+    """Return a point called `name`, which repeats the row `shown` of the table if there is one."""
     mean = float(np.mean([score.metrics.bits_per_byte for score in scores]))
     result = WorthPoint(
+        name=name,
         share=share,
         characters=runs[0].record.corpus.splits["train"].chars if runs else 0,
         epochs=max((run.record.config["epochs"] for run in runs), default=0),
@@ -153,10 +157,13 @@ def _result(curve: ScoredCurve, uncertainty: Uncertainty | None = None) -> Worth
     return WorthCurve(name=curve.name, kind=curve.kind, base=curve.base, points=points)
 
 
-def text_equivalents(
+def compare_curves(
     fine_tuned: ScoredCurve, scratch: ScoredCurve, uncertainty: Uncertainty
-) -> list[TextEquivalent]:
+) -> tuple[list[TextEquivalent], bool]:
     """Return for each share how many times the text the scratch track would need to score equally.
+
+    Also returns whether the base before fine-tuning, if it is a point of `fine_tuned`, is shown to
+    be better than the scratch track at every length of text.
 
     A length of text may be the true one if the interval of the difference at that length contains
     0, as in Fieller's theorem.  The bounds are then wrong only if the interval at the true length
@@ -167,12 +174,16 @@ def text_equivalents(
     differences = [
         # Scratch minus fine-tuned: above 0, the scratch track is worse and needs more text.
         [uncertainty.combination(mixture | {point.row: -1.0}) for mixture in mixtures]
-        for point in fine_tuned.trained
+        for point in fine_tuned.points
     ]
     level = simultaneous_level([min(each, key=_distance_from_0) for each in differences])
     equivalents = []
-    for point, estimates in zip(fine_tuned.trained, differences, strict=True):
+    base_is_better = False
+    for point, estimates in zip(fine_tuned.points, differences, strict=True):
         intervals = [interval(estimate, level) for estimate in estimates]
+        if not point.result.share:
+            base_is_better = all(low > 0 for low, _ in intervals)
+            continue
         times = lengths / point.result.characters
         worse = _leading(low > 0 for low, _ in intervals)
         better = _leading(high < 0 for _, high in reversed(intervals))
@@ -188,7 +199,7 @@ def text_equivalents(
                 is_off_the_curve=len(times) in (worse, better),
             )
         )
-    return equivalents
+    return equivalents, base_is_better
 
 
 def _between_points(

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from compare.kinds import RowKind
 from compare.ruler.metrics import Interval
 from compare.strict_model import FrozenModel
-
-
-def format_share(share: float) -> str:
-    """Return a share of a text as a simple fraction, such as 1/8, or else in percent."""
-    fraction = Fraction(share)
-    return str(fraction) if fraction.denominator <= 16 else f"{100 * share:g}%"
-
-
-def _share_in_words(share: float) -> str:
-    """Return how much of the text a share is, such as "1/8 of the text"."""
-    if share in (0, 1):
-        return "all of the text" if share else "none of the text"
-    return f"{format_share(share)} of the text"
+from compare.wording import share_of_text
 
 
 def _short(times: float) -> str:
@@ -27,9 +13,16 @@ def _short(times: float) -> str:
     return f"{times:,.0f}" if times >= 10 else f"{times:.2g}"
 
 
+def _times_as_much(times: float) -> str:
+    return "as much" if times == 1 else f"{_short(times)} times as much"
+
+
 class WorthPoint(FrozenModel):
     """The score of a recipe on the test split, after training on a share of the training split."""
 
+    name: str | None = None
+    """The name of its row: that of the curve, or of the base before fine-tuning.  None in old
+    files."""
     share: float
     """1 is the whole training split; 0 is the base before it was fine-tuned."""
     characters: int
@@ -53,6 +46,19 @@ class WorthCurve(FrozenModel):
     """Name of the pretrained model, in the GPT-2 track."""
     points: list[WorthPoint]
     """The smallest share first."""
+
+    @property
+    def trained(self) -> list[WorthPoint]:
+        """Its points without the base before fine-tuning."""
+        return [point for point in self.points if point.share]
+
+    def name_of(self, point: WorthPoint) -> str:
+        """Return the name of the row that one of its points belongs to."""
+        return point.name or self.name
+
+    def kind_of(self, point: WorthPoint) -> RowKind:
+        """Return the kind of one of its points: the base before fine-tuning is of another kind."""
+        return self.kind if point.share else RowKind.ZERO_SHOT
 
 
 class TextEquivalent(FrozenModel):
@@ -85,7 +91,7 @@ class TextEquivalent(FrozenModel):
     def sentence(self) -> str:
         """The claim that the interval supports, and no more."""
         subject = (
-            f"{self.fine_tuned} on {_share_in_words(self.share)} ({self.characters:,} characters)"
+            f"{self.fine_tuned} on {share_of_text(self.share)} ({self.characters:,} characters)"
         )
         if self.is_off_the_curve and self.low is not None:
             bound = "more" if self.low == 1 else f"more than {_short(self.low)} times as much"
@@ -97,16 +103,16 @@ class TextEquivalent(FrozenModel):
             bound = "less" if self.high == 1 else f"less than {_short(self.high)} times as much"
             return (
                 f"{subject} needs more bits per byte than {self.scratch} on "
-                f"{_share_in_words(self.smallest_share)}: {bound} text would be enough"
+                f"{share_of_text(self.smallest_share)}: {bound} text would be enough"
             )
         amount = "an amount of text that these runs do not bound"
         if self.low is not None and self.high is not None:
             amount = f"{_short(self.low)} to {_short(self.high)} times as much text"
         elif self.low is not None:
-            amount = f"at least {_short(self.low)} times as much text, with no upper bound shown"
+            amount = f"at least {_times_as_much(self.low)} text, with no upper bound shown"
         elif self.high is not None:
-            amount = f"at most {_short(self.high)} times as much text, with no lower bound shown"
-        return f"{subject} equals {self.scratch} on {amount}"
+            amount = f"at most {_times_as_much(self.high)} text, with no lower bound shown"
+        return f"{subject} scores like {self.scratch} on {amount}"
 
 
 class Worth(FrozenModel):
@@ -115,6 +121,10 @@ class Worth(FrozenModel):
     curves: list[WorthCurve]
     equivalents: list[TextEquivalent]
     """One for each share that was fine-tuned on; all hold simultaneously with probability 95%."""
+    base_is_better: bool = False
+    """Whether the base before fine-tuning is shown to be better than the scratch track at every
+    length of text.  If so, the lower bounds of `equivalents` only say how long the text is.  This
+    holds simultaneously with them."""
 
     @property
     def zero_shot(self) -> dict[str, float]:

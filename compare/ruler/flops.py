@@ -26,16 +26,22 @@ def count_parameters(model: PreTrainedModel) -> Parameters:
     return Parameters(total=total, non_embedding=total - embedding)
 
 
-def training_flops(model: PreTrainedModel, tokens: int) -> float:
+def training_flops(model: PreTrainedModel, tokens: int, adapters: int | None = None) -> float:
     """Return the floating-point operations of training on `tokens` tokens, forward and backward.
 
     The formula is that of Chowdhery et al. 2022, "PaLM", appendix B: 6 N + 12 L d T per token, for
     L layers of width d, T tokens of context, and N weights that take part in matrix products.  N
     excludes the embeddings, which are only looked up, and includes the output matrix even if it is
     tied to them.
+
+    Each weight costs 2 operations forward, 2 for the gradient of its input and 2 for its own
+    gradient.  With LoRA, only the weights of the adapters are trained, whose number is `adapters`;
+    `model` is then the model without them, or with adapters that are merged.  Its N weights need no
+    gradients of their own, and the A of the adapters are added to them: 4 N + 6 A + 12 L d T.
     """
     config = model.config
     output = model.get_output_embeddings().weight.numel()
     weights = count_parameters(model).non_embedding + output
     attention = config.num_hidden_layers * config.hidden_size * context_length_of(model)
-    return float((6 * weights + 12 * attention) * tokens)
+    products = 6 * weights if adapters is None else 4 * weights + 6 * adapters
+    return float((products + 12 * attention) * tokens)

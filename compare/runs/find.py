@@ -119,6 +119,7 @@ def corpus_of(run: CompleteRun) -> corpora.Corpus:
     if corpus.sha256 != trained_on.sha256:
         raise Misuse(
             f"{name} has changed since {run.path} was trained on it "
-            f"(sha256 {corpus.sha256[:8]}..., then {trained_on.sha256[:8]}...): train again"
+            f"(sha256 {corpus.sha256[:8]}... now, {trained_on.sha256[:8]}... at that time): "
+            "train again"
         )
     return corpus

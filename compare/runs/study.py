@@ -10,6 +10,7 @@ from compare.kinds import BaseKind, RowKind, Track
 from compare.runs.find import CompleteRun, complete, latest
 from compare.runs.identity import Identity
 from compare.runs.record import Base, RunRecord
+from compare.wording import share_of_text
 
 
 @dataclass(frozen=True)
@@ -198,10 +199,59 @@ def _share_groups(full: CompleteRun, newest_first: Sequence[CompleteRun]) -> tup
 def _recipe(record: RunRecord) -> Identity:
     """Return what is the same in all runs of a recipe, whatever their seed and share of the text.
 
-    The number of epochs is left out, because a shorter text may be read more often.
+    The number of epochs is left out, because a shorter text may be read more often, and with it
+    how many epochs training waits for an improvement.
     """
     identity = Identity.of(record).without_teachers()
-    return identity.without("seed", "train_share", "leave_out", "epochs")
+    return identity.without("seed", "train_share", "leave_out", "epochs", "patience")
+
+
+def left_out(study: Study) -> list[str]:
+    """Say which runs on the text and the bases of `study` are not in it, and why.
+
+    An older run that was repeated with the same seed is not mentioned, nor is one of an experiment
+    that leaves out a play.
+    """
+    included = {run.path for group in study.groups for run in group.all_runs}
+    runs = {track: complete(track) for track in Track}
+    messages = []
+    for group in study.groups:
+        full = group.best.record
+        for run in runs[full.track]:
+            record = run.record
+            if (
+                run.path in included
+                or record.preset is not full.preset
+                or record.config.get("leave_out")
+                or not Identity.of(record).has_inputs_of(Identity.of(full))
+            ):
+                continue
+            reasons = _differences(group, run)
+            if reasons:
+                share = record.train_share
+                where = f" on {share_of_text(share)}" if share < 1 else ""
+                messages.append(f"{run.path}{where} is left out: {', '.join(reasons)}")
+    return messages
+
+
+def _differences(group: Group, run: CompleteRun) -> list[str]:
+    """Describe how the runs of `group` on the same share of the text differ from another `run`."""
+    if run.record.train_share == 1:
+        now, was = (
+            Identity.of(each.record).without("seed").without_teachers()
+            for each in (group.best, run)
+        )
+        return now.differences_from(was)
+    differences = _recipe(group.best.record).differences_from(_recipe(run.record))
+    if differences:
+        return differences
+    epochs = run.record.config.get("epochs")
+    same_share = [each for each in group.shares if each.share == run.record.train_share]
+    return [
+        f"epochs was {epochs} and is now {now}"
+        for now in (each.runs[0].record.config.get("epochs") for each in same_share)
+        if now != epochs
+    ]
 
 
 def _order(preset: RowKind) -> tuple[bool, bool, str]:

@@ -216,9 +216,9 @@ def test_the_paragraph_says_that_a_base_knew_the_text_only_if_the_intervals_show
         text = describe(base, SCRATCH, is_tiny_shakespeare=True)
         assert (by_heart in text) == is_shown
         assert ("shows neither that web has read this text nor" in text) != is_shown
-        assert f"tokens of the test text each time, it continued {shown} of 250 passages" in text
-        assert "Scratch (tuned), which cannot know this text, was shown" in text
-        assert "and continued 1 of 250 passages in this way" in text
+        assert f"tokens of the test text at a time, it continued {shown} of 250 passages" in text
+        assert "Scratch (tuned), which cannot know this text, was prompted in the same way" in text
+        assert "and continued 1 of 250 passages exactly" in text
         assert "almost certainly includes Shakespeare" in text
         assert text.endswith("how much from having read this very text.")
     # More than by chance, but no more than the scratch model can guess.

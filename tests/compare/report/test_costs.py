@@ -6,6 +6,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from compare.report import costs
 from compare.ruler import flops
+from compare.ruler.parameters import Parameters
 from compare.runs.record import RunRecord
 from tests.run_records import make_epoch, make_record
 
@@ -34,3 +35,7 @@ def test_every_cost_is_a_mean_over_runs_but_the_peak_of_memory() -> None:
         peak_memory_mb=900,
     )
     assert costs.costs(runs[::-1], [model, model], epoch_tokens=400) == row
+    adapters = Parameters(total=1000, non_embedding=500, trained=100)
+    lora = [run.model_copy(update={"parameters": adapters}) for run in runs]
+    cheaper = costs.costs(lora, [model, model], epoch_tokens=400)
+    assert cheaper.training_flops == flops.training_flops(model, 3 * 400, 100) < row.training_flops

@@ -12,21 +12,26 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 
 from compare.corpus import Corpus
 from compare.errors import Failure
-from compare.kinds import BaseKind, RunStatus, Track
+from compare.kinds import BaseKind, RowKind, RunStatus, Track
 from compare.publish import staging
 from compare.rendering import cell, fenced
 from compare.report import pages, sealed_scores, storage
+from compare.report.assemble import notes_on_training
+from compare.report.candidates import Candidate
 from compare.report.course_checklist import requirements
 from compare.report.differences import Question
 from compare.report.other_plays import PlayScores, summarize
 from compare.report.results import Results, SealedResult
+from compare.report.worth_story import tell_worth
 from compare.ruler.scoring import Score
 from compare.runs import find, models
+from compare.runs.find import CompleteRun
 from compare.runs.record import read_record, write_record
 from tests.conftest import FINETUNE, REPORT, SCRATCH, Place
 from tests.run_records import make_epoch, make_record
@@ -78,6 +83,7 @@ def test_the_kind_of_units_is_in_the_record_and_on_the_pages(study: Place, repor
     for page in ("report.md", "report.html"):
         text = (study.path / "reports" / page).read_text("utf-8")
         assert "Neighboring lines are resampled together" in text
+        assert "(for these scores and their differences, in blocks of" in text
         assert f"out of {units['number']};" in text
         assert "too short" not in text
 
@@ -96,7 +102,7 @@ def test_other_plays_are_on_the_pages_the_best_row_without_a_difference(
     for page in ("report.md", "report.html"):
         text = pages.render_page(page, typed, images)
         section = re.sub("<figure>.*?</figure>", "", text[text.index("Other plays") :], flags=re.S)
-        assert "The 2 plays attributed to Shakespeare that are in no split" in section
+        assert "These are the 2 plays attributed to Shakespeare that are in no split" in section
         assert section.count("(may have read them)") == 1
         assert "1.6000" in section and "-1.000 (-1.000 to -1.000)" in section
         assert "+1.000 (+1.000 to +1.000)" in section and "+0.000 (" not in section
@@ -352,7 +358,12 @@ def test_an_opened_seal_is_recorded_and_shown(study: Place, tmp_path: Path, repo
     places = names.index(answer.a) - names.index(answer.b)
     assert answer.delta_bits_per_byte == pytest.approx(places / math.log(2)) and answer.is_shown
     seal = SealedResult(
-        chars=1, bytes=1, opened="2100-01-01", git_commit="0123456789abcdef", git_dirty=False
+        chars=1,
+        bytes=1,
+        opened="2100-01-01",
+        git_commit="0123456789abcdef",
+        git_dirty=False,
+        rows=names[2:],
     )
     opened = opened.model_copy(
         update={"rows": rows, "sealed": seal, "sealed_differences": differences}
@@ -364,9 +375,17 @@ def test_an_opened_seal_is_recorded_and_shown(study: Place, tmp_path: Path, repo
     images = pages.draw(opened)
     for name in ("report.md", "report.html"):
         page = pages.render_page(name, opened, images)
-        assert "was opened on 2100-01-01, by the code of commit" in page
+        assert "was opened on 2100-01-01, with the code of commit" in page
+        later = f"Not part of the report that opened it: {names[0]} and {names[1]}."
+        assert later in page.replace("\\", "")
         assert f"until the end, the rest of The Tempest, {answer.a} needs " in page
         assert "was opened on" not in (study.path / "reports" / name).read_text("utf-8")
+        old = opened.model_copy(update={"sealed": seal.model_copy(update={"rows": []})})
+        assert "Not part of the report" not in pages.render_page(name, old, images)
+    table = pages.tables(opened)["results"].set_index("name")
+    for row in rows:
+        ends = table.loc[row.name, ["sealed_ci95_low", "sealed_ci95_high"]]
+        assert ends.isna().all() if row.sealed is None else tuple(ends) == row.sealed.ci95
 
 
 def test_both_tracks_are_shown_on_half_of_the_text_and_on_all_of_it(
@@ -387,15 +406,61 @@ def test_both_tracks_are_shown_on_half_of_the_text_and_on_all_of_it(
     equivalents = report["worth"]["equivalents"]
     assert [each["share"] for each in equivalents] == [0.5, 1]
     assert all(each["scratch"] == "Scratch (course)" for each in equivalents)
-    sentences = [
-        each.sentence for each in storage.read(study.path / storage.PATH).worth.equivalents
-    ]
+    told = tell_worth(storage.read(study.path / storage.PATH))
     for page in ("report.md", "report.html"):
         text = (study.path / "reports" / page).read_text("utf-8").replace("\\", "")
         assert "What pretraining is worth, in text" in text
-        assert all(sentence in text for sentence in sentences)
+        assert told.introduction in text and told.conditions in text
+        assert told.statements and all(statement in text for statement in told.statements)
+        assert "(before fine-tuning)" not in text
+    table = pd.read_csv(study.path / "reports/tables/worth.csv").set_index(["name", "share"])
+    assert table.loc[("tiny-gpt2 zero-shot", 0), "kind"] == "zero-shot"
+    assert table.loc[("tiny-gpt2 fine-tuned", 0.5), "kind"] == "fine-tuned"
     for file in ("figures/worth.svg", "tables/worth.csv"):
         assert (study.path / "reports" / file).stat().st_size > 100
+
+
+def test_a_row_with_adapters_says_how_many_parameters_were_trained(
+    study: Place, report: dict
+) -> None:
+    typed = with_runs(study)
+    names = ("tiny-gpt2 fine-tuned", "Scratch (course)")
+    adapters = {"trained_parameters": 1234, "kind": RowKind.LORA}
+    rows = [row.model_copy(update=adapters) if row.name == names[0] else row for row in typed.rows]
+    runs = [
+        run.model_copy(update={"parameters": run.parameters.model_copy(update={"trained": 1234})})
+        if run.name == names[0]
+        else run
+        for run in typed.runs
+    ]
+    typed = typed.model_copy(update={"rows": rows, "runs": runs})
+    total = f"{typed.row(names[0]).parameters:,}"
+    images = pages.draw(typed)
+    for page in ("report.md", "report.html"):
+        text = pages.render_page(page, typed, images)
+        assert f"{total} (1,234 trained)" in text
+        assert f"{total} parameters, fine-tuned through 1,234 adapter parameters" in text
+        assert "(4 N + 6 A + 12 L d T)" in text
+        assert "adapter weights" not in (study.path / "reports" / page).read_text("utf-8")
+    table = pages.tables(typed)["results"].set_index("name")["trained_parameters"]
+    assert table[names[0]] == 1234 and pd.isna(table[names[1]])
+
+
+def test_teachers_are_noted_for_each_run() -> None:
+    def notes(*teachers: str) -> list[str]:
+        runs = tuple(
+            CompleteRun(Path("run"), make_record(teachers_sha256=list(each)), [], [])
+            for each in teachers
+        )
+        return notes_on_training(
+            [Candidate("Scratch (record)", RowKind.RECORD, Track.SCRATCH, runs, (), None)]
+        )
+
+    (alone,) = notes("abc")
+    assert alone.startswith("Scratch (record) was distilled from 3 other models, which were")
+    (several,) = notes("abc", "def")
+    assert several.startswith("Each run of Scratch (record) was distilled from 3 other models")
+    assert len(notes("abc", "cde")) == 2  # they share one
 
 
 def test_the_interval_of_a_single_run_is_that_of_its_row(report: dict) -> None:

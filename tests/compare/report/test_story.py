@@ -7,6 +7,7 @@ import pytest
 from compare.kinds import RowKind, Track
 from compare.report import story
 from compare.report.differences import Difference, PartDifference, Question
+from compare.report.other_plays import PlayScores, summarize
 from compare.report.results import Results, RunResult
 from compare.ruler.metrics import Interval
 from tests.result_rows import make_row
@@ -47,7 +48,7 @@ def test_a_small_difference_is_told_with_as_many_decimals_as_it_needs() -> None:
     claim = difference(Question.FROM_SCRATCH, -0.004, (-0.006, -0.002))
     rows = [make_row(RowKind.FINE_TUNED, 1.912), make_row(RowKind.TUNED, 1.916)]
     answer = story.answer(Results.model_construct(rows=rows, differences=[claim]))
-    assert "needs 1.912 bits for each byte instead of 1.916, less than 1% fewer" in answer
+    assert "needs 1.912 bits per byte instead of 1.916, less than 1% fewer" in answer
 
 
 def test_a_card_does_not_call_a_loss_an_improvement() -> None:
@@ -123,7 +124,7 @@ def test_a_card_says_where_in_the_text_its_difference_is_shown(
 
 def test_the_answer_gives_both_scores_and_the_share_saved() -> None:
     answer = story.answer(results(difference(Question.FROM_SCRATCH, -0.5, (-0.6, -0.4))))
-    assert "1.50 bits for each byte instead of 2.00, 25% fewer" in answer
+    assert "1.50 bits per byte instead of 2.00, 25% fewer" in answer
 
 
 def test_a_worse_model_is_called_worse() -> None:
@@ -165,10 +166,10 @@ def with_training(best_epoch_of_control: int, kind: RowKind = RowKind.FINE_TUNED
 def test_a_card_tells_what_the_scored_models_have_read(best_epoch: int, words: str) -> None:
     results = with_training(best_epoch)
     card = story.difference_card("", results.differences[0], results)
-    assert words in card.meaning and "from those of gpt2." in card.meaning
+    assert words in card.meaning and "the other from the weights of gpt2." in card.meaning
     assert card.number == "2.50 → 1.50 bits per byte"
     assert card.interval == (
-        "simultaneous 95% interval: 0.800 to 1.200 fewer; from random weights was trained only once"
+        "simultaneous 95% interval: 0.800 to 1.200 fewer; from random weights has a single run"
     )
 
 
@@ -191,7 +192,8 @@ def test_a_card_without_a_shown_difference_has_no_number() -> None:
         (
             ["own"],
             3,
-            "each trained like tuned, which took 30 more minutes and 6.0 × 10¹² operations in all",
+            "the training of the 3 models that record learned from, each trained like tuned: 30 "
+            "more minutes and 6.0 × 10¹² operations in all.",
         ),
         (["a", "b"], 2, "the 2 models that record learned from"),
         ([], 0, None),
@@ -220,3 +222,66 @@ def test_costs_that_are_left_out_are_named(
     )
     assert costs[-1] == "Not included: the pretraining of some/base."
     assert (told is None and len(costs) == 1) or (told is not None and told in costs[0])
+
+
+def test_teachers_are_counted_for_each_run() -> None:
+    rows = [
+        make_row(RowKind.FINE_TUNED, 1.5),
+        make_row(RowKind.RECORD, 1.9),
+        make_row(RowKind.TUNED, 2.0, wall_seconds=600.0, training_flops=2e12),
+    ]
+    headline = difference(Question.FROM_SCRATCH, -0.4, (-0.5, -0.3))
+    headline = headline.model_copy(update={"b": RowKind.RECORD.value})
+    of_record = {"config": {"teachers": ["own"]}, "teachers": 3, "base": None}
+    runs = [
+        RunResult.model_construct(name=RowKind.RECORD.value, **of_record),
+        RunResult.model_construct(name=RowKind.RECORD.value, **of_record),
+        RunResult.model_construct(name="fine-tuned", config={}, teachers=0, base=None),
+    ]
+    (costs,) = story.left_out_costs(
+        Results.model_construct(rows=rows, differences=[headline], runs=runs)
+    )
+    assert costs == (
+        "Not included: the training of the 3 models that each run of record learned from, each "
+        "trained like tuned: 30 more minutes and 6.0 × 10¹² operations per run."
+    )
+
+
+@pytest.mark.parametrize(
+    ("bits", "may_have_read", "title"),
+    [
+        ((1.0, 1.1), True, "better than tuned on 2 of 2 plays, all of which it may have read"),
+        ((1.0, 2.1), False, "better than tuned on 1 of 2 plays"),
+        ((2.0, 2.1), True, "better than tuned on none of 2 plays, although it may have read them"),
+    ],
+)
+def test_the_title_of_other_plays_says_on_how_many(
+    bits: tuple[float, float], may_have_read: bool, title: str
+) -> None:
+    plays = ("Hamlet", "Macbeth")
+    scores = [
+        PlayScores("fine-tuned", 1, may_have_read, dict(zip(plays, bits, strict=True))),
+        PlayScores("tuned", 1, False, {"Hamlet": 1.5, "Macbeth": 1.6}),
+    ]
+    told = story._other_plays_title(
+        results(difference(Question.FROM_SCRATCH, -0.5, None)).model_copy(
+            update={"other_plays": summarize(scores)}
+        )
+    )
+    assert told == f"Other plays: fine-tuned is {title}"
+
+
+def test_rows_with_a_single_run_are_named_in_one_sentence() -> None:
+    claim = difference(Question.FROM_SCRATCH, -0.5, (-0.6, -0.4))
+    rows = [make_row(RowKind.FINE_TUNED, 1.5, seeds=1), make_row(RowKind.TUNED, 2.0, seeds=3)]
+    alone = Results.model_construct(rows=rows, differences=[claim])
+    assert story.seeds_not_covered(alone) == (
+        "fine-tuned has a single run: the intervals do not cover how its score varies with the "
+        "seed."
+    )
+    rows[1] = make_row(RowKind.TUNED, 2.0, seeds=1)
+    both = Results.model_construct(rows=rows, differences=[claim])
+    assert story.seeds_not_covered(both) == (
+        "fine-tuned and tuned have a single run each: the intervals do not cover how their scores "
+        "vary with the seed."
+    )

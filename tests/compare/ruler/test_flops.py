@@ -53,6 +53,17 @@ def test_an_output_matrix_of_its_own_is_left_out_too() -> None:
     assert flops.training_flops(model, 10) == flops.training_flops(gpt2(), 10)
 
 
+def test_weights_that_are_frozen_cost_a_third_less_and_adapters_are_added() -> None:
+    """Compared with 6 operations for each weight that is trained, and 0 adapters."""
+    model, adapters = gpt2(), 1000
+    weights = 2 * LAYER + NORM + 300 * 32
+    everything = flops.training_flops(model, 10)
+    assert flops.training_flops(model, 10, 0) == everything - 10 * 2 * weights
+    assert flops.training_flops(model, 10, adapters) == everything - 10 * (
+        2 * weights - 6 * adapters
+    )
+
+
 def test_the_records_of_both_tracks_say_it(study: Place) -> None:
     for run, context in (("gpt2_finetune/tiny-gpt2-seed1", 64), ("scratch_lm/course-seed1", 32)):
         record = json.loads((study.path / "runs" / run / "run.json").read_text("utf-8"))

@@ -13,7 +13,7 @@ from compare.kinds import BaseKind, RowKind, RunStatus, Track
 from compare.runs import find
 from compare.runs.latest import point_latest_at
 from compare.runs.record import read_record, write_record
-from compare.runs.study import find_study
+from compare.runs.study import find_study, left_out
 from tests.run_records import BASE, CORPUS, make_epoch, make_record
 
 ADDED_OPTIONS = ("train_share", "leave_out", "patience")  # which the oldest records do not have
@@ -37,7 +37,8 @@ def leave(
         preset=RowKind(preset),
         seed=seed,
         config={
-            "corpus": "text",
+            "corpus": differing.get("corpus", "text"),
+            "base": base.resolved,
             "seed": seed,
             "epochs": differing.get("epochs", 5),
             "project": name,
@@ -117,6 +118,13 @@ def test_a_base_with_two_names_is_one_base() -> None:
     assert found() == [["c1"], ["first", "second"]]
 
 
+def test_a_text_with_two_names_is_one_text() -> None:
+    leave("gpt2_finetune", "g1", 0, "fine-tuned", 1, 5.0)
+    leave("scratch_lm", "first", 1, "course", 1, 5.0, corpus="novel.txt")
+    leave("scratch_lm", "second", 2, "course", 2, 6.0, corpus="./novel.txt")
+    assert found() == [["first", "second"], ["g1"]]
+
+
 def test_other_recipes_texts_and_older_runs_stay_out() -> None:
     leave("gpt2_finetune", "of-another-text", 0, "fine-tuned", 2, 1.0, text="u")
     leave("gpt2_finetune", "g1", 1, "fine-tuned", 1, 5.0)
@@ -184,6 +192,28 @@ def test_a_share_may_be_read_more_often_by_all_of_its_runs_alike() -> None:
     assert found_shares()["tuned"] == {0.5: ["seed1-epochs5", "seed3-epochs5"]}
     leave("scratch_lm", "newest", 6, "tuned", 2, 3.0, epochs=20, train_share=0.5)
     assert found_shares()["tuned"] == {0.5: ["seed1-epochs20", "newest"]}
+
+
+def test_runs_that_are_left_out_are_named_with_what_differs() -> None:
+    leave("gpt2_finetune", "g1", 0, "fine-tuned", 1, 5.0)
+    half: dict[str, Any] = {"train_share": 0.5, "leave_out": ""}
+    leave("scratch_lm", "other-rate", 1, "tuned", 1, 2.0, learning_rate=0.2, **half)
+    leave("scratch_lm", "often", 2, "tuned", 2, 2.0, epochs=20, **half)
+    leave("scratch_lm", "used", 3, "tuned", 1, 2.0, patience=2, **half)
+    leave("scratch_lm", "old-rate", 4, "tuned", 3, 2.0, learning_rate=0.3)
+    leave("scratch_lm", "t1-before", 5, "tuned", 1, 7.0)
+    leave("scratch_lm", "t1", 6, "tuned", 1, 7.0)
+    leave("scratch_lm", "other-text", 7, "tuned", 2, 2.0, text="u", **half)
+    leave("scratch_lm", "no-play", 8, "tuned", 3, 2.0, train_share=0.5, leave_out="Coriolanus")
+    leave("scratch_lm", "t2", 9, "tuned", 2, 7.5)
+    study = find_study()
+    assert found_shares()["tuned"] == {0.5: ["used"]}
+    assert left_out(study) == [
+        "runs/scratch_lm/other-rate on 1/2 of the text is left out: learning_rate was 0.2 and is "
+        "now 0.1",
+        "runs/scratch_lm/often on 1/2 of the text is left out: epochs was 20 and is now 5",
+        "runs/scratch_lm/old-rate is left out: learning_rate was 0.3 and is now 0.1",
+    ]
 
 
 def test_tracks_on_different_texts_are_refused() -> None:
