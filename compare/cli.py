@@ -51,7 +51,8 @@ class StudyOptions:
     project: str = "tiny-shakespeare-study"
     """W&B project; use the same one for both tracks."""
     tracking: Literal["auto", "online", "offline", "disabled"] = "auto"
-    """W&B mode; auto is online if logged in and the server is reachable, otherwise offline."""
+    """W&B mode; auto is what WANDB_MODE or a command such as `wandb offline` has chosen, or else
+    online if logged in and the server is reachable, and offline if not."""
     sample_characters: int = 300
     """Length of the samples that are generated after each epoch, in characters."""
     device: DeviceName = "auto"

@@ -22,16 +22,13 @@ from typing import Literal
 
 from compare import cli
 from compare.kinds import RowKind
+from compare.teachers import OWN_TEACHERS, own_teacher_seeds
 
 # Shares of the training split; the report plots the scores of both tracks against them.
 SHARES = (0.125, 0.25, 0.5)
 # How often the scratch track reads a share; validation prefers this to the preset's 5 passes on 1/8
 # of the text (scratch_lm/EXPERIMENTS.md).
 SHARE_EPOCHS = 10
-# Seed s of `record` is distilled from the runs of `tuned` with the seeds 3s - 2, 3s - 1 and 3s, so
-# that no two runs share a teacher.  It must match `scratch_lm.config.expand_teachers`, which
-# `compare` may not import.
-TEACHERS = 3
 # Options of gpt2_finetune.train for what is not plain fine-tuning.
 FLAGS = {RowKind.RANDOM_WEIGHTS: "random-weights", RowKind.LORA: "lora"}
 
@@ -42,7 +39,8 @@ class PlanOptions:
 
     full: bool = False
     """Plan all recipes, as make study-full does: also record with its teachers, tuned without
-    drills, LoRA, controls from random weights, and training on shares of the text."""
+    the copying exercises, LoRA, controls from random weights, and training on shares of the
+    text."""
     base: list[str] = field(default_factory=lambda: ["auto"])
     """Checkpoints to fine-tune, as in gpt2_finetune.train --base."""
     seeds: list[int] = field(default_factory=list)
@@ -51,8 +49,8 @@ class PlanOptions:
     """What to print: one command per line; a makefile; or a shell script that calls GNU parallel,
     or submits one SLURM array after another."""
     jobs: int = 1
-    """How many trainings run at the same time on one machine; if more than one, each uses its share
-    of the CPU cores."""
+    """How many training runs execute at the same time on one machine; if more than one, each uses
+    its share of the CPU cores."""
 
     def __post_init__(self) -> None:
         cli.check(self, "jobs", 1, 1024)
@@ -60,8 +58,8 @@ class PlanOptions:
             raise ValueError("--base is empty: name at least one checkpoint, or leave it out")
         if self.jobs > 1 and self.format not in ("make", "parallel"):
             raise ValueError(f"--jobs has no effect on --format {self.format}: leave it out")
-        # Seed s of `record` needs teachers with seeds up to 3s, and from 1 on.
-        low, high = (1, cli.LARGEST_SEED // TEACHERS) if self.full else (0, cli.LARGEST_SEED)
+        # The seeds of the teachers of `record` are larger, and begin at 1.
+        low, high = (1, cli.LARGEST_SEED // OWN_TEACHERS) if self.full else (0, cli.LARGEST_SEED)
         for seed in self.seeds:
             if not low <= seed <= high:
                 raise ValueError(f"--seeds has {seed}: a seed must be between {low:,} and {high:,}")
@@ -106,7 +104,7 @@ def plan(options: PlanOptions) -> list[Step]:
                 ]
         trainings += [_scratch("tuned-no-drills", seed) for seed in seeds]
         for seed in seeds:
-            teachers = [_scratch("tuned", TEACHERS * seed - n) for n in reversed(range(TEACHERS))]
+            teachers = [_scratch("tuned", each) for each in own_teacher_seeds(seed)]
             trainings += [teacher for teacher in teachers if teacher not in trainings]
             needs = ("corpus", *(teacher.name for teacher in teachers))
             trainings.append(Step(f"record-{seed}", _scratch("record", seed).arguments, needs))

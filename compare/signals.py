@@ -38,12 +38,20 @@ class Interruption:
         distributed.all_reduce(number, distributed.ReduceOp.MAX)
         return int(number)
 
+    def restore_handlers(self) -> None:
+        """Restore the previous handlers: from now on, a signal takes effect immediately.
+
+        To be called after the last training step, since what follows does not check `signal`.
+        """
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
+
     def _record(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
-        for previous_number, handler in self._previous_handlers.items():
-            signal.signal(previous_number, handler)
+        self.restore_handlers()
         print(
-            "\nstopping after the current step; send the signal again to stop immediately",
+            "\nstopping after the current step or evaluation; send the signal again to stop "
+            "immediately",
             file=sys.stderr,
         )
 

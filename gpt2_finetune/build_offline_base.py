@@ -97,7 +97,7 @@ def build(options: BuildOptions) -> None:
     tokenizer = empty.train_new_from_iterator([corpus.train], VOCABULARY, show_progress=False)
     model = build_model(tokenizer)
     use_fast_kernels(model)
-    data = make_dataset(corpus, tokenizer, CONTEXT_LENGTH, ROWS, ROWS)
+    data = make_dataset(corpus, tokenizer, CONTEXT_LENGTH, ROWS)
     print(f"{model.num_parameters():,} parameters, {data.tokens:,} tokens")
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(

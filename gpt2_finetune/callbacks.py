@@ -86,6 +86,8 @@ class CheckpointCallback(TrainerCallback):
         if state.is_world_process_zero:
             folder = self.run.checkpoint_folder / f"checkpoint-{state.global_step}"
             files.write_checksums(folder)  # last, since this marks the checkpoint as complete
+        # Asked again, because an epoch's evaluation comes between its last step and its checkpoint.
+        self.stop_signal = self.interruption.signal_of_any_process()
         if self.stop_signal and state.global_step < state.max_steps:
             raise self.run.interrupted(self.stop_signal)
         if should_stop_early(state, self.options, self.run.record.zero_shot):

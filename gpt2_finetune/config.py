@@ -34,20 +34,21 @@ class FinetuneOptions(StudyOptions):
     base's context length, which is at most 1,024 tokens here."""
     accumulation: int | None = None
     """Gradient accumulation: micro-batches per step in each process, which save memory and do not
-    change the gradient; by default 1, or for a model of more than 50 M parameters on a CPU as many
-    as there are rows."""
+    change the gradient; by default 1, or, for a model of more than 50 M parameters on a CPU, as
+    many as there are rows."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass instead of storing them, to save memory."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Precision of matrix products in training; auto is bf16 where that is faster or, with
-    --resume, what the run began with."""
+    """Precision of matrix products in training; auto is bf16 on an NVIDIA or AMD GPU that supports
+    it and on a CPU that is faster with it, and fp32 otherwise; with --resume, it is the precision
+    that the run began with."""
     learning_rate: float | None = None
     """Peak learning rate of AdamW; by default 1e-4 x sqrt(124 M / parameters), ten times that with
     --lora, and 0.003239 - 0.0001395 ln(non-embedding parameters) with --random-weights."""
     weight_decay: float = 0.1
     """Weight decay of AdamW."""
     dropout: float = 0.0
-    """Dropout rate outside attention."""
+    """Dropout rate outside attention; with --lora, it is also that of the adapters' inputs."""
     warmup: float = 0.1
     """Fraction of all steps used for linear warm-up, followed by cosine decay to zero."""
     checkpoint_steps: int = 200

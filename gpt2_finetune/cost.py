@@ -21,7 +21,7 @@ class CostOptions:
     """Estimate memory, time and money of fine-tuning a GPT-2 on several GPUs."""
 
     base: Literal["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] = "gpt2-xl"
-    """Which GPT-2."""
+    """The GPT-2 model to fine-tune."""
     gpus: int = 8
     """Number of GPUs; each gets one row of 1,024 tokens per step."""
     epochs: int = 3
@@ -56,6 +56,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config
 
 from compare.ruler.flops import training_flops
+from compare.wording import counted
 from gpt2_finetune.base import with_dropout
 from gpt2_finetune.config import FinetuneOptions
 from gpt2_finetune.fast_forward import CHUNK_TOKENS, use_fast_kernels
@@ -191,7 +192,8 @@ def _count_saved_bytes(width: int, heads: int, layers: int, tokens: int) -> int:
 def estimate(options: CostOptions) -> None:
     """Print the estimate."""
     size, gpus = size_of(options.base), options.gpus
-    print(f"{options.base}: {size.parameters:,} parameters, {gpus} GPUs with one row each per step")
+    with_rows = f"{counted(gpus, 'GPU')} with one row {'each ' if gpus > 1 else ''}per step"
+    print(f"{options.base}: {size.parameters:,} parameters, {with_rows}")
     print(
         f"torchrun --nproc-per-node {gpus} -m gpt2_finetune.train --base {options.base} "
         f"--batch-tokens {ROW * gpus}"
@@ -216,11 +218,11 @@ def estimate(options: CostOptions) -> None:
     checkpoints = math.ceil(steps / FinetuneOptions.checkpoint_steps)  # the last ends the epoch
     writing = checkpoints * (WEIGHT + ADAM) * size.parameters / (options.disk * 1e9)
     hours = options.epochs * (training + writing) / 3600
-    print(f"an epoch: {EPOCH_TOKENS:,} tokens, {steps} steps, {flops:.2g} FLOP")
+    print(f"an epoch: {EPOCH_TOKENS:,} tokens, {counted(steps, 'step')}, {flops:.2g} FLOP")
     print(f"  training, at {options.utilization:.0%} of {options.peak:g} TFLOP/s: {training:.1f} s")
     print(f"  writing checkpoints ({checkpoints}), at {options.disk:g} GB/s: {writing:.1f} s")
     print(
-        f"{options.epochs} epochs: {60 * hours:.1f} minutes, "
+        f"{counted(options.epochs, 'epoch')}: {60 * hours:.1f} minutes, "
         f"{hours * gpus * options.price:.2f} at {options.price:g} per GPU and hour"
     )
     print(

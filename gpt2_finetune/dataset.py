@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from compare.corpus import Corpus, encoding
-from compare.corpus.blocks import IGNORED, blocks
+from compare.corpus.blocks import IGNORED, blocks, require_one_block
 from compare.ruler import scoring
 
 Collator = Callable[[list[dict[str, int]]], dict[str, torch.Tensor]]
@@ -28,8 +28,8 @@ class TrainingData:
     length) int64."""
     tokens: int
     """Number of tokens of the text."""
-    rows_per_device: int
-    """Rows of one micro-batch in one process."""
+    rows: int
+    """Number of rows of the text, without those that complete the last step."""
 
 
 def make_dataset(
@@ -37,7 +37,6 @@ def make_dataset(
     tokenizer: PreTrainedTokenizerBase,
     context_length: int,
     rows_per_step: int,
-    rows_per_device: int,
 ) -> TrainingData:
     """Tokenize the training split and cut it into rows.
 
@@ -47,8 +46,10 @@ def make_dataset(
     Raises ValueError if the text is too short, and UnusableTokenizer if the tokenizer cannot
     reproduce it.
     """
-    scoring.require_one_window(tokenizer, corpus.validation, context_length)
+    shorter = "a base with a shorter context"  # the context is the base's, and no option
+    scoring.require_one_window(tokenizer, corpus.validation, context_length, shorter)
     ids = encoding.token_ids(tokenizer, corpus.train, "tokens")
+    require_one_block(len(ids), context_length, shorter)
     rows = blocks(ids, context_length, scoring.start_token(tokenizer))
 
     # A transform of the Dataset itself would pickle the whole text to compute its fingerprint.
@@ -62,4 +63,4 @@ def make_dataset(
 
     indices = np.arange(len(rows) + -len(rows) % rows_per_step)
     dataset = datasets.Dataset.from_dict({"row": indices})
-    return TrainingData(dataset, collate, len(ids), rows_per_device)
+    return TrainingData(dataset, collate, len(ids), len(rows))

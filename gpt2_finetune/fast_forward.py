@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers.activations import NewGELUActivation, SiLUActivation
-from transformers.loss.loss_utils import LOSS_MAPPING, ForCausalLMLoss
+from transformers.loss.loss_utils import ForCausalLMLoss
 from transformers.models.llama import modeling_llama as llama
 
-from compare.ruler.evaluation import evaluation_mode
 from gpt2_finetune.attention import use_blockwise_attention
 from gpt2_finetune.fused_functions import GatedSiLU, RMSNorm, Rotation, product_dtype
+from gpt2_finetune.loss import calls_of_loss_function, default_loss_function
 
 # Number of tokens whose logits exist at the same time: 512 x 50,257 in fp32 are 103 MB.  All 2,048
 # tokens of a step would need 412 MB, and the same again for their softmax and for its gradient.
@@ -119,37 +119,25 @@ def _with_global(function: Any, name: str, value: Any) -> FunctionType:
     return changed
 
 
-@torch.no_grad()
 def _is_plain_head(model: PreTrainedModel) -> bool:
     """Return whether the loss is that of the product of hidden states and one matrix.
 
     Some architectures scale or cap the logits, or add a bias.  Others compute the loss themselves,
-    and do not call `loss_function`.  Therefore the model is run on two tokens, and the logits that
-    its `loss_function` receives are compared with the product.
+    and do not call `loss_function`.  Therefore the model is run on a few tokens, and the logits
+    that its `loss_function` receives are compared with the product.
     """
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear or head.bias is not None:
         return False
-    loss_type: Any = model.loss_type  # None, where the library warns and takes the default
-    if LOSS_MAPPING.get(loss_type, ForCausalLMLoss) is not ForCausalLMLoss:
+    if default_loss_function(model) is not ForCausalLMLoss:
         return False
     products: list[Tensor] = []
-    received: list[Tensor] = []
-
-    def keep_logits(logits: Tensor, *_: Any, **__: Any) -> Tensor:
-        received.append(logits)
-        return logits.new_zeros(())
-
     hook = head.register_forward_hook(lambda module, inputs, output: products.append(output))
-    model.loss_function = keep_logits
-    ids = torch.zeros(1, 2, dtype=torch.long, device=model.device)
     try:
-        with evaluation_mode(model):
-            model(ids, labels=ids, shift_labels=ids, num_items_in_batch=torch.tensor(2))
+        received = calls_of_loss_function(model)
     finally:
         hook.remove()
-        model.loss_function = ForCausalLMLoss  # which it was: see above
-    return len(products) == len(received) == 1 and torch.equal(products[0], received[0])
+    return len(products) == len(received) == 1 and torch.equal(products[0], received[0].logits)
 
 
 def chunked_loss(

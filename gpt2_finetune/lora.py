@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, cast
 
 import torch
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from compare.errors import Misuse
 from gpt2_finetune.config import FinetuneOptions
@@ -25,17 +27,20 @@ def add_adapters(model: PreTrainedModel, options: FinetuneOptions) -> PreTrained
         from peft import LoraConfig, TaskType, get_peft_model
     except ImportError:
         raise Misuse("--lora needs the package peft: pip install peft") from None
-    torch.manual_seed(options.seed)
-    adapted = get_peft_model(
-        model,
-        LoraConfig(
-            r=RANK,
-            lora_alpha=SCALE,
-            target_modules="all-linear",
-            lora_dropout=options.dropout,
-            task_type=TaskType.CAUSAL_LM,
-        ),
+    config = LoraConfig(
+        r=RANK,
+        lora_alpha=SCALE,
+        target_modules="all-linear",
+        lora_dropout=options.dropout,
+        # GPT-2's layers, which store their weights as (inputs, outputs).
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+        task_type=TaskType.CAUSAL_LM,
     )
+    torch.manual_seed(options.seed)
+    with warnings.catch_warnings():
+        # peft still reads this property, which transformers has renamed.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        adapted = get_peft_model(model, config)
     return cast(PreTrainedModel, adapted)  # a PeftModel, which forwards attributes to `model`
 
 

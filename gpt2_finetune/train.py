@@ -59,6 +59,7 @@ from gpt2_finetune.callbacks import (
 )
 from gpt2_finetune.dataset import TrainingData, make_dataset
 from gpt2_finetune.fast_forward import use_fast_kernels
+from gpt2_finetune.loss import trainer_loss
 from gpt2_finetune.processes import join_processes
 from gpt2_finetune.trainer import ScoringTrainer, require_intact
 
@@ -76,13 +77,16 @@ def train(options: FinetuneOptions) -> None:
     corpus = training_subset(corpus, options.train_share, options.leave_out)
     model, tokenizer, base = load_base(options.base, options.dropout, device)
     require_support(options, model, base)
+    compute_loss = trainer_loss(model)
     model, parameters = build_model(options, model)
     context_length = scoring.context_length_of(model)
     options = with_defaults(options, parameters, device, context_length, processes.num_processes)
     options = with_precision(options, corpus, base, device)
     # The precision depends on a measurement: the main process's counts.
     (options,) = broadcast_object_list([options])
-    data = prepare_data(options, corpus, tokenizer, context_length, processes.num_processes)
+    data, rows_per_device = prepare_data(
+        options, corpus, tokenizer, context_length, processes.num_processes
+    )
 
     run = start_run(options, corpus, command, base, parameters, processes)
     if run.complete:
@@ -96,14 +100,11 @@ def train(options: FinetuneOptions) -> None:
         processing_class=tokenizer,
         train_dataset=data.dataset,
         data_collator=data.collate,
+        compute_loss_func=compute_loss,
         eval_dataset=data.dataset,  # required, but unused: ScoringTrainer scores the whole text
-        args=training_arguments(options, run.checkpoint_folder, data.rows_per_device, device),
-        callbacks=[CheckpointCallback(run, options)],
+        args=training_arguments(options, run.checkpoint_folder, rows_per_device, device),
     )
     trainer.remove_callback(PrinterCallback)  # RecordCallback prints instead
-    if run.is_writer:
-        trainer.add_callback(RecordCallback(run, corpus))
-
     checkpoint, resumed_state = rewind_to_checkpoint(run, corpus, trainer.is_fsdp_enabled)
     run.start_tracking(options)
     if run.is_writer and not checkpoint:
@@ -117,13 +118,20 @@ def train(options: FinetuneOptions) -> None:
         # Training had ended, but the process was stopped before the model was saved.
         trainer.restore_best(resumed_state)
     else:
+        # From here on, Ctrl-C lets the current step end.  Until here, it ends the process at once.
+        checkpoints = CheckpointCallback(run, options)
+        trainer.add_callback(checkpoints)
+        if run.is_writer:
+            trainer.add_callback(RecordCallback(run, corpus))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        # What follows does not take long, except that `finish` may wait for W&B: Ctrl-C ends that.
+        checkpoints.interruption.restore_handlers()
     processes.print(f"best on validation: {trainer.state.best_metric:.4f} bits/byte")
     if start_is_best(before_training, trainer.state):
         processes.print(
-            f"no epoch was better than the model before training "
-            f"({before_training.bits_per_byte:.4f}): what is saved is the best epoch; try a lower "
-            "--learning-rate"
+            f"no epoch improved on the model before training "
+            f"({before_training.bits_per_byte:.4f} bits/byte): the best epoch is saved anyway; try "
+            "a lower --learning-rate"
         )
     if options.lora:
         model = lora.merge_adapters(model)
@@ -257,11 +265,13 @@ def prepare_data(
     tokenizer: PreTrainedTokenizerBase,
     context_length: int,
     num_processes: int,
-) -> TrainingData:
+) -> tuple[TrainingData, int]:
     """Cut the training split into rows of `context_length` tokens.
 
-    Raises Misuse if the processes cannot share a step's rows evenly, or if the text or the
-    tokenizer cannot be used.
+    Also returns the number of rows of one micro-batch in one process.
+
+    Raises Misuse if the processes cannot share a step's rows evenly, if the text has fewer rows
+    than a step, or if the text or the tokenizer cannot be used.
     """
     assert options.accumulation is not None, "with_defaults has filled it in"
     rows = rows_per_step(options, context_length)
@@ -273,13 +283,17 @@ def prepare_data(
             f"processes): use a multiple of {micro_batches * context_length}"
         )
     try:
-        return make_dataset(corpus, tokenizer, context_length, rows, rows // micro_batches)
+        data = make_dataset(corpus, tokenizer, context_length, rows)
     except UnusableTokenizer as error:
         raise Misuse(f"--base {options.base}: {error}") from None
     except ValueError as error:
-        # The context is the base's, and no option.
-        reason = str(error).replace("a shorter context", "a base with a shorter context")
-        raise Misuse(f"--corpus {options.corpus}: {reason}") from None
+        raise Misuse(f"--corpus {options.corpus}: {error}") from None
+    if rows > data.rows:  # the rest of each step would be padding
+        raise Misuse(
+            f"--batch-tokens {options.batch_tokens} gives {rows} rows of {context_length} tokens, "
+            f"but the training split has only {data.rows}: use at most {data.rows * context_length}"
+        )
+    return data, rows // micro_batches
 
 
 def start_run(

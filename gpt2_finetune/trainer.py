@@ -74,7 +74,8 @@ class ScoringTrainer(Trainer):
         self._load_best_model()
 
     def _load_best_model(self) -> None:
-        require_intact(Path(self.state.best_model_checkpoint or ""))
+        assert self.state.best_model_checkpoint, "every epoch is evaluated, and one is the best"
+        require_intact(Path(self.state.best_model_checkpoint))
         super()._load_best_model()
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:

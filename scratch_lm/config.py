@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from compare.cli import LARGEST_SEED, StudyOptions, check
 from compare.course import PARAMETER_LIMIT
+from compare.teachers import OWN_TEACHERS, own_teacher_seeds
 
 TUNED: dict[str, Any] = {
     "vocabulary": 1024,
@@ -45,9 +46,9 @@ class ScratchOptions(StudyOptions):
     """Train a decoder-only language model from scratch."""
 
     preset: Literal["course", "tuned", "tuned-no-drills", "record"] = "course"
-    """Default values: the course's specification, or the best recipe found for 10 minutes (tuned)
-    or half an hour (record, without its teachers) of training on 2 cores.  tuned-no-drills is tuned
-    without the copying exercises (--drills, --rename)."""
+    """Set of default values: the course's specification (course), or the best recipe found for 10
+    minutes (tuned) or half an hour (record, not counting its teachers) of training on 2 cores.
+    tuned-no-drills is tuned without the copying exercises (--drills, --rename)."""
     vocabulary: int = 4096
     """Vocabulary size of the byte-level BPE tokenizer, trained on the training split."""
     context_length: int = 128
@@ -66,8 +67,8 @@ class ScratchOptions(StudyOptions):
     """Mix each token's attention key with that of the previous token, in a proportion that is
     learned for every layer and head."""
     convolutions: bool = False
-    """Add short causal convolutions, over four tokens and for each channel alone, after the
-    embeddings and before every attention and feed-forward layer."""
+    """Add short causal depthwise convolutions, over four tokens, after the embeddings and before
+    every attention and feed-forward layer."""
     query_key_norm: bool = False
     """Normalize queries and keys to unit length, and scale their products by a factor that is
     learned for every layer and head."""
@@ -97,7 +98,8 @@ class ScratchOptions(StudyOptions):
     """Peak learning rate of Muon."""
     averaging: float = 0.0
     """Evaluate and save an exponential moving average of the weights instead of the weights
-    themselves.  Each step keeps at most this fraction of the average; 0 turns averaging off."""
+    themselves.  This is the decay of the average, which is lower in the first steps; 0 turns
+    averaging off."""
     warmup_steps: int = 100
     """Steps of linear warm-up, followed by cosine decay to 0.05 of the peak.  The steps that
     --drills adds before the text follow the beginning of this schedule; it then restarts for the
@@ -128,10 +130,10 @@ class ScratchOptions(StudyOptions):
         check(self, "averaging", 0, 0.99999)
         check(self, "rename", 0, 1)
         check(self, "init_std", 1e-6, 1)
-        if "own" in self.teachers and not 1 <= self.seed <= LARGEST_SEED // 3:
+        if "own" in self.teachers and not 1 <= self.seed <= LARGEST_SEED // OWN_TEACHERS:
             raise ValueError(
-                f"--seed is {self.seed}: --teachers own uses seeds up to three times as large, so "
-                f"it must be between 1 and {LARGEST_SEED // 3:,}"
+                f"--seed is {self.seed}: --teachers own uses seeds up to {OWN_TEACHERS} times as "
+                f"large, so it must be between 1 and {LARGEST_SEED // OWN_TEACHERS:,}"
             )
         check(self, "learning_rate", 1e-8, 1)
         check(self, "muon_learning_rate", 1e-8, 1)
@@ -139,7 +141,7 @@ class ScratchOptions(StudyOptions):
             raise ValueError(f"--heads {self.heads} does not divide --width {self.width}")
         if self.teachers and (self.train_share < 1 or self.leave_out):
             raise ValueError(
-                "--preset record and --teachers need the whole training split: leave out "
+                "--preset record and --teachers need the whole training split: remove "
                 "--train-share and --leave-out"
             )
         if self.parameters >= PARAMETER_LIMIT:
@@ -184,10 +186,6 @@ class ScratchOptions(StudyOptions):
 
 
 def expand_teachers(teachers: Sequence[str], seed: int) -> list[str]:
-    """Return the list `teachers` with `own` replaced by the three names that it stands for.
-
-    The names depend on `seed`, because runs that share teachers would vary less than independent
-    runs do.
-    """
-    own = [f"tuned-seed{number}" for number in range(3 * seed - 2, 3 * seed + 1)]
+    """Return `teachers` with `own` replaced by the names that it stands for with this `seed`."""
+    own = [f"tuned-seed{number}" for number in own_teacher_seeds(seed)]
     return [name for teacher in teachers for name in (own if teacher == "own" else [teacher])]

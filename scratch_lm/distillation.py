@@ -138,9 +138,9 @@ def _recipe_of(name: str, options: ScratchOptions) -> ScratchOptions | None:
 
 
 def _list_differences(run: CompleteRun, recipe: ScratchOptions, corpus: Corpus) -> list[str]:
-    """Describe how `recipe` differs from the recipe of `run`, apart from the name of the text."""
-    current = Identity(options_of(as_record(recipe)), corpus.sha256).without("corpus")
-    return current.differences_from(Identity.of(run.record).without("corpus"))
+    """Describe how `recipe` differs from the recipe of `run`."""
+    current = Identity(options_of(as_record(recipe)), corpus.sha256, corpus_name=recipe.corpus)
+    return current.differences_from(Identity.of(run.record))
 
 
 @dataclass(frozen=True)

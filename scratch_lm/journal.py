@@ -88,7 +88,7 @@ class Journal:
         self._timer_start = time.perf_counter()
 
     def count_step(self, result: StepResult) -> None:
-        """Count one step.  Raises Failure if its loss or its gradient is NaN or infinite."""
+        """Count one step.  Raises Diverged if its loss or its gradient is NaN or infinite."""
         self.progress.step += 1
         self.run.require_finite(f"the loss of step {self.progress.step}", result.nats)
         self.run.require_finite(f"the gradient of step {self.progress.step}", result.gradient_norm)

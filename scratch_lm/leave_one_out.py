@@ -8,6 +8,7 @@ The validation split continues a play whose beginning is in the training split. 
 therefore do well on validation and badly on plays with other names, or vice versa.  Recipes are
 chosen on both, and never on the test split.  All options of `scratch_lm.train` are accepted except
 --leave-out, --resume, --teachers and the preset `record`: teachers have read the plays left out.
+Other texts than Tiny Shakespeare have no plays to leave out.
 
 The runs are stored in `runs/scratch_lm/`.  A second call with the same options finishes an
 interrupted run and trains only the missing ones.  Finish or delete an interrupted run before you
@@ -36,8 +37,8 @@ class LeaveOneOutOptions(ScratchOptions):
             raise ValueError("--resume is always on here: leave it out")
         if self.teachers:
             raise ValueError(
-                "--teachers cannot be used here, nor --preset record, which has teachers: they "
-                "have read the plays left out"
+                "--teachers cannot be used here, nor --preset record, which has teachers: the "
+                "teachers have read the plays left out"
             )
 
 
@@ -81,7 +82,7 @@ def leave_one_out(options: LeaveOneOutOptions) -> None:
     for play in plays:
         train_options = ScratchOptions(**shared | {"leave_out": play, "resume": True})
         try:
-            with restored_signal_handlers():  # so that Ctrl-C also ends it between two trainings
+            with restored_signal_handlers():  # so that Ctrl-C also ends it between two runs
                 run = train(train_options)
             loaded = models.load(run.path / "model", device=choose_device(options.device))
             score = scoring.score(*loaded, texts[play], label=play)

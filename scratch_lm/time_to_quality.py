@@ -15,8 +15,9 @@ is on nanoGPT's validation split, which is this project's validation and test sp
 whose second half is harder.  The test split is not read here: `compare.report` scores the finished
 model on both.
 
-All options of `scratch_lm.train` are accepted except --resume, --tracking and --teachers, whose own
-training would count.  The run is not kept, because its wall time includes the evaluations.
+All options of `scratch_lm.train` are accepted except --resume, --tracking, --teachers and the
+preset `record`: the time to train the teachers would have to count.  The run is not kept, because
+its wall time includes the evaluations.
 """
 
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class TimeToQualityOptions(ScratchOptions):
         if self.teachers:
             raise ValueError(
                 "--teachers cannot be used here, nor --preset record, which has teachers: the time "
-                "that they take to train would count"
+                "to train the teachers would have to count"
             )
 
 
@@ -63,7 +64,7 @@ from tqdm.auto import tqdm
 
 from compare import corpus as corpora
 from compare.corpus.subsets import training_subset
-from compare.errors import Failure, Interrupted, Misuse
+from compare.errors import Diverged, Interrupted, Misuse
 from compare.ruler import scoring
 from scratch_lm import parallel
 from scratch_lm.model import ScratchLM
@@ -106,7 +107,7 @@ def measure(options: TimeToQualityOptions) -> None:
 def train_with_readings(options: TimeToQualityOptions) -> list[Reading]:
     """Train in a temporary directory, and return the readings in order of their time.
 
-    Raises Interrupted after a signal, and Failure if a loss or a gradient is not finite.
+    Raises Interrupted after a signal, and Diverged if a loss or a gradient is not finite.
     """
     shared = {field.name: getattr(options, field.name) for field in fields(ScratchOptions)}
     if Path(options.corpus).is_file():
@@ -123,7 +124,7 @@ def train_with_readings(options: TimeToQualityOptions) -> list[Reading]:
         # On stderr, as all progress is.
         tqdm.write(f"{seconds:6.0f} s, epoch {epochs:.2f}: {score:.4f} bits/byte", sys.stderr)
 
-    again = "nothing was kept, so start the command again"
+    again = "start the command again (nothing was kept)"
     # What `train` prints is about a run directory, which is deleted here.
     with TemporaryDirectory() as folder, chdir(folder), redirect_stdout(io.StringIO()):
         try:
@@ -132,9 +133,8 @@ def train_with_readings(options: TimeToQualityOptions) -> list[Reading]:
             raise Interrupted(stop.signal_number, again) from None
         except KeyboardInterrupt:  # outside the training steps
             raise Interrupted(signal.SIGINT, again) from None
-        except Failure as failure:
-            # A loss that is not finite may name a checkpoint, which is deleted here, too.
-            raise Failure(str(failure).partition("; the previous checkpoint")[0]) from None
+        except Diverged as error:  # its checkpoint is deleted here, too
+            raise Diverged(error.reason, checkpoint=None) from None
     return readings
 
 

@@ -29,7 +29,7 @@ from transformers import GPT2Tokenizer
 
 from compare import corpus as corpora
 from compare.corpus import Corpus
-from compare.corpus.blocks import IGNORED
+from compare.corpus.blocks import IGNORED, require_one_block
 from compare.corpus.subsets import training_subset
 from compare.device import choose_device
 from compare.errors import Misuse
@@ -138,6 +138,7 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
         if stop_signal and epoch < options.epochs:
             raise run.interrupted(stop_signal)
 
+    interruption.restore_handlers()  # `finish` may wait for W&B: Ctrl-C ends that, too
     journal.restore_best()
     run.save_model(model, tokenizer)
     run.finish()
@@ -200,7 +201,7 @@ def drill(
     The learning rate follows the beginning of a schedule of `total_steps` steps.  There is no
     checkpoint yet: if these steps are interrupted, training restarts from the beginning.
 
-    Raises Failure if a gradient is NaN or infinite, and Interrupted after a signal.
+    Raises Diverged if a gradient is NaN or infinite, and Interrupted after a signal.
     """
     began = time.perf_counter()
     bar = progress_bar(first_drills(options), "drills", FIRST_DRILL_STEPS, leave=False)
@@ -254,13 +255,9 @@ def prepare_data(options: ScratchOptions, corpus: Corpus) -> tuple[GPT2Tokenizer
         tokenizer, ids = token_cache.load_or_train(
             corpus.train, options.vocabulary, options.context_length
         )
-        if len(ids) < options.context_length:
-            raise ValueError(
-                f"the training split has {len(ids):,} tokens, too few for one block of "
-                f"{options.context_length:,}: use a longer text, a larger --train-share or a "
-                "shorter --context-length"
-            )
-        scoring.require_one_window(tokenizer, corpus.validation, options.context_length)
+        length, shorter = options.context_length, "a shorter --context-length"
+        require_one_block(len(ids), length, shorter)
+        scoring.require_one_window(tokenizer, corpus.validation, length, shorter)
     except ValueError as error:
         raise Misuse(f"--corpus {options.corpus}: {error}") from None
     return tokenizer, ids

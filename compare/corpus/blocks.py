@@ -41,6 +41,18 @@ class Blocks:
         return self.starts[rows][:, None] + np.arange(self.length)
 
 
+def require_one_block(tokens: int, length: int, shorter_context: str) -> None:
+    """Raise ValueError if a training split of so many `tokens` does not fill a block of `length`.
+
+    `shorter_context` completes the advice: how the user gets a shorter context.
+    """
+    if tokens < length:
+        raise ValueError(
+            f"the training split has {tokens:,} tokens, too few for one block of {length:,}: use a "
+            f"longer text, a larger --train-share or {shorter_context}"
+        )
+
+
 def blocks(ids: np.ndarray, length: int, start: int, first: int | None = None) -> Blocks:
     """Divide the token `ids` of a text into blocks of `length` targets.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from inspect import signature
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,13 +45,18 @@ class Score:
         return metrics_of(float(self.nats.sum()), len(self.nats), self.text)
 
 
-def require_one_window(tokenizer: PreTrainedTokenizerBase, text: str, context_length: int) -> None:
-    """Check that `text`, a validation split, fills a window; raise ValueError otherwise."""
+def require_one_window(
+    tokenizer: PreTrainedTokenizerBase, text: str, context_length: int, shorter_context: str
+) -> None:
+    """Raise ValueError if `text`, a validation split, does not fill a window.
+
+    `shorter_context` completes the advice: how the user gets a shorter context.
+    """
     tokens = len(token_ids(tokenizer, text)) if text else 0
     if tokens < context_length:
         raise ValueError(
-            f"the validation split has {tokens} tokens, too few for one window of "
-            f"{context_length}: use a longer text or a shorter context"
+            f"the validation split has {tokens:,} tokens, too few for one window of "
+            f"{context_length:,}: use a longer text or {shorter_context}"
         )
 
 
@@ -148,7 +154,9 @@ def _last_logits(model: PreTrainedModel, inputs: Tensor, positions: int) -> Tens
     would be computed for nothing: at the usual stride, half of C, these are half of all positions.
     """
     leave_out = {}
-    if "logits_to_keep" in signature(model.forward).parameters:
+    # A PeftModel passes keywords that its own `forward` does not name on to the model inside.
+    inner: Any = getattr(model, "get_base_model", lambda: model)()
+    if "logits_to_keep" in signature(inner.forward).parameters:
         leave_out = {"logits_to_keep": positions}
     return model(input_ids=inputs, **leave_out).logits[:, -positions:].float()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compare.runs.record import RunRecord
@@ -18,7 +18,11 @@ IGNORED_ON_RESUME = (
     "device",
     "accumulation",
     "gradient_checkpointing",
+    "compile",
 )
+# Options that name an input, which is known by its checksum: a file or a base may be spelled in
+# several ways, such as novel.txt and ./novel.txt.
+NAMES_OF_INPUTS = ("corpus", "base")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,9 @@ class Identity:
     base_sha256: str | None = None
     """Of the weights of the base; None in the scratch track."""
     teachers_sha256: tuple[str, ...] = ()
+    corpus_name: str = field(default="", compare=False)
+    """Shown in messages, as is the name of the base."""
+    base_name: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, record: RunRecord) -> Identity:
@@ -39,6 +46,8 @@ class Identity:
             record.corpus.sha256,
             record.base.weights_sha256 if record.base else None,
             tuple(record.teachers_sha256),
+            corpus_name=str(record.config["corpus"]),
+            base_name=str(record.config.get("base", "")),
         )
 
     def has_inputs_of(self, other: Identity) -> bool:
@@ -70,20 +79,32 @@ class Identity:
     def _by_name(self) -> dict[str, Any]:
         return {
             **self.options,
-            "corpus sha256": self.corpus_sha256,
-            "base weights sha256": self.base_sha256,
+            "corpus": _Input(self.corpus_sha256, self.corpus_name),
+            "base": _Input(self.base_sha256, self.base_name),
             "teachers sha256": list(self.teachers_sha256),
         }
+
+
+@dataclass(frozen=True)
+class _Input:
+    """A text, or the weights of a base: the same if the checksum is, whatever it is called."""
+
+    sha256: str | None
+    name: str = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.name} (sha256 {(self.sha256 or 'unknown')[:12]})"
 
 
 def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options in `config`, those of a run's record, that may change its weights.
 
-    An option that is None is left out: it changes nothing, and the records of runs from before it
-    existed do not have it.
+    The names of its inputs are left out, because `Identity` has their checksums.  An option that is
+    None is left out, too: it changes nothing, and the records of runs from before it existed do not
+    have it.
     """
     return {
         name: value
         for name, value in config.items()
-        if name not in IGNORED_ON_RESUME and value is not None
+        if name not in IGNORED_ON_RESUME + NAMES_OF_INPUTS and value is not None
     }

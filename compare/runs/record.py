@@ -81,7 +81,8 @@ class Epoch(StrictModel):
 
     epoch: int
     train_loss: float
-    """Mean over the epoch's targets, in nats per token."""
+    """In nats per token: in the scratch track, the mean over the epoch's targets; in the GPT-2
+    track, the mean over its steps of each step's mean, as the Trainer logs it."""
     characters_seen: int
     seconds: float
     """Training time, without evaluation."""

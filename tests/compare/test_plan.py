@@ -79,7 +79,7 @@ def check(ran: list[tuple[str, ...]]) -> None:
 
 
 def check_threads(log: Path, threads: str, others: str) -> None:
-    """Assert that trainings ran with OMP_NUM_THREADS=`threads`, and other commands with `others`.
+    """Assert that training runs have OMP_NUM_THREADS=`threads`, and other commands `others`.
 
     The corpus, the report and the publication each run while nothing else does.
     """

@@ -220,3 +220,12 @@ def test_a_text_that_is_too_short_for_the_base_is_refused_with_advice(
     line = place.refused(*FINETUNE, "--corpus", "short.txt", "--base", tiny_base)
     assert "too few for one window of 64" in line
     assert "use a longer text or a base with a shorter context" in line
+
+
+def test_a_share_that_is_too_short_for_the_base_is_refused_with_advice(
+    place: Place, tiny_base: Path, mini_text: Path
+) -> None:
+    (place.path / "short.txt").write_text(mini_text.read_text("utf-8")[:3000], "utf-8")
+    share = ["--corpus", "short.txt", "--train-share", 0.01]
+    line = place.refused(*FINETUNE, *share, "--base", tiny_base)
+    assert "too few for one block of 64: use a longer text, a larger --train-share or a" in line

@@ -31,7 +31,7 @@ def orders(seed: int, base: Path, folder: Path) -> list[tuple[int, ...]]:
     loader = trainer.get_train_dataloader()
     seen = []
     for epoch in range(EPOCHS):
-        loader.set_epoch(epoch)
+        loader.set_epoch(epoch)  # type: ignore[attr-defined]
         seen.append(tuple(int(batch["row"]) for batch in loader))
     return seen
 

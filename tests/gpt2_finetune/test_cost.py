@@ -37,4 +37,7 @@ def test_the_command_prints_what_does_not_fit(place: Place) -> None:
     shown = place.run("gpt2_finetune.cost", "--memory", 33).stdout
     assert "1,557,611,200 parameters" in shown
     assert "more than 33" in shown and "fits" in shown
+    assert "8 GPUs with one row each per step" in shown and "\n3 epochs: " in shown
+    shown = place.run("gpt2_finetune.cost", "--base", "gpt2", "--gpus", 1, "--epochs", 1).stdout
+    assert "1 GPU with one row per step" in shown and "\n1 epoch: " in shown
     assert "--utilization" in place.refused("gpt2_finetune.cost", "--utilization", 2)

@@ -115,6 +115,16 @@ def test_loss_and_gradients_equal_those_of_transformers(
     assert (ours - theirs).norm() <= 1e-6 * theirs.norm()
 
 
+@pytest.mark.parametrize("config", OTHER_HEADS.values(), ids=OTHER_HEADS)
+def test_other_heads_stay_what_they_are_before_training(config: PreTrainedConfig) -> None:
+    """The embedding of padding is still 0, and with it the logits, whatever becomes of them."""
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(config)
+    use_fast_kernels(model)
+    width = model.train()(input_ids=torch.arange(8)[None]).logits.shape[-1]
+    assert width == 300  # logits, and not hidden states
+
+
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_logits_do_not_exist_in_training(
     config: PreTrainedConfig, batch: dict[str, torch.Tensor]

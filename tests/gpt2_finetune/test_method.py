@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,27 @@ def test_low_rank_training_resumes_to_the_same_weights(
     place.run(*command)
     weights = [run.with_name(run.name + end) / "model/model.safetensors" for end in ("", "-2")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_adapters_are_added_without_warnings(tiny_base: Path) -> None:
+    model, _ = models.load(tiny_base)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lora.add_adapters(model, FinetuneOptions(lora=True))
+
+
+def test_evaluation_with_adapters_computes_only_the_logits_that_it_scores(
+    tiny_base: Path, mini_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "LOGITS_PER_BATCH", 1)  # one window at a time
+    (model, tokenizer), text = models.load(tiny_base), mini_text.read_text("utf-8")[:500]
+    expected = scoring.score(model, tokenizer, text).nats
+    adapted = lora.add_adapters(model, FinetuneOptions(lora=True))
+    positions: list[int] = []
+    model.lm_head.register_forward_pre_hook(lambda _, args: positions.append(args[0].shape[1]))
+    nats = scoring.score(adapted, tokenizer, text).nats
+    assert max(positions[1:]) == 32  # the stride, half of the context
+    assert nats == pytest.approx(expected, rel=1e-5)  # new adapters change nothing
 
 
 def test_low_rank_training_without_peft_names_the_package_to_install(

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoTokenizer, BartConfig, BartForCausalLM
 
 from compare.ruler.parameters import Parameters
+from compare.runs.record import read_record
 from gpt2_finetune import defaults
 from gpt2_finetune import train as training
 from gpt2_finetune.config import FinetuneOptions
@@ -55,6 +57,46 @@ def test_each_micro_batch_has_its_part_of_the_rows(
         )
     )
     assert set(shapes) == {(rows, 64)} and len(shapes) % (ROWS // rows) == 0
+
+
+def test_a_decoder_with_a_loss_of_its_own_trains_alike_with_any_micro_batches(
+    tiny_base: Path, mini_text: Path, restored_signals: None
+) -> None:
+    """BART's ignores how many targets the step has: twice the micro-batches, twice the loss."""
+    torch.manual_seed(0)
+    config = BartConfig(
+        vocab_size=300,
+        d_model=32,
+        decoder_layers=1,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=64,
+        max_position_embeddings=64,
+        eos_token_id=0,
+    )
+    BartForCausalLM(config).save_pretrained("bart")
+    AutoTokenizer.from_pretrained(tiny_base).save_pretrained("bart")
+    for accumulation in (1, ROWS):  # rows of padding, which complete the last step, have no mean
+        training.train(
+            FinetuneOptions(
+                base="bart",
+                corpus=str(mini_text),
+                train_share=0.2,
+                epochs=1,
+                batch_tokens=64 * ROWS,
+                accumulation=accumulation,
+                precision="fp32",
+                sample_characters=20,
+                tracking="disabled",
+                device="cpu",
+            )
+        )
+    first, second = (
+        read_record(Path("runs/gpt2_finetune", name)).epochs[0]
+        for name in ("bart-share0.2-seed1", "bart-share0.2-seed1-2")
+    )
+    assert second.train_loss == pytest.approx(first.train_loss, rel=1e-4)
+    assert second.eval.loss == pytest.approx(first.eval.loss, rel=1e-4)
+    assert 4 < first.train_loss < 7  # log 300 = 5.7, before training
 
 
 def test_only_a_large_model_on_a_cpu_reads_one_row_at_a_time() -> None:

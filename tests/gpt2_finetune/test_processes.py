@@ -44,3 +44,36 @@ def test_one_process_on_several_gpus_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(bench, "choose_device", lambda: GPU)
     with pytest.raises(Misuse, match="2 GPUs and one process: set CUDA_VISIBLE_DEVICES=0"):
         bench.bench(bench.BenchOptions())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("MIXED_PRECISION", "bf16", "--precision decides here: set mixed_precision: no in"),
+        ("DYNAMO_BACKEND", "INDUCTOR", "dynamo_backend is inductor, but torch.compile is not"),
+        ("USE_DEEPSPEED", "true", "DeepSpeed is not supported"),
+    ],
+)
+def test_settings_of_the_users_accelerate_configuration_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    state_is_needed: None,
+    variable: str,
+    value: str,
+    words: str,
+) -> None:
+    """The Trainer would obey them: validation would be scored in bf16, unrecorded."""
+    monkeypatch.setenv(f"ACCELERATE_{variable}", value)
+    with pytest.raises(Misuse, match=words):
+        join_processes(FinetuneOptions(precision="fp32"), torch.device("cpu"))
+
+
+def test_what_accelerate_launch_sets_by_default_is_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable, value in (
+        ("MIXED_PRECISION", "no"),
+        ("DYNAMO_BACKEND", "NO"),
+        ("USE_DEEPSPEED", "false"),
+    ):
+        monkeypatch.setenv(f"ACCELERATE_{variable}", value)
+    assert join_processes(FinetuneOptions(), torch.device("cpu")).num_processes == 1

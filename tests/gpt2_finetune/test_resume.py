@@ -41,7 +41,7 @@ def run(tmp_path: Path) -> Run:
     return Run(tmp_path / "run", make_record(Track.GPT2), is_writer=False)
 
 
-def test_without_the_best_checkpoint_a_run_does_not_go_on(run: Run, mini_text: Path) -> None:
+def test_a_run_does_not_continue_without_its_best_checkpoint(run: Run, mini_text: Path) -> None:
     corpus = load(str(mini_text))
     best = add_checkpoint(run, step=1, best=1)
     newest = add_checkpoint(run, step=2, best=1)

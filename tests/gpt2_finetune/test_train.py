@@ -26,7 +26,8 @@ from gpt2_finetune.defaults import learning_rate
 from gpt2_finetune.train import run_name, with_defaults, with_precision
 from tests.conftest import FINETUNE, Place
 from tests.file_events import FileEvent
-from tests.scratch_lm.test_train import lines, without_times
+from tests.run_records import read_lines
+from tests.scratch_lm.test_train import without_times
 
 RUN = Path("runs/gpt2_finetune/tiny-gpt2-seed1")
 
@@ -65,7 +66,7 @@ def test_default_learning_rates() -> None:
 
 def test_both_tracks_log_the_same_keys(study: Place) -> None:
     keys = [
-        {key for line in lines(study.path / "runs" / run / "history.jsonl") for key in line}
+        {key for line in read_lines(study.path / "runs" / run / "history.jsonl") for key in line}
         for run in ("gpt2_finetune/tiny-gpt2-seed1", "scratch_lm/course-seed1")
     ]
     assert keys[0] == keys[1]
@@ -78,7 +79,7 @@ def test_every_token_of_the_text_counts_once_in_the_trainers_loss(
     corpus = load(str(mini_text))
     model = GPT2LMHeadModel.from_pretrained(tiny_base)
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)
-    data = make_dataset(corpus, tokenizer, 64, rows_per_step=7, rows_per_device=7)
+    data = make_dataset(corpus, tokenizer, 64, rows_per_step=7)
     assert len(data.dataset) % 7 == 0
     assert data.tokens == len(tokenizer(corpus.train)["input_ids"])
     batch = data.collate(list(data.dataset))
@@ -117,7 +118,7 @@ def test_killed_run_resumes_to_the_same_weights_and_history(
     assert (resumed / "model/model.safetensors").read_bytes() == (
         straight / "model/model.safetensors"
     ).read_bytes()
-    histories = [without_times(lines(path / "history.jsonl")) for path in (resumed, straight)]
+    histories = [without_times(read_lines(path / "history.jsonl")) for path in (resumed, straight)]
     assert histories[0] == histories[1]
 
 
@@ -148,7 +149,7 @@ def test_training_stops_early_where_the_untouched_base_remains_the_best(
     (epoch,) = run["epochs"]  # of three
     assert epoch["eval"]["loss"] > run["zero_shot"]["loss"]
     assert run["status"] == "complete" and run["best_epoch"] == 1
-    assert "no epoch was better than the model before training" in done.stdout
+    assert "no epoch improved on the model before training" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,8 @@ def chosen(
     def find(*teachers: str, preset: str = "record") -> list[str]:
         options = {"corpus": str(mini_text), "preset": preset, "teachers": list(teachers)}
         chosen = ScratchOptions(**options | MINIATURE)
-        teachers = distillation.load_teachers(chosen, corpus, tokenizer)
-        return [teacher.run.name for teacher in teachers]
+        found = distillation.load_teachers(chosen, corpus, tokenizer)
+        return [teacher.run.name for teacher in found]
 
     return find
 

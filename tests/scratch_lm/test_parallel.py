@@ -14,6 +14,7 @@ import torch
 from compare.errors import Misuse
 from scratch_lm import parallel
 from tests.conftest import HANGS, SCRATCH, Place
+from tests.run_records import read_losses
 
 RUN = Path("runs/scratch_lm/course-seed1")
 # Relative.  Sums in another order are rounded differently, by an amount that depends on the CPU and
@@ -21,11 +22,6 @@ RUN = Path("runs/scratch_lm/course-seed1")
 ROUNDING = 1e-4
 # 7 rows for 2 processes: uneven shares, and one process may get no rows of the last batch.
 COMMAND = [*SCRATCH, "--batch-size", "7", "--drills", "--rename", "0.5", "--tracking", "disabled"]
-
-
-def losses(run: Path) -> list[float]:
-    lines = map(json.loads, (run / "history.jsonl").read_text("utf-8").splitlines())
-    return [line.get("train/loss", line.get("eval/loss")) for line in lines]
 
 
 def torchrun(place: Place, *arguments: object) -> None:
@@ -44,7 +40,7 @@ def torchrun(place: Place, *arguments: object) -> None:
 @pytest.fixture
 def single_process_losses(place: Place, mini_text: Path) -> list[float]:
     place.run(*COMMAND, "--corpus", mini_text)
-    return losses(place.path / RUN)
+    return read_losses(place.path / RUN)
 
 
 def test_two_processes_have_the_losses_of_one(
@@ -52,7 +48,7 @@ def test_two_processes_have_the_losses_of_one(
 ) -> None:
     torchrun(place, *COMMAND, "--corpus", mini_text)
     together = place.path / RUN.with_name("course-seed1-2")
-    assert losses(together) == pytest.approx(single_process_losses, rel=ROUNDING)
+    assert read_losses(together) == pytest.approx(single_process_losses, rel=ROUNDING)
     record = json.loads((together / "run.json").read_text("utf-8"))
     assert record["status"] == "complete" and len(record["epochs"]) == 3
 
@@ -76,7 +72,7 @@ def test_bf16_gives_the_same_losses_up_to_rounding(
     place: Place, mini_text: Path, single_process_losses: list[float]
 ) -> None:
     place.run(*COMMAND, "--corpus", mini_text, "--precision", "bf16")
-    rounded = losses(place.path / RUN.with_name("course-seed1-2"))
+    rounded = read_losses(place.path / RUN.with_name("course-seed1-2"))
     assert rounded == pytest.approx(single_process_losses, rel=5e-3)
     assert rounded != single_process_losses
 
@@ -87,5 +83,5 @@ def test_a_compiled_model_trains_to_the_same_losses(
 ) -> None:
     place.run(*COMMAND, "--corpus", mini_text, "--compile")
     compiled = place.path / RUN.with_name("course-seed1-2")
-    assert losses(compiled) == pytest.approx(single_process_losses, rel=ROUNDING)
+    assert read_losses(compiled) == pytest.approx(single_process_losses, rel=ROUNDING)
     assert json.loads((compiled / "run.json").read_text("utf-8"))["status"] == "complete"

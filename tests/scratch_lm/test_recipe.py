@@ -57,7 +57,6 @@ def test_each_option_changes_the_weights(train: Callable[..., Weights]) -> None:
         {"init_std": 0.03},
         {"learning_rate": 0.0004},
         {"optimizer": "muon"},
-        {"optimizer": "muon", "muon_learning_rate": 0.01},
         {"batch_size": 32},
         {"query_key_norm": True},
     ):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from transformers import PreTrainedTokenizerBase
 
 from scratch_lm import token_cache as token_cache
 
@@ -20,7 +21,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "tiny-shakespeare-study" / "scratch_lm"
 
 
-def saved(tokenizer: object, folder: Path) -> dict[str, bytes]:
+def saved(tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[str, bytes]:
     tokenizer.save_pretrained(folder)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 

@@ -13,12 +13,9 @@ from safetensors.numpy import load_file
 
 from tests.conftest import SCRATCH, Place
 from tests.file_events import FileEvent
+from tests.run_records import read_lines
 
 RUN = Path("runs/scratch_lm/course-seed1")
-
-
-def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
 
 
 def without_times(history: list[dict]) -> list[dict]:
@@ -45,7 +42,7 @@ def test_the_run_record_holds_configuration_and_results(study: Place) -> None:
 
 
 def test_history_and_samples_follow_the_contract(study: Place) -> None:
-    history = lines(study.path / RUN / "history.jsonl")
+    history = read_lines(study.path / RUN / "history.jsonl")
     train = [line for line in history if "train/loss" in line]
     assert set(train[0]) == {
         "step",
@@ -61,7 +58,7 @@ def test_history_and_samples_follow_the_contract(study: Place) -> None:
     evaluated = [line for line in history if "eval/loss" in line]
     assert [line["epoch"] for line in evaluated] == [1, 2, 3]
     assert {"eval/bits_per_byte", "eval/token_perplexity"} < evaluated[0].keys()
-    samples = lines(study.path / RUN / "samples.jsonl")
+    samples = read_lines(study.path / RUN / "samples.jsonl")
     assert [sample["epoch"] for sample in samples] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert all(len(sample["text"]) == 40 for sample in samples)
 
@@ -79,7 +76,7 @@ def test_killed_run_resumes_to_the_same_weights_and_history(
     command = [*SCRATCH, "--corpus", mini_text, "--tracking", "disabled"]
     command += ["--checkpoint-steps", "20", "--dropout", "0.1"]
     place.kill_at(FileEvent("open", "history.jsonl", lines_before + 1), *command)
-    assert len(lines(place.path / RUN / "history.jsonl")) == lines_before
+    assert len(read_lines(place.path / RUN / "history.jsonl")) == lines_before
     assert json.loads((place.path / RUN / "run.json").read_text("utf-8"))["status"] == "running"
     assert "resumed" in place.run(*command, "--resume").stdout
     place.run(*command)
@@ -87,9 +84,9 @@ def test_killed_run_resumes_to_the_same_weights_and_history(
     assert (resumed / "model/model.safetensors").read_bytes() == (
         straight / "model/model.safetensors"
     ).read_bytes()
-    histories = [without_times(lines(path / "history.jsonl")) for path in (resumed, straight)]
+    histories = [without_times(read_lines(path / "history.jsonl")) for path in (resumed, straight)]
     assert histories[0] == histories[1]
-    assert lines(resumed / "samples.jsonl") == lines(straight / "samples.jsonl")
+    assert read_lines(resumed / "samples.jsonl") == read_lines(straight / "samples.jsonl")
 
 
 def test_resume_of_a_complete_run_does_nothing(study: Place, mini_text: Path) -> None:

