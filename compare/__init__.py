@@ -14,9 +14,11 @@ models with them, `scratch_lm/model.py` and the weights of the stand-in.
     peak_memory.py   peak memory of a process
     reachability.py  is a server reachable? asked once, for at most 3 seconds
     rendering.py     renders Jinja templates and escapes inserted values
+    wording.py       lists, counts and shares of the text, as sentences have them
     course.py        the limits that the course sets
     kinds.py         enums: Track, RowKind, BaseKind, RunStatus and others
     strict_model.py  base classes of typed records
+    teachers.py      which runs of `tuned` a run of `record` learns from
     plan.py          the commands of make study, for a shell, make or a scheduler
     generate.py      both newest models, side by side in the terminal
     corpus/          the text and its splits (`__init__`)

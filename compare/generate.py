@@ -51,7 +51,7 @@ import textwrap
 from itertools import zip_longest
 
 from compare.kinds import Track
-from compare.ruler.sampling import Settings, sample
+from compare.ruler.sampling import Settings, complete_characters, sample
 from compare.runs import find, models
 
 
@@ -95,8 +95,7 @@ class _StreamPrinter:
         self.printed = 0
 
     def __call__(self, text: str) -> None:
-        # The bytes of an incomplete character are decoded as replacement characters.
-        complete = text.rstrip("\N{REPLACEMENT CHARACTER}")
+        complete = complete_characters(text)
         print(complete[self.printed :], end="", flush=True)
         self.printed = max(self.printed, len(complete))
 

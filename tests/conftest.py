@@ -80,7 +80,7 @@ SCRATCH = [
     "--batch-size",
     "8",
 ]
-# A still smaller one, for trainings within the process of the tests; the text is `text.txt`.
+# A still smaller one, for training runs within the process of the tests; the text is `text.txt`.
 TINY = {
     "corpus": "text.txt",
     "vocabulary": 300,
@@ -136,6 +136,8 @@ def default_environment(caches: Path) -> dict[str, str]:
         "HF_HOME": str(caches / "huggingface"),
         "HF_ENDPOINT": NOWHERE,
         "WANDB_BASE_URL": NOWHERE,
+        "WANDB_CACHE_DIR": str(caches / "wandb"),
+        "WANDB_DATA_DIR": str(caches / "wandb-data"),
         "XDG_CACHE_HOME": str(caches),
         "NETRC": str(caches / "no-netrc"),
         "OMP_NUM_THREADS": "1",  # the same sums in the same order, on any machine

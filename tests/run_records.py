@@ -42,6 +42,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
 
 
+def read_losses(run: Path) -> list[float]:
+    """Return the training and validation losses in the history of a run directory, in order."""
+    lines = read_lines(run / "history.jsonl")
+    return [line.get("train/loss", line.get("eval/loss")) for line in lines]
+
+
 def make_steps_line() -> StepsLine:
     """Return a line of a history."""
     return StepsLine(

@@ -1,6 +1,7 @@
 """Both models side by side in the browser: they continue a prompt, and read a text.
 
-May import `compare.corpus`, `compare.ruler`, `compare.runs` and `compare.report`.
+May import the modules directly in `compare`, and `compare.corpus`, `compare.ruler`,
+`compare.runs` and `compare.report`.
 No other package imports it.
 
 Everything is served from this machine.  Gradio is optional: only `offline.py`, `page.py`,
@@ -13,7 +14,7 @@ Everything is served from this machine.  Gradio is optional: only `offline.py`, 
     reading.py  the surprisal of each token of a text
     markup.py   texts and results as HTML
     answers.py  what the page shows after a click
-    stops.py    who has pressed Stop
+    stops.py    numbers requests, and ends them after Stop
     offline.py  imports Gradio, and keeps it from using the network
     page.py     the page and its controls
     theme.py    fonts and colors

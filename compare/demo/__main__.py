@@ -25,8 +25,8 @@ class DemoOptions:
     """One or two models: directories of runs or models, or repositories on the Hub (OWNER/NAME, or
     their address); by default, the latest run of each track."""
     corpus: str | None = None
-    """Text that models without the record of a run were trained on, as in scratch_lm.train; what
-    they copy from it is marked.  By default, it is not known."""
+    """Training text of models that have no run record, given as in scratch_lm.train --corpus;
+    passages copied from it are marked.  By default, it is unknown, and nothing is marked."""
     host: str = "127.0.0.1"
     """Address to serve on; with 0.0.0.0, everyone on the network can use the page."""
     port: int = 7860

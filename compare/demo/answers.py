@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from compare.demo import limits, markup
+from compare.demo import markup
 from compare.demo.reading import Reading, read
 from compare.demo.sides import Side
 from compare.demo.writing import check_settings, write
@@ -30,7 +30,7 @@ def write_answers(
 ) -> Iterator[Answer]:
     """Yield the continuations of `prompt` as they grow, until `is_stopped()`.
 
-    A request that cannot be fulfilled is answered by the reason.
+    A request that cannot be fulfilled is answered with the reason.
     """
     cards = empty_cards(sides)
     try:
@@ -58,12 +58,11 @@ def read_answers(
 ) -> Iterator[Answer]:
     """Yield the text in the colors of each side, one side after the other, until `is_stopped()`.
 
-    A text that cannot be scored is answered by the reason.
+    A text that cannot be scored is answered with the reason.
     """
     cards = empty_cards(sides)
     readings: list[Reading] = []
     try:
-        limits.check_text(text, "The text", limits.TEXT_CHARACTERS)
         for number, side in enumerate(sides):
             if is_stopped():
                 yield markup.status("Stopped."), *cards

@@ -134,24 +134,35 @@ def _connect(
     inputs: list[Any],
     outputs: list[gr.HTML],
 ) -> None:
-    """Let the events `starts` show what `answers` yields, until the button `stop` is clicked."""
+    """Let the events `starts` show what `answers` yields.
+
+    An answer ends early when the button `stop` is clicked, or when its visitor starts another one.
+    """
     stops = Stops()
+    # The browser sends its value with each request that joins the queue.  A gr.State would have
+    # the value of the newest request by the time an earlier one leaves the queue.
+    number = gr.Number(visible=False)
 
     # Not queued: if another visitor's request is being answered, this one waits, and Stop must
     # count from the click on.
-    def begin(request: gr.Request) -> str:
-        stops.begin(str(request.session_hash))
-        return markup.status("Waiting…")
+    def begin(request: gr.Request) -> tuple[str, int]:
+        return markup.status("Waiting…"), stops.begin(str(request.session_hash))
 
-    def answer(request: gr.Request, *values: Any) -> Iterator[Answer]:
-        visitor = str(request.session_hash)
-        is_stopped = partial(stops.is_stopped, visitor, stops.newest(visitor))
+    def answer(request: gr.Request, number: int, *values: Any) -> Iterator[Answer]:
+        is_stopped = partial(stops.is_stopped, str(request.session_hash), number)
         yield from answers(*values, is_stopped=is_stopped)
 
     def stop_answer(request: gr.Request) -> None:
         stops.stop(str(request.session_hash))
 
     message = outputs[0]
-    begun = gr.on(starts, begin, outputs=message, **AT_ONCE)
-    begun.then(answer, inputs=inputs, outputs=outputs, **QUEUED)
+    begun = gr.on(starts, begin, outputs=[message, number], **AT_ONCE)
+    # By default ("once"), a click has no effect as long as an earlier answer is not finished.
+    begun.then(
+        answer,
+        inputs=[number, *inputs],
+        outputs=outputs,
+        trigger_mode="multiple",
+        **QUEUED,
+    )
     stop.click(stop_answer, **AT_ONCE)

@@ -39,7 +39,7 @@ def load_sides(what: Sequence[str], corpus: str | None = None) -> list[Side]:
     subjects = [find_subject(name) for name in what]
     if not subjects:
         runs = map(find.latest, Track)
-        subjects = [Subject(str(run.path), "run", run.model, run) for run in runs]
+        subjects = [Subject(str(run.path), run.model, run) for run in runs]
     names = [_name(subject) for subject in subjects]
     return [
         _load(subject, corpus, name if names.count(name) == 1 else f"{name} ({subject.what})")

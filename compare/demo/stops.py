@@ -1,4 +1,4 @@
-"""Which visitors of the page have pressed Stop.
+"""Which answers are still wanted: of each visitor the newest one, until Stop is pressed.
 
 Gradio could cancel the answer itself.  But an update that is on its way would then replace the
 message that it was stopped.  The answer therefore checks this, and ends with that message.
@@ -10,25 +10,21 @@ import itertools
 
 
 class Stops:
-    """Which answers each visitor has stopped: all that were requested before the last Stop."""
+    """Numbers the requests of all visitors, and knows which of them are stopped."""
 
     def __init__(self) -> None:
-        self._requests = itertools.count(1)
-        self._last_request: dict[str, int] = {}
-        self._stopped: dict[str, int] = {}
+        self._numbers = itertools.count(1)
+        self._newest: dict[str, int] = {}
 
-    def begin(self, visitor: str) -> None:
-        """Note that `visitor` requests an answer: Stop, if pressed before, was about another."""
-        self._last_request[visitor] = next(self._requests)
-
-    def newest(self, visitor: str) -> int:
-        """Return the number of the newest request of `visitor`; later ones have higher numbers."""
-        return self._last_request.get(visitor, 0)
+    def begin(self, visitor: str) -> int:
+        """Return the number of a new request of `visitor`.  Earlier ones are stopped."""
+        self._newest[visitor] = next(self._numbers)
+        return self._newest[visitor]
 
     def stop(self, visitor: str) -> None:
-        """Note that `visitor` has pressed Stop."""
-        self._stopped[visitor] = self.newest(visitor)
+        """Stop the requests of `visitor` so far."""
+        self._newest[visitor] = next(self._numbers)
 
     def is_stopped(self, visitor: str, request: int) -> bool:
-        """Return whether `visitor` has pressed Stop since the answer was requested."""
-        return request <= self._stopped.get(visitor, -1)
+        """Return whether `visitor` has pressed Stop, or requested another answer, since then."""
+        return request != self._newest.get(visitor)

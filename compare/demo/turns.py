@@ -7,21 +7,21 @@ it is exchanged at every turn: each model draws the same numbers as if it were a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from threading import Semaphore, Thread
 
 import torch
 
 from compare.demo.sides import Side
-from compare.ruler.sampling import Settings, sample
+from compare.ruler.sampling import Settings, complete_characters, sample
 
 
 def write_in_turns(
     sides: Sequence[Side], prompt: str, settings: Settings
-) -> Iterator[tuple[str, ...]]:
+) -> Generator[tuple[str, ...], None, None]:
     """Yield what each side has written so far, after every round of one token each.
 
-    The last texts are those that `sample` returns.  If the iterator is closed before, the models
+    The last texts are those that `sample` returns.  If the iterator is closed earlier, the models
     stop.  The global random state is preserved.  Raises whatever `sample` raises.
     """
     writers = [_Writer(side, prompt, settings) for side in sides]
@@ -91,8 +91,7 @@ class _Writer:
         self._turn_ends.release()
 
     def _show_and_wait(self, text: str) -> None:
-        # The bytes of an incomplete character are decoded as replacement characters.
-        self.text = text.rstrip("\N{REPLACEMENT CHARACTER}")
+        self.text = complete_characters(text)
         self._turn_ends.release()
         self._turn_begins.acquire()
         if self._is_stopped:

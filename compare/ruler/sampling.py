@@ -135,6 +135,14 @@ def sample(
     return text[: settings.characters]
 
 
+def complete_characters(text: str) -> str:
+    """Return `text`, as `watch` receives it, without an incomplete last character.
+
+    Its bytes so far are decoded as replacement characters.
+    """
+    return text.rstrip("\N{REPLACEMENT CHARACTER}")
+
+
 def _watch_joined(watch: Watch, before: str, text: str) -> None:
     """Call `watch` with the text of earlier context windows and of the current one."""
     watch(before + text)

@@ -16,5 +16,5 @@ The tracks write run directories; `compare.report`, `compare.publish`, `compare.
     models.py    loads models, and decides whose code may run
     kept.py      scores and samples, computed once and kept in runs/.kept/
     tracking.py  W&B, whose failures never stop a run
-    receipt.py   which run was published where
+    receipt.py   what was pushed to the Hub, and which run was published where
 """

@@ -24,12 +24,12 @@ from compare.kinds import RunStatus, Track
 from compare.runs.identity import Identity
 from compare.runs.record import CorpusRecord, RunRecord, read_record
 from compare.runs.writer import ROOT, Run
+from compare.wording import THEN
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "wandb", "numpy")
 CODE_PATHS = ("compare", "scratch_lm", "gpt2_finetune", "pyproject.toml")
 # Environment variables that make git use another repository than that of the working directory.
 GIT_VARIABLES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
-THEN = ", then "  # between the values of an uninterrupted run's record and those of a resumed one
 
 
 def start(track: Track, name: str, options: StudyOptions, corpus: Corpus, **fields: Any) -> Run:
@@ -205,6 +205,19 @@ def code_version() -> CodeVersion:
     if Path(repository).resolve() != top:
         return CodeVersion()
     return CodeVersion(commit, bool(changes))
+
+
+def origin_url() -> str | None:
+    """Return the URL of the remote repository that git calls `origin`; None if it is unknown.
+
+    It may be a path, and may contain a login.  As in `code_version`, a repository around an
+    installed package does not count.
+    """
+    top = Path(__file__).resolve().parents[2]
+    repository = _run_git(top, "rev-parse", "--show-toplevel")
+    if repository is None or Path(repository).resolve() != top:
+        return None
+    return _run_git(top, "remote", "get-url", "origin")
 
 
 def _run_git(folder: Path, *arguments: str) -> str | None:

@@ -1,8 +1,9 @@
 """Weights & Biases for both tracks: one project, one group, the same keys and axes.
 
-W&B receives a copy; `history.jsonl` is the source of truth.  Training neither waits for W&B nor
-fails because of it: a thread makes all calls.  If one of them fails, the error is printed on one
-line, and at the end of training everything is logged once more, offline, for `wandb sync`.
+W&B receives a copy; `history.jsonl` is the source of truth.  Training steps neither wait for W&B
+nor fail because of it: a thread makes all calls.  If one of them fails, the error is printed on one
+line, and at the end of training everything is logged once more, offline, for `wandb sync`.  Only
+`finish`, which uploads the model, waits, for a limited time.
 """
 
 from __future__ import annotations
@@ -112,7 +113,20 @@ class Tracker:
         upload_seconds = finish_seconds + size / UPLOAD_BYTES_PER_SECOND
         self._queue(lambda: self._finish(model, history, samples, upload_seconds))
         limit = CALL_SECONDS + upload_seconds + finish_seconds
-        if not self._wait(limit):
+        try:
+            is_finished = self._wait(limit)
+        except KeyboardInterrupt:
+            if self.mode is TrackingMode.ONLINE:
+                print(
+                    f"stopping W&B, within {finish_seconds:.0f} seconds; press Ctrl-C again to "
+                    "stop immediately",
+                    file=sys.stderr,
+                )
+            # The thread's calls fail when the process ends.  It must neither report that, nor log
+            # the run once more.
+            self.mode, self._failed = TrackingMode.DISABLED, True
+            raise
+        if not is_finished:
             self.mode, self._failed = TrackingMode.DISABLED, False
             self._report(TimeoutError(f"its client is busy after {limit:.0f} seconds"))
         if self._failed:
@@ -270,7 +284,10 @@ class _Client:
         self._run.summary["best/bits_per_byte"] = min(scores)
         self._run.summary["final/bits_per_byte"] = scores[-1]
         artifact = wandb.Artifact(f"{self._record.track}-model", type="model")
-        artifact.add_dir(str(model))
+        # By default, W&B copies the files into the user's home first, and leaves the copies of an
+        # offline run there.  That is not necessary: `model` is not changed any more.  The path is
+        # absolute because `wandb sync` may be started in another directory.
+        artifact.add_dir(str(model.resolve()), policy="immutable", skip_cache=True)
         logged = self._run.log_artifact(artifact)
         if self._is_online:
             logged.wait(timeout=int(seconds))

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from compare import files
 from compare.cli import StudyOptions, resume_command
-from compare.errors import Failure, Interrupted
+from compare.errors import Diverged, Failure, Interrupted
 from compare.kinds import RunStatus
 from compare.peak_memory import peak_memory_mb
 from compare.ruler.metrics import Metrics
@@ -194,7 +194,7 @@ class Run:
     def require_finite(self, what: str, value: float) -> None:
         """Check that `value` is neither NaN nor infinite; `what` describes it.
 
-        Otherwise, mark the run as failed and raise Failure.
+        Otherwise, mark the run as failed and raise Diverged.
         """
         if math.isfinite(value):
             return
@@ -203,10 +203,7 @@ class Run:
         self.save()
         self.tracker.flush()
         has_checkpoint = any(self.checkpoint_folder.glob("*"))
-        message = f"{reason}: try a lower learning rate"
-        if has_checkpoint:
-            message += f"; the previous checkpoint is kept in {self.checkpoint_folder}"
-        raise Failure(message)
+        raise Diverged(reason, self.checkpoint_folder if has_checkpoint else None)
 
     def interrupted(self, signal_number: int) -> Interrupted:
         """Save the record, and return the exception that ends this run for now.

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.browser.test_page import browser  # noqa: F401  (a fixture)
-from tests.conftest import Place
+from tests.conftest import HANGS, Place, killed_if_it_hangs
 
 pytestmark = pytest.mark.slow
 NAMES = ("left-model", "right-model")
@@ -41,13 +41,18 @@ def address(
         text=True,
     )
     assert process.stdout
-    served = re.fullmatch(r"serving (http://127\.0\.0\.1:\d+/)\n", process.stdout.readline())
-    assert served
-    yield served[1]
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-    assert sorted(path.name for path in place.path.iterdir()) == sorted(NAMES)  # left as it was
-    process.stdout.close()
+    try:
+        with killed_if_it_hangs(process):
+            line = process.stdout.readline()
+        served = re.fullmatch(r"serving (http://127\.0\.0\.1:\d+/)\n", line)
+        assert served
+        yield served[1]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(HANGS) == 0
+        assert sorted(path.name for path in place.path.iterdir()) == sorted(NAMES)  # as it was
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
@@ -124,6 +129,34 @@ def test_stop_also_ends_a_request_that_waits_for_another_visitors(
     second.get_by_role("button", name="Stop", exact=True).click()
     first.get_by_role("button", name="Stop", exact=True).click()
     second.get_by_text("Stopped.").wait_for()
+    for context in contexts:
+        context.close()
+
+
+def test_a_request_after_stop_is_answered_instead_of_the_one_that_waits(
+    browser: Any,  # noqa: F811
+    address: str,
+) -> None:
+    contexts = [browser.new_context(), browser.new_context()]
+    for context in contexts:
+        context.set_default_timeout(2 * MINUTE)
+    first, second = (context.new_page() for context in contexts)
+    for page in (first, second):
+        page.goto(address)
+    write_at_length(first)
+    first.get_by_text("Writing…").wait_for()
+    write_at_length(second)
+    second.get_by_text("Waiting…").wait_for()
+    second.get_by_role("button", name="Stop", exact=True).click()
+    second.get_by_label("Prompt").fill("PUCK:")
+    second.get_by_label("number input for Length").fill("20")
+    second.get_by_label("number input for Number of texts").fill("1")
+    second.get_by_role("button", name="Write", exact=True).click()
+    second.get_by_text("Waiting…").wait_for()
+    first.get_by_role("button", name="Stop", exact=True).click()
+    second.get_by_text("Done.").wait_for()
+    for written in second.locator("section.side:visible pre").all_text_contents():
+        assert written.startswith("PUCK:")
     for context in contexts:
         context.close()
 

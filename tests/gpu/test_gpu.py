@@ -25,6 +25,7 @@ from compare.runs import models
 from gpt2_finetune import defaults
 from gpt2_finetune.fast_forward import use_fast_kernels
 from tests.conftest import FINETUNE, SCRATCH, Place
+from tests.file_events import FileEvent
 
 pytestmark = pytest.mark.gpu
 
@@ -130,15 +131,13 @@ def test_generation_continues_a_prompt(gpu_study: Place) -> None:
     assert first == second and first.count("JULIET:") >= 2
 
 
-CHECKPOINTS = {
-    "scratch_lm": "checkpoint/state.safetensors",
-    "gpt2_finetune": f"checkpoint/checkpoint-5/{CHECKSUMS}",
-}
+# The file whose renaming completes a checkpoint.
+CHECKPOINTS = {"scratch_lm": "state.safetensors", "gpt2_finetune": CHECKSUMS}
 
 
 @pytest.mark.parametrize("track", CHECKPOINTS)
 def test_a_killed_run_resumes(
-    place: Place, mini_text: Path, tiny_base: Path, device: str, track: str
+    place: Place, caches: Path, mini_text: Path, tiny_base: Path, device: str, track: str
 ) -> None:
     commands = {"scratch_lm": SCRATCH, "gpt2_finetune": [*FINETUNE, "--base", tiny_base]}
     command = [*commands[track], "--corpus", mini_text, "--device", device, *UNTRACKED]
@@ -146,9 +145,9 @@ def test_a_killed_run_resumes(
     place.run(*command, timeout=TIMEOUT)
     (whole,) = place.path.glob(f"runs/{track}/*-seed1")
 
-    other = Place(place.path / "killed", place.path / "killed-caches")
+    other = Place(place.path / "killed", caches)
     other.path.mkdir()
-    other.kill_when(lambda: any(other.path.glob(f"runs/{track}/*/{CHECKPOINTS[track]}")), *command)
+    other.kill_at(FileEvent("os.rename", CHECKPOINTS[track], 2), *command)  # the first is complete
     shown = other.run(*command, "--resume", timeout=TIMEOUT).stdout
     assert "resumed" in shown
     resumed = other.path / whole.relative_to(place.path)

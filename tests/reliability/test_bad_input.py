@@ -360,7 +360,7 @@ def test_run_records(
     ["", "a", TEXT, "\N{ROSE}\N{HEBREW LETTER SHIN}", "\0", "<|endoftext|>", "\n\n"],
     ids=["empty", "one", "longer than the context", "never seen", "NUL", "special", "newlines"],
 )
-def test_prompts_are_gone_on_from(
+def test_any_prompt_is_continued(
     here: Path, study: Place, prompt: str, capsys: pytest.CaptureFixture
 ) -> None:
     run = study.path / "runs/scratch_lm/course-seed1"

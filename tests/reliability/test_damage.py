@@ -86,7 +86,7 @@ def test_a_changed_model_is_refused_by_name(
 
 
 @pytest.mark.slow
-def test_the_trainer_goes_on_from_the_newest_checkpoint_that_is_whole(
+def test_the_trainer_continues_from_the_newest_intact_checkpoint(
     place: Place, mini_text: Path, tiny_base: Path
 ) -> None:
     command = [

@@ -84,7 +84,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("track", ["scratch_lm", "gpt2_finetune"])
-def test_a_training_goes_on_after_any_failed_write(
+def test_training_continues_after_any_failed_write(
     here: Path,
     fault: Fault,
     tiny_base: Path,

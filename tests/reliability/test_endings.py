@@ -10,18 +10,21 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from transformers import TrainerControl, TrainerState
 
 import gpt2_finetune.train
-from compare.errors import Failure
-from compare.kinds import RunStatus
+from compare.errors import Failure, Interrupted
+from compare.kinds import RunStatus, Track
 from compare.runs.writer import Run
 from gpt2_finetune.base import load_base
+from gpt2_finetune.callbacks import CheckpointCallback
 from gpt2_finetune.config import FinetuneOptions
 from scratch_lm.batches import Batch
 from scratch_lm.checkpoint import _sha256
@@ -71,7 +74,7 @@ def started(place: Place, command: list[object]) -> subprocess.Popen[str]:
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
-def test_a_training_asked_to_end_writes_a_checkpoint_and_says_how_to_go_on(
+def test_a_stopped_run_writes_a_checkpoint_and_says_how_to_continue(
     place: Place, track: str, command: list[object], number: signal.Signals
 ) -> None:
     run = place.path / "runs" / track / RUNS[track]
@@ -88,6 +91,54 @@ def test_a_training_asked_to_end_writes_a_checkpoint_and_says_how_to_go_on(
     steps = [line["step"] for line in lines(run / "history.jsonl") if "step" in line]
     assert steps == sorted(set(steps))  # the printed command goes on after the very step
     assert step in steps and steps[-1] > step
+
+
+def test_ctrl_c_after_the_last_step_ends_the_command_at_once(
+    place: Place, track: str, command: list[object]
+) -> None:
+    """No step follows that could end first, and W&B may take minutes."""
+    run = place.path / "runs" / track / RUNS[track]
+    command = [*command, "--epochs", "1"]
+    done = place.signal_at(FileEvent("os.rename", "latest", 1), signal.SIGINT, *command)
+    assert done.returncode == 130
+    assert done.stderr.strip().splitlines()[-1].startswith("error: interrupted; to continue")
+    assert json.loads((run / "run.json").read_text("utf-8"))["status"] == "running"
+    place.run(*command, "--resume")
+    assert json.loads((run / "run.json").read_text("utf-8"))["status"] == "complete"
+
+
+@pytest.mark.usefixtures("restored_signals")
+def test_ctrl_c_while_the_untouched_base_is_scored_ends_the_training_at_once(
+    tiny_base: Path, mini_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This takes minutes for GPT-2 on a CPU, and there is nothing to save yet."""
+    monkeypatch.setattr(
+        gpt2_finetune.train.scoring, "score", lambda *_, **__: signal.raise_signal(signal.SIGINT)
+    )
+    options = FinetuneOptions(
+        base=str(tiny_base),
+        corpus=str(mini_text),
+        batch_tokens=256,
+        precision="fp32",
+        tracking="disabled",
+        device="cpu",
+    )
+    with pytest.raises(KeyboardInterrupt):
+        gpt2_finetune.train.train(options)
+
+
+@pytest.mark.usefixtures("restored_signals")
+def test_a_signal_during_evaluation_ends_the_training_at_the_checkpoint_of_the_epoch(
+    tmp_path: Path,
+) -> None:
+    run = Run(tmp_path / "run", make_record(Track.GPT2), is_writer=False)
+    callback = CheckpointCallback(run, FinetuneOptions(epochs=2))
+    state = TrainerState(global_step=10, max_steps=20, is_world_process_zero=False)
+    control = TrainerControl()
+    callback.on_step_end(SimpleNamespace(num_train_epochs=2), state, control)
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match=r"to continue: .* --resume"):
+        callback.on_save(None, state, control)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.conftest import FINETUNE, HANGS, SCRATCH, Place
+from tests.run_records import read_losses
 
 pytestmark = pytest.mark.slow
 HOSTS = ("study-a", "study-b")
@@ -71,11 +72,6 @@ def start(place: Place, rank: int, command: list[object]) -> subprocess.Popen[st
     )
 
 
-def losses(run: Path) -> list[float]:
-    lines = map(json.loads, (run / "history.jsonl").read_text("utf-8").splitlines())
-    return [line.get("train/loss", line.get("eval/loss")) for line in lines]
-
-
 @pytest.mark.parametrize("track", ["scratch_lm", "gpt2_finetune"])
 def test_when_a_host_is_lost_the_other_ends_with_one_line_and_one_process_can_resume(
     place: Place, mini_text: Path, tiny_base: Path, hosts: None, track: str
@@ -105,7 +101,7 @@ def test_when_a_host_is_lost_the_other_ends_with_one_line_and_one_process_can_re
 
     place.run(*command, "--resume")
     assert json.loads((together / "run.json").read_text("utf-8"))["status"] == "complete"
-    assert losses(together) == pytest.approx(losses(alone), rel=ROUNDING)
+    assert read_losses(together) == pytest.approx(read_losses(alone), rel=ROUNDING)
     assert sorted(path.name for path in alone.parent.glob("*-seed1*")) == [
         alone.name,
         together.name,

@@ -12,31 +12,40 @@ from tests.conftest import Place
 
 pytestmark = pytest.mark.slow
 
-# Prints the CPU seconds of training, and those of all other threads, between two of its steps.
+# Prints the CPU seconds of training, and those of all other threads, between its first step and its
+# last one.  The first step waits until the client is imported and connected.
 TRAINING = """
+import threading
 import time
 
+from compare.runs.tracking import Tracker
 from scratch_lm import train
 from scratch_lm.config import PRESETS, ScratchOptions
 
-STARTUP = 150  # steps, of 0.03 s or more: the client is imported and connects meanwhile
-train_step, evaluate = train.train_step, train.evaluate
+start, train_step, evaluate = Tracker._start, train.train_step, train.evaluate
+started = threading.Event()
 times = []
 
 
+def noted_start(*arguments):
+    start(*arguments)
+    started.set()
+
+
 def counted_step(*arguments, **options):
+    started.wait()
     times.append((time.thread_time(), time.process_time()))
     return train_step(*arguments, **options)
 
 
 def print_times(*arguments, **options):
-    (thread, process), (thread_end, process_end) = times[STARTUP], times[-1]
+    (thread, process), (thread_end, process_end) = times[0], times[-1]
     training = thread_end - thread
     print("CPU seconds:", training, process_end - process - training, flush=True)
     return evaluate(*arguments, **options)
 
 
-train.train_step, train.evaluate = counted_step, print_times
+Tracker._start, train.train_step, train.evaluate = noted_start, counted_step, print_times
 train.train(ScratchOptions(preset="course", **PRESETS["course"] | {"epochs": 1}, device="cpu"))
 """
 

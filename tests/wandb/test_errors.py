@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Place
-from tests.wandb.arrival import check_all_arrived, sync, tracking, weights
+from tests.conftest import Place, killed_if_it_hangs
+from tests.wandb.arrival import RUNS, check_all_arrived, sync, tracking, weights
 from tests.wandb.server import CUT, HANG, KEY, WandbServer
 
 pytestmark = pytest.mark.slow
@@ -61,3 +65,41 @@ def test_an_error_of_the_server_costs_no_weight_and_no_value(
     server.faults = {}
     sync(place, where)
     check_all_arrived(server, place, track)
+
+
+def test_ctrl_c_ends_the_upload_and_resume_repeats_it(
+    server: WandbServer, place: Place, commands: dict[str, list[object]]
+) -> None:
+    """The upload hangs; after Ctrl-C, W&B's client may still send what the server accepts."""
+    server.faults, server.faults_begin_after = {"CommitArtifact": HANG}, "file_stream"
+    place.environment |= {"WANDB_FINISH_TIMEOUT": "900"}
+    run = place.path / "runs" / RUNS["scratch_lm"]
+    process = subprocess.Popen(
+        place._command(tuple(commands["scratch_lm"])),
+        cwd=place.path,
+        env=place.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    try:
+        with killed_if_it_hangs(process):
+            while not (run / "model").exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            lines = []
+            for line in process.stderr:
+                lines.append(line)
+                if line.startswith("error: "):
+                    server.faults = {}
+                    server.closed.set()  # requests that hang fail now, and are repeated
+            assert process.wait() == 130
+    finally:
+        process.kill()
+        process.wait()
+    assert lines[-1] == "error: interrupted; to continue, repeat the command with --resume\n"
+    assert json.loads((run / "run.json").read_text("utf-8"))["status"] == "running"
+    place.run(*commands["scratch_lm"], "--resume")
+    check_all_arrived(server, place, "scratch_lm")

@@ -79,7 +79,7 @@ def test_stop_ends_an_answer_with_what_there_is(sides: list[Side]) -> None:
         ("x", {"characters": 10**9}, "Length is 1e"),
     ],
 )
-def test_a_request_that_cannot_be_fulfilled_is_answered_by_the_reason(
+def test_a_request_that_cannot_be_fulfilled_is_answered_with_the_reason(
     sides: list[Side], prompt: str, numbers: dict[str, float | None], reason: str
 ) -> None:
     message, *cards = write(sides, prompt, **numbers)
@@ -102,7 +102,7 @@ def test_a_text_is_colored_by_what_each_token_costs(sides: list[Side]) -> None:
 
 
 @pytest.mark.parametrize(("text", "reason"), [(" \n", "is empty"), ("x" * 4001, "at most 4,000")])
-def test_a_text_that_cannot_be_read_is_answered_by_the_reason(
+def test_a_text_that_cannot_be_read_is_answered_with_the_reason(
     sides: list[Side], text: str, reason: str
 ) -> None:
     *_, (message, *_) = read_answers(sides, text)

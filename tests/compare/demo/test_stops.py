@@ -7,26 +7,30 @@ from compare.demo.stops import Stops
 
 def test_stop_ends_the_visitors_answer_only() -> None:
     stops = Stops()
-    stops.begin("Ann")
-    stops.begin("Ben")
+    anns, bens = stops.begin("Ann"), stops.begin("Ben")
     stops.stop("Ann")
-    assert stops.is_stopped("Ann", stops.newest("Ann"))
-    assert not stops.is_stopped("Ben", stops.newest("Ben"))
+    assert stops.is_stopped("Ann", anns)
+    assert not stops.is_stopped("Ben", bens)
 
 
 def test_stop_before_any_answer_does_not_count() -> None:
     stops = Stops()
     stops.stop("Ann")
-    stops.begin("Ann")
-    assert not stops.is_stopped("Ann", stops.newest("Ann"))
+    assert not stops.is_stopped("Ann", stops.begin("Ann"))
 
 
 def test_a_stopped_answer_stays_stopped_when_the_next_one_is_requested() -> None:
     """It may look for a stop only seconds after the click, when the next request has arrived."""
     stops = Stops()
-    stops.begin("Ann")
-    first = stops.newest("Ann")
+    first = stops.begin("Ann")
     stops.stop("Ann")
-    stops.begin("Ann")
+    second = stops.begin("Ann")
     assert stops.is_stopped("Ann", first)
-    assert not stops.is_stopped("Ann", stops.newest("Ann"))
+    assert not stops.is_stopped("Ann", second)
+
+
+def test_a_new_request_replaces_an_answer_that_waits_or_is_being_given() -> None:
+    stops = Stops()
+    first, second = stops.begin("Ann"), stops.begin("Ann")
+    assert stops.is_stopped("Ann", first)
+    assert not stops.is_stopped("Ann", second)

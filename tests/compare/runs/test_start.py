@@ -22,7 +22,7 @@ from compare.runs import start as start_module
 from compare.runs.identity import Identity
 from compare.runs.record import read_record, write_record
 from compare.runs.writer import Run
-from tests.run_records import make_metrics, make_record
+from tests.run_records import BASE, make_metrics, make_record
 
 CORPUS = Corpus("text", "file text", "0" * 64, "train", "validation", "test")
 
@@ -41,12 +41,13 @@ def start(
     name: str = "course-seed1",
     kind: type[StudyOptions] = StudyOptions,
     corpus: Corpus = CORPUS,
+    corpus_name: str = StudyOptions.corpus,
     **options: Any,
 ) -> Run:
     return start_module.start(
         Track.SCRATCH,
         name,
-        kind(**options),
+        kind(corpus=corpus_name, **options),
         corpus,
         command=Track.SCRATCH.command,
         preset=RowKind.COURSE,
@@ -163,7 +164,7 @@ def test_a_run_is_resumed_although_a_later_one_of_its_name_has_another_text() ->
     first = start()
     first.release()
     second = start(corpus=OTHER_CORPUS)
-    with pytest.raises(Misuse, match=r"course-seed1-2 was started .*corpus sha256 was 1+"):
+    with pytest.raises(Misuse, match=r"course-seed1-2 was started .*\(corpus was .*sha256 1+"):
         start(resume=True, corpus=replace(CORPUS, sha256="2" * 64))
     resumed = start(resume=True)  # also while another process is writing the later one
     assert resumed.path == first.path and resumed.resumed
@@ -171,6 +172,37 @@ def test_a_run_is_resumed_although_a_later_one_of_its_name_has_another_text() ->
     complete(second)
     assert start(resume=True, corpus=OTHER_CORPUS).start_mode == "complete"
     assert start(resume=True).path == first.path
+
+
+def test_a_run_is_resumed_whatever_its_text_is_called() -> None:
+    start(corpus_name="novel.txt").release()
+    resumed = start(corpus_name="./novel.txt", resume=True)
+    assert resumed.start_mode == "resumed"
+    resumed.release()
+    other = r"corpus was novel\.txt \(sha256 0{12}\) and is now novel\.txt \(sha256 1{12}\)"
+    with pytest.raises(Misuse, match=other):
+        start(corpus_name="novel.txt", corpus=OTHER_CORPUS, resume=True)
+
+
+def test_a_run_is_not_resumed_from_another_base() -> None:
+    def identity(name: str, sha256: str) -> Identity:
+        base = BASE.model_copy(update={"weights_sha256": sha256})
+        config = {"corpus": "text", "base": name}
+        return Identity.of(make_record(Track.GPT2, config=config, base=base))
+
+    first = identity("auto", "a" * 64)
+    assert identity("gpt2", "a" * 64) == first
+    assert identity("gpt2", "b" * 64).differences_from(first) == [
+        "base was auto (sha256 aaaaaaaaaaaa) and is now gpt2 (sha256 bbbbbbbbbbbb)"
+    ]
+
+
+def test_options_that_only_change_rounding_do_not_prevent_resuming() -> None:
+    eager, compiled = (
+        Identity.of(make_record(config={"corpus": "text", "compile": compile}))
+        for compile in (False, True)
+    )
+    assert eager == compiled
 
 
 def test_an_empty_directory_does_not_hide_the_run_to_resume() -> None:
@@ -269,6 +301,16 @@ def test_the_commit_of_this_projects_own_repository_is_noted(project: Path) -> N
 def test_the_commit_of_a_repository_around_it_is_not(project: Path) -> None:
     committed(project.parent)
     assert noted() == (None, None)
+
+
+def test_only_the_remote_of_this_projects_own_repository_counts(project: Path) -> None:
+    committed(project.parent)
+    git(project.parent, "remote", "add", "origin", "https://example.org/outer.git")
+    assert start_module.origin_url() is None
+    committed(project)
+    assert start_module.origin_url() is None
+    git(project, "remote", "add", "origin", "https://example.org/project.git")
+    assert start_module.origin_url() == "https://example.org/project.git"
 
 
 def test_the_commit_of_a_hooks_repository_is_not(

@@ -13,7 +13,6 @@ from compare.runs import tracking
 from tests.conftest import SCRATCH, Place
 from tests.file_events import FileEvent
 from tests.run_records import read_lines
-from tests.scratch_lm.test_train import lines
 from tests.wandb_file import logged, records
 
 RUNS = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
@@ -28,7 +27,7 @@ def wandb_file(run: Path) -> Path:
 def test_every_logged_value_is_in_the_wandb_file(study: Place, name: str) -> None:
     run = study.path / "runs" / name
     rows = logged(wandb_file(run))
-    assert [row for row in rows if "train/loss" in row or "eval/loss" in row] == lines(
+    assert [row for row in rows if "train/loss" in row or "eval/loss" in row] == read_lines(
         run / "history.jsonl"
     )
     tables = [row for row in rows if "samples.nrows" in row]
@@ -69,6 +68,19 @@ def test_both_tracks_lie_over_each_other_in_one_project(study: Place) -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("name", RUNS)
+def test_an_offline_run_refers_to_its_model_instead_of_copying_it(study: Place, name: str) -> None:
+    """W&B's default copies all files into the user's home, and never deletes them there."""
+    model = (study.path / "runs" / name / "model").resolve()
+    files = {
+        entry.local_path
+        for each in records(wandb_file(study.path / "runs" / name))
+        if each.HasField("artifact") and each.artifact.type == "model"
+        for entry in each.artifact.manifest.contents
+    }
+    assert files == {str(path) for path in model.iterdir()}
+
+
 def logged_losses(run: Path) -> list[dict]:
     """Return the history lines that W&B's file contains so far."""
     if not any(run.glob("wandb/offline-run-*/*.wandb")):
@@ -76,7 +88,7 @@ def logged_losses(run: Path) -> list[dict]:
     return [row for row in logged(wandb_file(run)) if "samples.nrows" not in row]
 
 
-def test_wandb_gets_its_copy_while_the_run_goes_on(place: Place, mini_text: Path) -> None:
+def test_wandb_gets_its_copy_during_the_run(place: Place, mini_text: Path) -> None:
     """By default, W&B's client writes every 15 seconds, and a kill would lose that much."""
     run = place.path / "runs" / RUNS[0]
     command = [*SCRATCH, "--corpus", mini_text, "--epochs", 200]  # a minute, if it is not killed
@@ -85,7 +97,7 @@ def test_wandb_gets_its_copy_while_the_run_goes_on(place: Place, mini_text: Path
     assert kept == history[: len(kept)]
 
 
-def test_a_run_that_goes_on_is_the_same_wandb_run(place: Place, mini_text: Path) -> None:
+def test_a_resumed_run_is_the_same_wandb_run(place: Place, mini_text: Path) -> None:
     run = place.path / "runs" / RUNS[0]
     command = [*SCRATCH, "--corpus", mini_text, "--checkpoint-steps", 10]
     place.kill_at(FileEvent("os.rename", "state.safetensors", 2), *command)
