@@ -50,7 +50,7 @@ def require_own_settings() -> None:
         chosen = os.environ.get(variable, "no").lower()
         if chosen != "no":
             raise Misuse(
-                f"accelerate's {setting} is {chosen}, but {reason}: set {setting}: no in the "
+                f"accelerate's {setting} is {chosen}, but {reason}: set {setting}: 'no' in the "
                 f"accelerate configuration, or start with accelerate launch --{setting} no"
             )
     if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):

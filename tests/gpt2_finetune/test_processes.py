@@ -49,7 +49,7 @@ def test_one_process_on_several_gpus_is_refused(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
-        ("MIXED_PRECISION", "bf16", "--precision decides here: set mixed_precision: no in"),
+        ("MIXED_PRECISION", "bf16", "--precision decides here: set mixed_precision: 'no' in"),
         ("DYNAMO_BACKEND", "INDUCTOR", "dynamo_backend is inductor, but torch.compile is not"),
         ("USE_DEEPSPEED", "true", "DeepSpeed is not supported"),
     ],
