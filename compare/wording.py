@@ -18,6 +18,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def models_learned_from(teachers: int) -> str:
+    """Return "the model" or "the 3 models", for those that a distilled model learned from."""
+    return "the model" if teachers == 1 else f"the {teachers} models"
+
+
 def format_share(share: float) -> str:
     """Return a share of a text as a simple fraction, such as 1/8, or else in percent."""
     fraction = Fraction(share)

@@ -289,9 +289,11 @@ def prepare_data(
     except ValueError as error:
         raise Misuse(f"--corpus {options.corpus}: {error}") from None
     if rows > data.rows:  # the rest of each step would be padding
+        most = data.rows // micro_batches * micro_batches
         raise Misuse(
             f"--batch-tokens {options.batch_tokens} gives {rows} rows of {context_length} tokens, "
-            f"but the training split has only {data.rows}: use at most {data.rows * context_length}"
+            f"but the training split has only {data.rows}: use "
+            + (f"at most {most * context_length}" if most else "a longer text or a smaller base")
         )
     return data, rows // micro_batches
 

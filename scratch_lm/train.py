@@ -135,6 +135,7 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
         metrics = evaluate(evaluated, tokenizer, corpus)
         run.add_samples(sampling.samples(evaluated, tokenizer, corpus, epoch, sample_settings))
         journal.finish_epoch(metrics)
+        stop_signal = interruption.signal_of_any_process()  # again, after the evaluation
         if stop_signal and epoch < options.epochs:
             raise run.interrupted(stop_signal)
 

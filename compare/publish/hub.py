@@ -167,7 +167,11 @@ def push(
     except Exception as error:
         _fail(repo, error)
     head = head_of_own(repo, repo_type, private, replace)
-    assert head is not None, "the repository exists by now"
+    if head is None:
+        raise Failure(
+            f"{repo} was created, but cannot be read: check the token's permissions, then run the "
+            "same command again"
+        )
     token = secrets.token_hex(16)
     receipt.note_push_begun(repo, repo_type, token)
     try:

@@ -129,7 +129,7 @@ def render_card(
         settings=settings_of(record.config),
         results=results,
         teacher_commands=_teacher_commands(record),
-        license_name=terms.get("license_name") or terms.get("license"),
+        license_name=terms.get("license_name") or _name_of(terms.get("license")),
         license_link=licenses.link_to(terms),
         license_files=license_files,
         study_address=study_address(),
@@ -150,6 +150,11 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
         and value != WITHOUT_EFFECT.get(key)
         and not (key == "muon_learning_rate" and config.get("optimizer") != "muon")
     }
+
+
+def _name_of(license_id: str | None) -> str | None:
+    """Return a license's id, or None for the Hub's ids of licenses without one."""
+    return None if license_id in ("other", "unknown") else license_id
 
 
 def _teacher_commands(record: RunRecord) -> list[str]:

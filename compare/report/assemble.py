@@ -54,6 +54,7 @@ from compare.runs import find
 from compare.runs.receipt import published_url
 from compare.runs.record import CorpusRecord
 from compare.runs.study import BaseGroups, find_study, left_out
+from compare.wording import counted
 
 REAL_TEXT = "real text of the test split"
 
@@ -235,9 +236,9 @@ def notes_on_training(compared: Sequence[Candidate]) -> list[str]:
             several = len(candidate.runs) > 1  # each has as many teachers, but not the same
             notes.append(
                 f"{'Each run of ' if several else ''}{candidate.name} was distilled from "
-                f"{len(teachers)} other models, which were trained from scratch on the same split. "
-                "Their training is not part of its cost. Its seconds include the time for their "
-                "predictions; its FLOPs do not."
+                f"{counted(len(teachers), 'other model')} trained from scratch on the same split. "
+                "That training is not part of its cost. Its seconds include the time for the "
+                "predictions to learn from; its FLOPs do not."
             )
             learned_from = [set(run.record.teachers_sha256) for run in candidate.runs]
             if sum(map(len, learned_from)) > len(set().union(*learned_from)):

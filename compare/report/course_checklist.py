@@ -114,5 +114,7 @@ def _describe_tracking(run: CompleteRun) -> str:
 
 def _describe_publication(publication: Publication) -> str:
     """Return where a model is, and whether others need access to open it."""
-    hint = " (private: give your teacher access)" if publication.private else ""
+    hint = (
+        " (private: make it public in its settings, then push again)" if publication.private else ""
+    )
     return f"{publication.url}{hint}"

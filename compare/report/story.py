@@ -10,7 +10,7 @@ from compare.report.differences import Difference, Direction, Question
 from compare.report.results import ResultRow, Results
 from compare.report.worth_story import WorthStory, tell_worth
 from compare.ruler.metrics import Interval
-from compare.wording import listed
+from compare.wording import listed, models_learned_from
 
 UNIT = (
     "Bits per byte say how much each byte of the text (in English, a character) surprises a model: "
@@ -308,17 +308,18 @@ def left_out_costs(results: Results) -> list[str]:
     tuned = [row for row in results.rows if row.kind is RowKind.TUNED]
     for row in (results.row(results.headline.b), results.row(results.headline.a)):
         run, *other_runs = results.runs_of(row)
+        teachers = models_learned_from(run.teachers)
         student = f"each run of {row.name}" if other_runs else row.name
         if run.config.get("teachers") == ["own"] and tuned:
             minutes = run.teachers * (tuned[0].wall_seconds or 0) / 60
             operations = run.teachers * (tuned[0].training_flops or 0)
             found.append(
-                f"Not included: the training of the {run.teachers} models that {student} learned "
+                f"Not included: the training of {teachers} that {student} learned "
                 f"from, each trained like {tuned[0].name}: {minutes:,.0f} more minutes and "
                 f"{scientific(operations)} operations {'per run' if other_runs else 'in all'}."
             )
         elif run.teachers:
-            found.append(f"Not included: the {run.teachers} models that {student} learned from.")
+            found.append(f"Not included: the training of {teachers} that {student} learned from.")
         if run.base:
             found.append(f"Not included: the pretraining of {run.base.resolved}.")
     return found

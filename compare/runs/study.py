@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from compare.errors import Misuse
 from compare.kinds import BaseKind, RowKind, Track
@@ -11,6 +12,8 @@ from compare.runs.find import CompleteRun, complete, latest
 from compare.runs.identity import Identity
 from compare.runs.record import Base, RunRecord
 from compare.wording import share_of_text
+
+LENGTH = ("epochs", "patience")  # options that decide how long a run trains
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ def _by_preset(newest: CompleteRun) -> tuple[Group, ...]:
 def _share_groups(full: CompleteRun, newest_first: Sequence[CompleteRun]) -> tuple[ShareGroup, ...]:
     """Return the runs that trained like `full`, but on a share of the training split.
 
-    For each share, these are the newest run of every seed that reads its text as often as the
+    For each share, these are the newest run of every seed with the epochs and the patience of the
     newest run on this share.
     """
     shares: dict[float, dict[int, CompleteRun]] = {}
@@ -187,8 +190,7 @@ def _share_groups(full: CompleteRun, newest_first: Sequence[CompleteRun]) -> tup
         if record.preset is not full.record.preset or _recipe(record) != _recipe(full.record):
             continue
         by_seed = shares.setdefault(record.train_share, {})
-        epochs = {each.record.config.get("epochs") for each in (run, *by_seed.values())}
-        if len(epochs) == 1:
+        if all(_length(each.record) == _length(record) for each in by_seed.values()):
             by_seed.setdefault(record.seed, run)
     return tuple(
         ShareGroup(share, tuple(by_seed[seed] for seed in sorted(by_seed)))
@@ -203,7 +205,12 @@ def _recipe(record: RunRecord) -> Identity:
     how many epochs training waits for an improvement.
     """
     identity = Identity.of(record).without_teachers()
-    return identity.without("seed", "train_share", "leave_out", "epochs", "patience")
+    return identity.without("seed", "train_share", "leave_out", *LENGTH)
+
+
+def _length(record: RunRecord) -> dict[str, Any]:
+    """Return the options that decide how long a run trains."""
+    return {name: record.config.get(name) for name in LENGTH}
 
 
 def left_out(study: Study) -> list[str]:
@@ -245,12 +252,13 @@ def _differences(group: Group, run: CompleteRun) -> list[str]:
     differences = _recipe(group.best.record).differences_from(_recipe(run.record))
     if differences:
         return differences
-    epochs = run.record.config.get("epochs")
-    same_share = [each for each in group.shares if each.share == run.record.train_share]
+    was = _length(run.record)
     return [
-        f"epochs was {epochs} and is now {now}"
-        for now in (each.runs[0].record.config.get("epochs") for each in same_share)
-        if now != epochs
+        f"{name} was {was[name]} and is now {now}"
+        for group_of_share in group.shares
+        if group_of_share.share == run.record.train_share
+        for name, now in _length(group_of_share.runs[0].record).items()
+        if now != was[name]
     ]
 
 

@@ -61,6 +61,8 @@ def check_unseen(
             f"training split, such as {passages[0][:60]!r}",
         )
     signs: list[str] = []
+    questions: list[str] = []
+    unchecked: list[str] = []
     evidence = [f"no token is a passage of the test split of {PASSAGE} characters"]
     if any(text.strip() for text in samples):
         for name, split in (("test", corpus.test), ("validation", corpus.validation)):
@@ -79,17 +81,34 @@ def check_unseen(
             if other is not None:
                 described = f"test {test:.4f} bits/byte, {name} {other:.4f}"
                 (signs if test < share * other else evidence).append(described)
-        for split in Split:
+        try:
+            verbatim.prompt_tokens(model)
+            prompted = list(Split)
+        except ValueError as error:
+            evidence.append(f"whether it repeats passages was not checked: {error}")
+            prompted = []
+        for split in prompted:
             label = f"prompts from the {split} split"
             try:
                 repeated = repeat(model, tokenizer, text.split(split), corpus.train, label)
-            except Exception as error:  # a context that is too short, or code of the hand-in
+            except Exception as error:  # code of the hand-in
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                evidence.append(f"whether it repeats passages was not checked: {reason}")
-                break
+                unchecked.append(f"whether it repeats {label} was not checked: {reason}")
+                continue
             if repeated.prompts:
-                (signs if repeated.is_a_sign else evidence).append(f"of {label}, {repeated}")
+                # Repeating the validation split shows that it was used, and not the test split.
+                is_sign = repeated.is_a_sign and split is Split.TEST
+                is_question = repeated.is_a_sign and not is_sign
+                found = signs if is_sign else questions if is_question else evidence
+                found.append(f"of {label}, {repeated}")
     if not signs:
+        if questions:
+            return not_checkable(
+                *UNSEEN,
+                f"{'; '.join(questions)}: ask what it was trained on, and how it was chosen",
+            )
+        if unchecked:
+            return not_checkable(*UNSEEN, "; ".join(unchecked))
         return passed(*UNSEEN, "; ".join(evidence))
     found_signs = "; ".join(signs)
     if assignment is Assignment.SCRATCH:

@@ -146,7 +146,7 @@ def check_size(model: PreTrainedModel, folder: Path) -> Point:
             f"{number:,} parameters, but the model has more than {MAX_OBJECTS:,} objects, not all "
             "of which were searched for more numbers: ask what they are for",
         )
-    in_files, masks = _count_in_readable_files(folder)
+    in_files, masks, unreadable = _count_in_readable_files(folder)
     if in_files - masks >= PARAMETER_LIMIT:
         return not_checkable(
             *SMALL,
@@ -156,15 +156,22 @@ def check_size(model: PreTrainedModel, folder: Path) -> Point:
     evidence = f"{number:,} parameters in the weights"
     if (unknown := in_files - masks - number - other) > 0:
         evidence += f"; the safetensors files hold {unknown:,} numbers that the model does not use"
+    if unreadable:
+        evidence += f"; cannot be read: {', '.join(unreadable)}"
     return passed(*SMALL, evidence + _name_large_files(folder))
 
 
-def _count_in_readable_files(folder: Path) -> tuple[int, int]:
-    """Count in all safetensors files of `folder`; return (0, 0) if one cannot be read."""
-    try:
-        return count_in_files(_all_files(folder))
-    except (OSError, SafetensorError):
-        return 0, 0
+def _count_in_readable_files(folder: Path) -> tuple[int, int, list[str]]:
+    """Count in all safetensors files of `folder`, and name those that cannot be read."""
+    readable, unreadable = [], []
+    for path in _all_files(folder):
+        try:
+            count_in_files([path])
+        except (OSError, SafetensorError):
+            unreadable.append(path.name)
+        else:
+            readable.append(path)
+    return *count_in_files(readable), unreadable
 
 
 def _name_large_files(folder: Path) -> str:
@@ -184,7 +191,6 @@ def check_size_of_files(folder: Path) -> Point:
     """Count the parameters of a model whose code was not run."""
     try:
         number, masks = count_in_files(_loaded_files(folder))
-        in_all, _ = count_in_files(_all_files(folder))
     except (OSError, SafetensorError) as error:
         return not_checkable(*SMALL, f"the weights cannot be read: {error}")
     if not number:
@@ -196,12 +202,15 @@ def check_size_of_files(folder: Path) -> Point:
             f"{evidence}, of which {masks:,} are in tensors that look like masks; whether the "
             "model's code uses them as such was not checked: read it, then add --trust-code",
         )
+    in_all, _, unreadable = _count_in_readable_files(folder)
     if number < PARAMETER_LIMIT <= in_all:
         return not_checkable(
             *SMALL,
             f"{evidence} that transformers loads, and {in_all - number:,} in others beside them: "
             "ask what they are for",
         )
+    if unreadable:
+        evidence += f"; cannot be read: {', '.join(unreadable)}"
     return judged(*SMALL, number < PARAMETER_LIMIT, evidence + _name_large_files(folder))
 
 
@@ -350,7 +359,8 @@ def _is_cross_attention(name: str, modules: Mapping[str, nn.Module]) -> bool:
     path = name.split(".")
     if TORCH_CROSS_ATTENTION in path:
         parent = ".".join(path[: path.index(TORCH_CROSS_ATTENTION)])
-        return isinstance(modules[parent], nn.TransformerDecoderLayer)
+        # `_modules` may hold names with dots, whose parents do not exist.
+        return isinstance(modules.get(parent), nn.TransformerDecoderLayer)
     return any(part in name.lower() for part in CROSS_ATTENTION)
 
 

@@ -120,7 +120,9 @@ def test_private_models_are_published_only_once_the_teacher_can_open_them(
     report = json.loads((place.path / "reports/report.json").read_text("utf-8"))
     point = {point["id"]: point for point in report["requirements"]}["published"]
     assert not point["met"]
-    assert point["evidence"].count("(private: give your teacher access)") == 2
+    assert (
+        point["evidence"].count("(private: make it public in its settings, then push again)") == 2
+    )
     for repo in REPOS:
         hub.repositories[repo].private = False  # in its settings on the Hub
     place.run(*PUSH)

@@ -28,8 +28,10 @@ times = []
 
 
 def noted_start(*arguments):
-    start(*arguments)
-    started.set()
+    try:
+        start(*arguments)
+    finally:  # if it fails, the test fails, too, instead of waiting
+        started.set()
 
 
 def counted_step(*arguments, **options):

@@ -132,7 +132,7 @@ def test_the_card_says_what_the_seconds_include(results: Results, teachers: int,
     ("mode", "where", "said"),
     [
         (TrackingMode.ONLINE, "https://wandb.ai/a/b/runs/c", "W&B: <https://wandb.ai/a/b/runs/c>."),
-        (TrackingMode.OFFLINE, "runs/wandb", "project `study`, and has not been uploaded yet."),
+        (TrackingMode.OFFLINE, "runs/wandb", "project `study`; this card has no link to it."),
         (TrackingMode.DISABLED, None, "This run was not logged to W&B.\n"),
     ],
 )

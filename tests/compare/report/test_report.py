@@ -457,7 +457,7 @@ def test_teachers_are_noted_for_each_run() -> None:
         )
 
     (alone,) = notes("abc")
-    assert alone.startswith("Scratch (record) was distilled from 3 other models, which were")
+    assert alone.startswith("Scratch (record) was distilled from 3 other models trained from")
     (several,) = notes("abc", "def")
     assert several.startswith("Each run of Scratch (record) was distilled from 3 other models")
     assert len(notes("abc", "cde")) == 2  # they share one

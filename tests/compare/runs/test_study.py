@@ -211,7 +211,8 @@ def test_runs_that_are_left_out_are_named_with_what_differs() -> None:
     assert left_out(study) == [
         "runs/scratch_lm/other-rate on 1/2 of the text is left out: learning_rate was 0.2 and is "
         "now 0.1",
-        "runs/scratch_lm/often on 1/2 of the text is left out: epochs was 20 and is now 5",
+        "runs/scratch_lm/often on 1/2 of the text is left out: epochs was 20 and is now 5, "
+        "patience was None and is now 2",
         "runs/scratch_lm/old-rate is left out: learning_rate was 0.3 and is now 0.1",
     ]
 

@@ -231,8 +231,9 @@ def test_a_model_that_knows_both_splits_fails_although_their_scores_are_alike(
     assert test and validation and 0.8 < test / validation < 1.2
     unseen = point(found, "unseen")
     assert unseen.verdict is Verdict.FAIL
-    for sign in ("as much of the training split", "prompts from the test split", "6 of 25"):
-        assert sign in unseen.evidence
+    assert "as much of the training split" in unseen.evidence
+    repeated = re.search(r"prompts from the test split, it continues (\d+) of", unseen.evidence)
+    assert repeated and int(repeated[1]) >= 2
     assert point(check(leaked, assignment=Assignment.FINE_TUNED), "unseen").verdict == (
         Verdict.NOT_CHECKABLE
     )
