@@ -252,13 +252,13 @@ def _differences(group: Group, run: CompleteRun) -> list[str]:
     differences = _recipe(group.best.record).differences_from(_recipe(run.record))
     if differences:
         return differences
-    was = _length(run.record)
+    length = _length(run.record)
     return [
-        f"{name} was {was[name]} and is now {now}"
+        f"{name} was {length[name]} and is now {value}"
         for group_of_share in group.shares
         if group_of_share.share == run.record.train_share
-        for name, now in _length(group_of_share.runs[0].record).items()
-        if now != was[name]
+        for name, value in _length(group_of_share.runs[0].record).items()
+        if value != length[name]
     ]
 
 
