@@ -35,9 +35,10 @@ def training_flops(model: PreTrainedModel, tokens: int, adapters: int | None = N
     tied to them.
 
     Each weight costs 2 operations forward, 2 for the gradient of its input and 2 for its own
-    gradient.  With LoRA, only the weights of the adapters are trained, whose number is `adapters`;
-    `model` is then the model without them, or with adapters that are merged.  Its N weights need no
-    gradients of their own, and the A of the adapters are added to them: 4 N + 6 A + 12 L d T.
+    gradient.  LoRA trains only its adapters, which have `adapters` weights in all, A for short;
+    `model` is then the model without them, or with adapters that are merged.  The N frozen weights
+    need no gradients of their own, which leaves 4 N, and the adapters add 6 A per token:
+    4 N + 6 A + 12 L d T.
     """
     config = model.config
     output = model.get_output_embeddings().weight.numel()
