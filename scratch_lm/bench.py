@@ -26,6 +26,9 @@ class BenchOptions:
 
     repetitions: int = 5
     """Repetitions of each measurement; the fastest counts."""
+    compile: bool = False
+    """Also measure training steps compiled by torch.compile.  This takes some minutes longer, and
+    on a CPU it needs a C++ compiler."""
 
     def __post_init__(self) -> None:
         cli.check(self, "repetitions", 1, 1000)
@@ -51,12 +54,13 @@ from scratch_lm.train import build_model, train_step
 
 STEPS = 10
 NEW_TOKENS = 256
+WITHOUT_ANY_FEATURE = "  without any feature"
 # What `tuned` adds to a GPT, taken away: first Muon, then features of its model as well.
 PLAINER: dict[str, dict[str, Any]] = {
     "tuned with AdamW": {"optimizer": "adamw"},
     "  without distance bias": {"optimizer": "adamw", "distance_bias": False},
     "  without convolutions": {"optimizer": "adamw", "convolutions": False},
-    "  without any feature": {
+    WITHOUT_ANY_FEATURE: {
         "optimizer": "adamw",
         "distance_bias": False,
         "smeared_keys": False,
@@ -78,17 +82,14 @@ def bench(options: BenchOptions) -> None:
     data = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
     tokens = data[0].numel()
 
-    plainer_presets = {label: replace(preset, **changes) for label, changes in PLAINER.items()}
+    variants = make_variants(preset, data, options.compile)
     matrix = torch.randn(1024, 1024)
     workloads: dict[Any, Callable[[], object]] = {
         "peak": lambda: [matrix @ matrix for _ in range(20)],
         "ours": make_training(model, preset, data),
         "textbook": make_textbook_training(preset, data),
         "GPT": make_gpt_training(preset, data),
-        **{
-            label: make_training(build_model(plainer, end_of_text_id=0), plainer, data)
-            for label, plainer in plainer_presets.items()
-        },
+        **variants,
         "muon": make_muon_step(model, BatchedMuon),
         "torch": make_muon_step(model, torch.optim.Muon),
         **{
@@ -115,7 +116,7 @@ def bench(options: BenchOptions) -> None:
         f"training, GPT of nanoGPT's shape {tokens / seconds['GPT']:,.0f} tokens/s; tuned is "
         f"{seconds['GPT'] / seconds['ours']:.2f} times as fast"
     )
-    for label in PLAINER:
+    for label in variants:
         print(
             f"{label:<33}{tokens / seconds[label]:,.0f} tokens/s; "
             f"{seconds['GPT'] / seconds[label]:.2f} times as fast as the GPT, in "
@@ -198,21 +199,45 @@ def measure_fastest(
     return best
 
 
+def make_variants(
+    preset: ScratchOptions, data: tuple[torch.Tensor, torch.Tensor], compile: bool
+) -> dict[str, Callable[[], None]]:
+    """Return functions that run training steps: PLAINER's and, with `compile`, compiled ones."""
+    presets = {label: replace(preset, **changes) for label, changes in PLAINER.items()}
+    variants = {
+        label: make_training(build_model(plainer, end_of_text_id=0), plainer, data)
+        for label, plainer in presets.items()
+    }
+    if compile:
+        presets["tuned"] = preset
+        for label in ("tuned", WITHOUT_ANY_FEATURE):
+            model = build_model(presets[label], end_of_text_id=0)
+            variants[f"{label}, compiled"] = make_training(model, presets[label], data, compile)
+        variants["GPT, compiled"] = make_gpt_training(preset, data, compile)
+    return variants
+
+
 def make_training(
-    model: ScratchLM, preset: ScratchOptions, data: tuple[torch.Tensor, torch.Tensor]
+    model: ScratchLM,
+    preset: ScratchOptions,
+    data: tuple[torch.Tensor, torch.Tensor],
+    compile: bool = False,
 ) -> Callable[[], None]:
     """Return a function that runs this package's training steps on `data`.
 
-    `keep_freed_memory` affects the whole process, so the other workloads benefit from it as well.
+    With `compile`, torch.compile compiles the model in the first step, as `--compile` does in
+    training.  `keep_freed_memory` affects the whole process, so the other workloads benefit from it
+    as well.
     """
     keep_freed_memory()
     model_optimizers = make_optimizers(model, preset)
+    network = cast(nn.Module, torch.compile(model)) if compile else model
     batches = list(zip(*(tensor.split(preset.batch_size) for tensor in data), strict=True))
 
     def train() -> None:
         model.train()
         for inputs, targets in batches:
-            train_step(model, model_optimizers, Batch(inputs, targets, targets))
+            train_step(network, model_optimizers, Batch(inputs, targets, targets))
 
     return train
 

@@ -7,6 +7,7 @@ only the time of their training steps counts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -106,22 +107,26 @@ class PlainGPT(nn.Module):
         return F.linear(self.norm(self.layers(x)), self.tokens.weight)
 
 
-def make_gpt_training(preset: ScratchOptions, data: tuple[Tensor, Tensor]) -> Callable[[], None]:
+def make_gpt_training(
+    preset: ScratchOptions, data: tuple[Tensor, Tensor], compile: bool = False
+) -> Callable[[], None]:
     """Return a function that runs training steps of a `PlainGPT` on `data`.
 
     `data` are inputs and targets, (rows, context length) int64 each.  The steps are as fast as
-    PyTorch makes them without other kernels: fused AdamW, and gradients clipped all at once.
+    PyTorch makes them without other kernels: fused AdamW, and gradients clipped all at once.  With
+    `compile`, torch.compile compiles the model in the first step.
     """
     model = PlainGPT(preset)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True
     )
+    network = cast(nn.Module, torch.compile(model)) if compile else model
     batches = list(zip(*(tensor.split(preset.batch_size) for tensor in data), strict=True))
 
     def train() -> None:
         model.train()
         for inputs, targets in batches:
-            loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+            loss = F.cross_entropy(network(inputs).flatten(0, 1), targets.flatten())
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
