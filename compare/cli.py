@@ -19,11 +19,12 @@ import inspect
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 import simple_parsing
+from simple_parsing.helpers.custom_actions import BooleanOptionalAction
 
 from compare.device import DeviceName
 from compare.errors import Failure, Interrupted, Misuse
@@ -42,10 +43,11 @@ class StudyOptions:
     corpus: str = "tiny-shakespeare"
     """Text to train on: tiny-shakespeare, wikitext-2, or the path of a UTF-8 text file."""
     train_share: float = 1.0
-    """Fraction of the training split to train on, taken evenly from the whole split; the report
-    plots the scores of models trained on 1/8, 1/4, 1/2 and all of it."""
+    """Fraction of the training split to train on, between 0.01 and 1, taken evenly from the whole
+    split; the report plots the scores of models trained on 1/8, 1/4, 1/2 and all of it."""
     leave_out: str = ""
-    """Title of a play to leave out of the training split, such as "Coriolanus"."""
+    """Title of a play to leave out of the training split, such as "Coriolanus"; by default,
+    none."""
     seed: int = 1
     """Seed for the weights, the batch order, dropout and the samples."""
     project: str = "tiny-shakespeare-study"
@@ -79,13 +81,66 @@ def check(options: Any, name: str, low: float, high: float) -> None:
 
 class _HelpFormatter(simple_parsing.SimpleHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        # Positional arguments have no default to show.
-        if not action.option_strings:
+        # Positional arguments have no default to show.  An empty one says little: the help explains
+        # what applies instead.
+        if not action.option_strings or action.default in (None, "", []):
             return action.help
         return super()._get_help_string(action)
 
 
+class _Flag(argparse.Action):
+    """A boolean option, which takes no value: `--drills`, and `--no-drills` or `--nodrills`."""
+
+    def __init__(
+        self, option_strings: Sequence[str], dest: str, default: bool, help: str, **_: Any
+    ) -> None:
+        names = [each.removeprefix("--") for each in option_strings]
+        self.negative_flags = [f"{no}{name}" for name in names for no in ("--no-", "--no")]
+        all_flags = [*option_strings, *self.negative_flags]
+        super().__init__(all_flags, dest, nargs=0, default=default, help=help)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, option_string not in self.negative_flags)
+
+
+class _Value(argparse.Action):
+    """An option whose value may be left out only if `const` says what it is then."""
+
+    def __init__(
+        self,
+        option_strings: Sequence[str],
+        dest: str,
+        nargs: int | str | None = None,
+        **rest: Any,
+    ) -> None:
+        # For the type `int | None`, simple_parsing asks for `[int]`: without a value, it is None.
+        if option_strings and nargs == "?" and rest.get("const") is None:
+            nargs, rest["metavar"] = None, None
+        super().__init__(option_strings, dest, nargs, **rest)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, values)
+
+
 class _Parser(simple_parsing.ArgumentParser):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # In place of simple_parsing's action for bool, and of argparse's for all other types.
+        self.register("action", BooleanOptionalAction, _Flag)
+        self.register("action", None, _Value)
+
     def add_argument_group(self, title: str | None = None, *args: Any, **kwargs: Any) -> Any:
         # simple_parsing adds headings with the class name and docstring, which would repeat the
         # description: keep only argparse's own headings.

@@ -18,7 +18,7 @@ class GenerateOptions:
     """Continue a prompt with the newest model of each track, side by side."""
 
     prompt: str = "ROMEO:\n"
-    """Text to continue."""
+    """Text to continue; the default, %(default)r, ends with a line break."""
     run: Path | None = None
     """Run directory of a single model; by default, the latest run of each track."""
     characters: int = 300
@@ -28,7 +28,7 @@ class GenerateOptions:
     top_k: int = 50
     """Sample from this many of the most likely tokens."""
     top_p: float = 1.0
-    """Sample from the most likely tokens whose probabilities add up to this value."""
+    """Sample from the most likely tokens whose probabilities add up to this value; 1 keeps all."""
     seed: int = 1
     """Seed of the first continuation; each further one adds 1."""
     count: int = 1

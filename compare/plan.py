@@ -38,9 +38,9 @@ class PlanOptions:
     """Print the commands of the study, for a shell or a scheduler."""
 
     full: bool = False
-    """Plan all recipes, as make study-full does: also record with its teachers, tuned without
-    the copying exercises, LoRA, controls from random weights, and training on shares of the
-    text."""
+    """Plan all recipes: also record with its teachers, tuned without the copying exercises, LoRA,
+    controls from random weights, and training on shares of the text.  make study-full also uses
+    --base auto smollm2."""
     base: list[str] = field(default_factory=lambda: ["auto"])
     """Checkpoints to fine-tune, as in gpt2_finetune.train --base."""
     seeds: list[int] = field(default_factory=list)
@@ -50,7 +50,7 @@ class PlanOptions:
     or submits one SLURM array after another."""
     jobs: int = 1
     """How many training runs execute at the same time on one machine; if more than one, each uses
-    its share of the CPU cores."""
+    its share of the CPU cores, and --format must be make or parallel."""
 
     def __post_init__(self) -> None:
         cli.check(self, "jobs", 1, 1024)

@@ -1,4 +1,7 @@
-"""Graceful shutdown: on Ctrl-C or SIGTERM, training finishes its step and saves a checkpoint."""
+"""Graceful shutdown: on Ctrl-C or SIGTERM, training stops at its next checkpoint.
+
+It finishes the current step, or the evaluation after an epoch, and writes the checkpoint at once.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ class Interruption:
     def restore_handlers(self) -> None:
         """Restore the previous handlers: from now on, a signal takes effect immediately.
 
-        To be called after the last training step, since what follows does not check `signal`.
+        To be called when training has ended, since what follows does not check `signal`.
         """
         for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)

@@ -88,7 +88,7 @@ class CheckpointCallback(TrainerCallback):
             files.write_checksums(folder)  # last, since this marks the checkpoint as complete
         # Asked again, because an epoch's evaluation comes between its last step and its checkpoint.
         self.stop_signal = self.interruption.signal_of_any_process()
-        if self.stop_signal and state.global_step < state.max_steps:
+        if self.stop_signal:
             raise self.run.interrupted(self.stop_signal)
         if should_stop_early(state, self.options, self.run.record.zero_shot):
             control.should_training_stop = True

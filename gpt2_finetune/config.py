@@ -23,7 +23,7 @@ class FinetuneOptions(StudyOptions):
     """Initialize the weights randomly, and use only the architecture and the tokenizer of the base:
     the control that shows what pretraining adds."""
     lora: bool = False
-    """Train low-rank adapters (LoRA) instead of the weights; needs the package peft."""
+    """Train low-rank adapters (LoRA) of rank 16 instead of the weights; needs the package peft."""
     epochs: int = 3
     """Maximum number of passes over the training split; see --patience."""
     patience: int = 1
@@ -48,7 +48,8 @@ class FinetuneOptions(StudyOptions):
     weight_decay: float = 0.1
     """Weight decay of AdamW."""
     dropout: float = 0.0
-    """Dropout rate outside attention; with --lora, it is also that of the adapters' inputs."""
+    """Dropout rate outside attention, between 0 and 0.9; with --lora, it is also that of the
+    adapters' inputs."""
     warmup: float = 0.1
     """Fraction of all steps used for linear warm-up, followed by cosine decay to zero."""
     checkpoint_steps: int = 200

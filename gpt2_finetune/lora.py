@@ -15,7 +15,8 @@ from gpt2_finetune.config import FinetuneOptions
 if TYPE_CHECKING:
     from peft import PeftModel
 
-RANK, SCALE = 16, 32  # W + (SCALE / RANK) B A; in GPT-2, B and A have 2.4 M parameters
+# W + (SCALE / RANK) B A; in GPT-2, B and A have 2.4 M parameters.  The help of --lora states RANK.
+RANK, SCALE = 16, 32
 
 
 def add_adapters(model: PreTrainedModel, options: FinetuneOptions) -> PreTrainedModel:

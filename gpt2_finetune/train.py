@@ -80,13 +80,12 @@ def train(options: FinetuneOptions) -> None:
     compute_loss = trainer_loss(model)
     model, parameters = build_model(options, model)
     context_length = scoring.context_length_of(model)
+    data = prepare_data(options, corpus, tokenizer, context_length, processes.num_processes)
     options = with_defaults(options, parameters, device, context_length, processes.num_processes)
     options = with_precision(options, corpus, base, device)
     # The precision depends on a measurement: the main process's counts.
     (options,) = broadcast_object_list([options])
-    data, rows_per_device = prepare_data(
-        options, corpus, tokenizer, context_length, processes.num_processes
-    )
+    rows_per_device = rows_per_micro_batch(options, context_length, processes.num_processes)
 
     run = start_run(options, corpus, command, base, parameters, processes)
     if run.complete:
@@ -126,6 +125,9 @@ def train(options: FinetuneOptions) -> None:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # What follows does not take long, except that `finish` may wait for W&B: Ctrl-C ends that.
         checkpoints.interruption.restore_handlers()
+        # A signal may have arrived while the Trainer loaded the best epoch's weights.
+        if stop_signal := checkpoints.interruption.signal_of_any_process():
+            raise run.interrupted(stop_signal)
     processes.print(f"best on validation: {trainer.state.best_metric:.4f} bits/byte")
     if start_is_best(before_training, trainer.state):
         processes.print(
@@ -259,23 +261,27 @@ def rows_per_step(options: FinetuneOptions, context_length: int) -> int:
     return max(1, options.batch_tokens // context_length)
 
 
+def rows_per_micro_batch(options: FinetuneOptions, context_length: int, num_processes: int) -> int:
+    """Return how many of a step's rows each process reads at the same time."""
+    assert options.accumulation is not None, "with_defaults has filled it in"
+    return rows_per_step(options, context_length) // (options.accumulation * num_processes)
+
+
 def prepare_data(
     options: FinetuneOptions,
     corpus: Corpus,
     tokenizer: PreTrainedTokenizerBase,
     context_length: int,
     num_processes: int,
-) -> tuple[TrainingData, int]:
+) -> TrainingData:
     """Cut the training split into rows of `context_length` tokens.
-
-    Also returns the number of rows of one micro-batch in one process.
 
     Raises Misuse if the processes cannot share a step's rows evenly, if the text has fewer rows
     than a step, or if the text or the tokenizer cannot be used.
     """
-    assert options.accumulation is not None, "with_defaults has filled it in"
     rows = rows_per_step(options, context_length)
-    micro_batches = options.accumulation * num_processes
+    # The default --accumulation suits any number of rows, so only a given one restricts it.
+    micro_batches = (options.accumulation or 1) * num_processes
     if rows % micro_batches:
         raise Misuse(
             f"--batch-tokens {options.batch_tokens} gives {rows} rows of {context_length} tokens, "
@@ -293,9 +299,13 @@ def prepare_data(
         raise Misuse(
             f"--batch-tokens {options.batch_tokens} gives {rows} rows of {context_length} tokens, "
             f"but the training split has only {data.rows}: use "
-            + (f"at most {most * context_length}" if most else "a longer text or a smaller base")
+            + (
+                f"at most {most * context_length}"
+                if most
+                else "a longer text, a lower --accumulation or fewer processes"
+            )
         )
-    return data, rows // micro_batches
+    return data
 
 
 def start_run(

@@ -48,7 +48,8 @@ class ScratchOptions(StudyOptions):
     preset: Literal["course", "tuned", "tuned-no-drills", "record"] = "course"
     """Set of default values: the course's specification (course), or the best recipe found for 10
     minutes (tuned) or half an hour (record, not counting its teachers) of training on 2 cores.
-    tuned-no-drills is tuned without the copying exercises (--drills, --rename)."""
+    tuned-no-drills is tuned without the copying exercises (--drills, --rename).  With --help, the
+    defaults shown are those of the preset given."""
     vocabulary: int = 4096
     """Vocabulary size of the byte-level BPE tokenizer, trained on the training split."""
     context_length: int = 128
@@ -75,7 +76,7 @@ class ScratchOptions(StudyOptions):
     embedding_skips: bool = False
     """Mix the embeddings into the input of every layer, in a proportion that is learned."""
     dropout: float = 0.0
-    """Dropout rate of the embeddings and of each layer's residual updates."""
+    """Dropout rate of the embeddings and of each layer's residual updates, between 0 and 0.9."""
     init_std: float = 0.02
     """Standard deviation of the layers' initial weights; 0.02 in GPT-2."""
     epochs: int = 5
@@ -108,7 +109,8 @@ class ScratchOptions(StudyOptions):
     """Teachers for knowledge distillation: complete runs of this track on the same text, given as
     directories or as names.  A name stands for the newest complete run of that name.  `own` stands
     for three runs of --preset tuned that no other seed learns from: with --seed s, those with the
-    seeds 3 s - 2, 3 s - 1 and 3 s."""
+    seeds 3 s - 2, 3 s - 1 and 3 s.  By default, only record has teachers; without a value, there
+    are none."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Precision of matrix products; bf16 is for GPUs, and was not faster on the tested CPUs."""
     compile: bool = False

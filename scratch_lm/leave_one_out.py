@@ -23,7 +23,10 @@ from scratch_lm.config import PRESETS, ScratchOptions
 
 @dataclass(frozen=True)
 class LeaveOneOutOptions(ScratchOptions):
-    """Train without each play in turn, and score the models on the play they have not seen."""
+    """Train without each play in turn, and score the models on the play they have not seen.
+
+    --resume is always on; --leave-out, --teachers and --preset record are refused.
+    """
 
     plays: list[str] = field(default_factory=list)
     """Titles of the plays to leave out; by default, the seven plays that are entirely in the

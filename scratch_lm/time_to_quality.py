@@ -30,7 +30,11 @@ NANOGPT_BITS_PER_BYTE = 2.12
 
 @dataclass(frozen=True)
 class TimeToQualityOptions(ScratchOptions):
-    """Train, and print the seconds of training until validation reaches a score."""
+    """Train, and print the seconds of training until validation reaches a score.
+
+    The run is not kept: --resume, --tracking online and offline, --teachers and --preset record are
+    refused.
+    """
 
     target: float = NANOGPT_BITS_PER_BYTE
     """Bits per byte to reach on the validation split; by default, what nanoGPT's largest published

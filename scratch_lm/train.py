@@ -136,7 +136,7 @@ def train(options: ScratchOptions, observe: Observer | None = None) -> Run:
         run.add_samples(sampling.samples(evaluated, tokenizer, corpus, epoch, sample_settings))
         journal.finish_epoch(metrics)
         stop_signal = interruption.signal_of_any_process()  # again, after the evaluation
-        if stop_signal and epoch < options.epochs:
+        if stop_signal:
             raise run.interrupted(stop_signal)
 
     interruption.restore_handlers()  # `finish` may wait for W&B: Ctrl-C ends that, too

@@ -16,25 +16,29 @@ from compare.publish import card
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """Stage both models with their cards, and with --push upload them to the Hub."""
+    """Stage both models with their cards, and with --push upload them to the Hub.
+
+    Needs a report of the newest runs.
+    """
 
     prefix: str = "tiny-shakespeare"
     """Prefix of the repository names <prefix>-scratch and <prefix>-fine-tuned."""
     namespace: str | None = None
     """User or organization on the Hub; by default, the logged-in user."""
     push: bool = False
-    """Upload the models instead of only staging them."""
+    """Upload the models instead of only staging them; needs hf auth login."""
     space: bool = False
     """Also stage, and with --push upload, two Spaces: <prefix>-demo, which runs compare.demo with
-    both models, and <prefix>-report, which shows the report."""
+    both models, and <prefix>-report, which shows the report.  Needs --push or --namespace, and
+    excludes --private."""
     private: bool = False
-    """Make new repositories private; existing ones must be private already."""
+    """With --push, make new repositories private; existing ones must be private already."""
     replace: bool = False
     """With --push, also replace repositories whose latest commit was not pushed from here, if their
     cards have this study's tag."""
     license: str | None = None
-    """License for models whose license is not known, as an identifier of the Hub, such as
-    cc-by-4.0."""
+    """License to state in the cards, also without --push, of models whose license is not known; an
+    identifier of the Hub, such as cc-by-4.0."""
 
     def __post_init__(self) -> None:
         if self.namespace is not None and not _is_hub_name(f"{self.namespace}/name"):

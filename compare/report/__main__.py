@@ -13,7 +13,10 @@ from compare import cli
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Score the newest runs of both tracks on the test split and write reports/."""
+    """Score the newest runs of both tracks on the test split and write reports/.
+
+    Needs a complete run of each track, and replaces the files in reports/.
+    """
 
     open_sealed: bool = False
     """Also score the sealed text, the rest of The Tempest, which no training and no choice has

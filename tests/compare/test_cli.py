@@ -1,9 +1,9 @@
-"""How a training run ends that was interrupted, or that has lost another process."""
+"""Flags, defaults and help of a command line, and how an interrupted or failed run ends."""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -78,6 +78,70 @@ def test_the_command_repeats_values_that_begin_with_a_dash() -> None:
     command = shlex.split(cli.command_line("python -m x", options))
     assert command == ["python", "-m", "x", *arguments]
     assert cli.parse(cli.StudyOptions, argv=command[3:]) == options
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe."""
+
+    preset: str = "plain"
+    """Its name."""
+    drills: bool = False
+    """Whether it has drills."""
+    steps: int = 100
+    """Number of steps."""
+    patience: int | None = None
+    """Epochs to wait; by default, forever."""
+    teachers: list[str] = field(default_factory=list)
+    """Teachers; by default, none."""
+
+
+RECIPES = {"plain": {}, "best": {"drills": True, "steps": 200, "teachers": ["own"]}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "drills"),
+    [("", True), ("--drills", True), ("--no-drills", False), ("--nodrills", False)],
+)
+def test_a_flag_is_turned_on_and_off(arguments: str, drills: bool) -> None:
+    options = cli.parse(Recipe, RECIPES, ["--preset", "best", *arguments.split()])
+    assert options.drills == drills
+    command = shlex.split(cli.command_line("python -m x", options, RECIPES))
+    assert cli.parse(Recipe, RECIPES, command[3:]) == options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--nodrills true", "unrecognized arguments: true"),
+        ("--drills=true", "'true'"),
+        ("--patience", "--patience: expected one argument"),
+    ],
+)
+def test_flags_take_no_value_and_other_options_need_one(
+    arguments: str, message: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.parse(Recipe, RECIPES, arguments.split())
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and line.startswith("error: ") and message in line
+
+
+def test_an_option_with_a_list_may_be_given_none() -> None:
+    assert cli.parse(Recipe, RECIPES, ["--preset", "best", "--teachers"]).teachers == []
+
+
+@pytest.mark.parametrize(("preset", "steps"), [("plain", 100), ("best", 200)])
+def test_help_shows_the_defaults_of_the_preset_unless_they_are_empty(
+    preset: str, steps: int, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.parse(Recipe, RECIPES, ["--preset", preset, "--help"])
+    assert ended.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"--steps int Number of steps. (default: {steps})" in shown
+    assert "--patience int Epochs to wait; by default, forever. --teachers" in shown
+    assert "bool" not in shown and ("(default: ['own'])" in shown) == (preset == "best")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BartConfig, BartForCausalLM
 
+from compare.errors import Misuse
 from compare.ruler.parameters import Parameters
 from compare.runs.record import read_record
 from gpt2_finetune import defaults
@@ -57,6 +59,35 @@ def test_each_micro_batch_has_its_part_of_the_rows(
         )
     )
     assert set(shapes) == {(rows, 64)} and len(shapes) % (ROWS // rows) == 0
+
+
+@pytest.mark.parametrize("large", [defaults.LARGE, 0], ids=["a small model", "a large model"])
+def test_the_advice_for_a_text_that_is_smaller_than_a_step_works(
+    tiny_base: Path,
+    mini_text: Path,
+    restored_signals: None,
+    monkeypatch: pytest.MonkeyPatch,
+    large: int,
+) -> None:
+    """By default, a large model reads as many micro-batches as there are rows in a step."""
+    monkeypatch.setattr(defaults, "LARGE", large)
+    options = FinetuneOptions(
+        base=str(tiny_base),
+        corpus=str(mini_text),
+        train_share=0.01,
+        epochs=1,
+        batch_tokens=2**20,
+        precision="fp32",
+        sample_characters=20,
+        tracking="disabled",
+        device="cpu",
+    )
+    with pytest.raises(Misuse, match=r"use at most \d+$") as refused:
+        training.train(options)
+    most = int(str(refused.value).rpartition(" ")[2])
+    training.train(replace(options, batch_tokens=most))
+    with pytest.raises(Misuse, match="a lower --accumulation"):  # fewer rows than micro-batches
+        training.train(replace(options, accumulation=2**14))
 
 
 def test_a_decoder_with_a_loss_of_its_own_trains_alike_with_any_micro_batches(

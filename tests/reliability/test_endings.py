@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerControl, TrainerState
 
 import gpt2_finetune.train
+import gpt2_finetune.trainer
 from compare.errors import Failure, Interrupted
 from compare.kinds import RunStatus, Track
 from compare.runs.writer import Run
@@ -93,16 +94,26 @@ def test_a_stopped_run_writes_a_checkpoint_and_says_how_to_continue(
     assert step in steps and steps[-1] > step
 
 
-def test_ctrl_c_after_the_last_step_ends_the_command_at_once(
-    place: Place, track: str, command: list[object]
+@pytest.mark.parametrize(
+    ("event", "is_announced"),
+    [
+        (FileEvent("open", "samples.jsonl", 1), True),
+        # Nothing follows that could end first, and W&B may take minutes.
+        (FileEvent("os.rename", "latest", 1), False),
+    ],
+    ids=["the last evaluation ends first", "at once"],
+)
+def test_ctrl_c_after_the_last_step_ends_the_command(
+    place: Place, track: str, command: list[object], event: FileEvent, is_announced: bool
 ) -> None:
-    """No step follows that could end first, and W&B may take minutes."""
     run = place.path / "runs" / track / RUNS[track]
     command = [*command, "--epochs", "1"]
-    done = place.signal_at(FileEvent("os.rename", "latest", 1), signal.SIGINT, *command)
+    done = place.signal_at(event, signal.SIGINT, *command)
     assert done.returncode == 130
+    assert ("stopping after the current step or evaluation" in done.stderr) == is_announced
     assert done.stderr.strip().splitlines()[-1].startswith("error: interrupted; to continue")
-    assert json.loads((run / "run.json").read_text("utf-8"))["status"] == "running"
+    record = json.loads((run / "run.json").read_text("utf-8"))
+    assert record["status"] == "running" and len(record["epochs"]) == 1
     place.run(*command, "--resume")
     assert json.loads((run / "run.json").read_text("utf-8"))["status"] == "complete"
 
@@ -128,12 +139,36 @@ def test_ctrl_c_while_the_untouched_base_is_scored_ends_the_training_at_once(
 
 
 @pytest.mark.usefixtures("restored_signals")
+def test_ctrl_c_while_the_best_epoch_is_loaded_ends_the_training(
+    tiny_base: Path, mini_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checksums take seconds for a large base."""
+    monkeypatch.setattr(
+        gpt2_finetune.trainer, "require_intact", lambda _: signal.raise_signal(signal.SIGINT)
+    )
+    options = FinetuneOptions(
+        base=str(tiny_base),
+        corpus=str(mini_text),
+        train_share=0.2,
+        epochs=1,
+        batch_tokens=256,
+        sample_characters=20,
+        precision="fp32",
+        tracking="disabled",
+        device="cpu",
+    )
+    with pytest.raises(Interrupted, match=r"to continue: .* --resume"):
+        gpt2_finetune.train.train(options)
+
+
+@pytest.mark.usefixtures("restored_signals")
+@pytest.mark.parametrize("step", [10, 20], ids=["first epoch", "last epoch"])
 def test_a_signal_during_evaluation_ends_the_training_at_the_checkpoint_of_the_epoch(
-    tmp_path: Path,
+    tmp_path: Path, step: int
 ) -> None:
     run = Run(tmp_path / "run", make_record(Track.GPT2), is_writer=False)
     callback = CheckpointCallback(run, FinetuneOptions(epochs=2))
-    state = TrainerState(global_step=10, max_steps=20, is_world_process_zero=False)
+    state = TrainerState(global_step=step, max_steps=20, is_world_process_zero=False)
     control = TrainerControl()
     callback.on_step_end(SimpleNamespace(num_train_epochs=2), state, control)
     signal.raise_signal(signal.SIGTERM)
