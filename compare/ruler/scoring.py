@@ -76,6 +76,11 @@ def windows(tokens: int, context_length: int, stride: int) -> Iterator[tuple[int
         scored = end
 
 
+def windows_per_batch(context_length: int, vocabulary: int) -> int:
+    """Return how many windows are scored at once."""
+    return max(1, LOGITS_PER_BATCH // (context_length * vocabulary))
+
+
 def context_length_of(model: PreTrainedModel) -> int:
     """Return the context length for scoring: that of `model`, at most MAX_CONTEXT_LENGTH.
 
@@ -126,7 +131,7 @@ def score(
     with_start = np.concatenate((np.array([start_token(tokenizer)], ids.dtype), ids))
     sequence = torch.from_numpy(with_start).to(model.device)
     plan = windows(len(ids), context_length, stride)
-    per_batch = max(1, LOGITS_PER_BATCH // (context_length * model.config.vocab_size))
+    per_batch = windows_per_batch(context_length, model.config.vocab_size)
     nats = np.full(len(ids), np.nan)
     disable = None if label else True  # None disables the bar if stderr is not a terminal
     bar = tqdm(total=len(ids), desc=label, unit="tok", disable=disable, leave=False)

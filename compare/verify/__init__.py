@@ -12,10 +12,12 @@ No other package imports it.
     provenance.py    from scratch, or fine-tuned?
     known_models.py  shapes of pretrained models
     scores.py        the score, compared with what is claimed
-    claims.py        reads what cards and records claim
+    claims.py        reads the scores that cards and records claim
+    loss_curves.py   reads the losses in a card's table of epochs
+    tables.py        reads tables and numbers in cards
     generation.py    samples, and what they copy
     leakage.py       does the model know the test split?
-    range_coding.py  compresses the text into a file, and decompresses it
+    range_coding.py  compresses the text, and decompresses it
     training.py      epochs, losses, W&B: what records and cards say
     card.py          the card, its metadata and tags
     comparison.py    hand-ins with the same weights

@@ -4,7 +4,7 @@ python -m compare.verify runs/scratch_lm/latest           # a run
 python -m compare.verify student/my-model                 # a repository on the Hub
 python -m compare.verify model/ --trust-code              # run the code beside its weights
 python -m compare.verify a/model b/model c/model          # several: a table
-python -m compare.verify student/my-model --bytes         # compress the text into a file with it
+python -m compare.verify student/my-model --bytes         # compress the text with it
 """
 
 from __future__ import annotations
@@ -44,11 +44,13 @@ class VerifyOptions:
     """Score only the first 8,000 characters of the test split; claimed scores are then not
     checked."""
     bytes: str | None = field(default=None, nargs="?", const=DEFAULT_BYTES, metavar="[N]", type=str)
-    """With the model, compress the first N characters of the test split into a file, and decompress
-    it again; 2000 without N, or "all".  Every token takes two calls of the model."""
+    """With the model, compress the first N characters of the test split into bytes, decompress them
+    again and compare (nothing is kept); 2000 without N, or "all".  Every token takes two calls of
+    the model."""
     seed: int | None = None
-    """Seed for the samples, and for the tokens that are changed.  By default, a random one that is
-    printed, so that no model can be prepared for it."""
+    """Seed for the samples, for the tokens that are changed or scored alone, and for the passage of
+    the training split that is scored.  By default, a random one that is printed, so that no model
+    can be prepared for it."""
     device: DeviceName = "auto"
     """Device to run the models on."""
     json: bool = field(default=False, action="store_true")

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from compare.corpus.encoding import encode
-from compare.ruler.scoring import LOGITS_PER_BATCH, Score, start_token, windows
+from compare.ruler.scoring import Score, start_token, windows, windows_per_batch
 from compare.verify.calls import logits_of
 from compare.verify.points import Point, failed, not_checkable, passed
 from compare.verify.structure import count_parameters
@@ -78,7 +78,7 @@ class Behavior:
         self._windows = [self._tokens[start : start + self._length] for start in starts]
         self._first_answer = self._call(self._windows[0])
         plan = list(windows(len(ids), context_length, context_length // 2))
-        size = _rows_per_batch(context_length, model.config.vocab_size)
+        size = windows_per_batch(context_length, model.config.vocab_size)
         self._batches = [plan[start : start + size] for start in range(0, len(plan), size)]
 
     def check_repeatable(self) -> Point:
@@ -247,11 +247,6 @@ class Behavior:
             differences[index] = abs(float(nats) - float(score.nats[index]))
         worst = max(differences, key=lambda index: differences[index])
         return differences[worst], worst
-
-
-def _rows_per_batch(context_length: int, vocabulary: int) -> int:
-    """Return how many windows the ruler scores at once."""
-    return max(1, LOGITS_PER_BATCH // (context_length * vocabulary))
 
 
 def _insert(rows: list[Tensor], row: Tensor, place: int) -> list[Tensor]:

@@ -35,8 +35,22 @@ LENGTH_NAMES = (
 MIN_CONTEXT_LENGTH = 2
 
 
+# torch has a type for a full GPU, but for other memory only messages.
+OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
+
+
 class BadForward(Failure):
     """The model cannot be called as a causal language model."""
+
+
+def raise_if_out_of_memory(error: Exception) -> None:
+    """Raise `error`, which a model's code has raised, if this machine has too little memory.
+
+    That says nothing about the model, so it must not be held against it.
+    """
+    is_full = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    if is_full or any(message in str(error) for message in OUT_OF_MEMORY):
+        raise error
 
 
 @torch.inference_mode()
@@ -46,7 +60,8 @@ def logits_of(model: PreTrainedModel, ids: Tensor, last: int | None = None) -> T
     With `last`, only those at the last positions are returned, and the model is asked for no others
     if it can leave them out, as `compare.ruler.scoring` does.
 
-    Raises BadForward if the model's code raises, or returns anything else.
+    Raises BadForward if the model's code raises, or returns anything else; but if memory is full,
+    what the code has raised.
     """
     leave_out = {}
     try:
@@ -54,6 +69,7 @@ def logits_of(model: PreTrainedModel, ids: Tensor, last: int | None = None) -> T
             leave_out = {"logits_to_keep": last}
         logits = model(input_ids=ids, **leave_out).logits
     except Exception as error:  # of any type: the code may be anybody's
+        raise_if_out_of_memory(error)
         raise BadForward(
             f"model(input_ids=...).logits raises {type(error).__name__}: {_first_line(error)}"
         ) from None

@@ -61,6 +61,8 @@ def check_card(subject: Subject, card: Card, assignment: Assignment) -> list[Poi
     if subject.repository:
         evidence = f"{subject.repository.address}, {subject.description}"
         uploaded = passed(*UPLOADED, evidence)
+        if subject.repository.is_from_cache:  # by now, the repository may be gone
+            uploaded = not_checkable(*UPLOADED, f"{evidence}: try again later")
     else:
         uploaded = not_checkable(*UPLOADED, "a copy on this machine: give OWNER/NAME instead")
     if not card.text:
@@ -69,10 +71,12 @@ def check_card(subject: Subject, card: Card, assignment: Assignment) -> list[Poi
 
 
 def _without_card(subject: Subject) -> list[Point]:
-    if subject.repository:
+    if subject.repository and not subject.repository.is_from_cache:
         reason = "the repository has no README.md: the Hub's button Create Model Card makes one"
         return [failed(*CARD, reason), failed(*TAGS, "there is no card to hold tags")]
     reason = "there is no README.md beside the weights: check the repository on the Hub"
+    if subject.repository:
+        reason = "there is no README.md in the cache: try again when the Hub can be reached"
     if subject.run:
         reason = "a run has no card: check the directory that python -m compare.publish stages"
     return [not_checkable(*CARD, reason), not_checkable(*TAGS, "there is no card here")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,6 @@ from compare.verify.points import (
     Verdict,
     Verification,
     failed,
-    judged,
     not_checkable,
     passed,
 )
@@ -160,6 +158,10 @@ def _load(subject: Subject, settings: Settings) -> _Loaded | Point:
                 "config.json names no model_type, so the model cannot be rebuilt from its weights: "
                 "make the model a PreTrainedModel, and save it with save_pretrained",
             )
+        if subject.repository and subject.repository.is_from_cache:  # which may lack files
+            return not_checkable(
+                *LOADS, f"{error} (from the cache): try again when the Hub can be reached"
+            )
         return failed(*LOADS, str(error))
     code = f"code of {structure.describe_origin(type(model))}"
     if structure.origin_of(type(model)) is Origin.OWN:
@@ -247,10 +249,14 @@ def _why_not_scorable(tokenizer: PreTrainedTokenizerBase, text: str) -> str | No
 
 def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, problem: str | None) -> Point:
     """Check that the tokenizer is one of transformers."""
-    is_library = structure.origin_of(type(tokenizer)) is Origin.TRANSFORMERS
-    evidence = f"{type(tokenizer).__name__}, {len(tokenizer):,} tokens; "
-    evidence += problem or "it gives the text back byte for byte"
-    return judged(*TOKENIZER, is_library, evidence)
+    name = type(tokenizer).__name__
+    if structure.origin_of(type(tokenizer)) is not Origin.TRANSFORMERS:
+        origin = structure.describe_origin(type(tokenizer))
+        return failed(
+            *TOKENIZER, f"{name} comes from {origin}: hand in a tokenizer class of transformers"
+        )
+    evidence = problem or "it gives the text back byte for byte"
+    return passed(*TOKENIZER, f"{name}, {len(tokenizer):,} tokens; {evidence}")
 
 
 def _measure(
@@ -271,6 +277,7 @@ def _measure(
         repeatable = behavior.check_repeatable()
         scores.of(Split.TEST)
     except Exception as error:  # code of the hand-in, on inputs that it has not seen before
+        calls.raise_if_out_of_memory(error)
         reason = f"the model cannot be scored: {error}".splitlines()[0]
         names = [CAUSAL, REPEATABLE, ROWS, RECORD if subject.run else CLAIMS]
         names += [BYTES] if settings.characters_to_code else []
@@ -288,11 +295,13 @@ def _measure(
     measured.bits_per_byte = metrics.bits_per_byte if is_meaningful else None
     measured.ci95 = scores.interval() if is_meaningful else None
     if is_meaningful and (measured.parameters or 0) <= LARGE_MODEL:
-        with contextlib.suppress(Exception):  # the test split alone can be scored, too
+        try:
             validation = scores.of(Split.VALIDATION).metrics
             measured.validation_bits_per_byte = validation.bits_per_byte
             training = scores.of_training(settings.seed).metrics
             measured.training_bits_per_byte = training.bits_per_byte
+        except Exception as error:  # the test split alone can be scored, too
+            calls.raise_if_out_of_memory(error)
     points = [*behaves, scores.check_score(is_meaningful)]
     if subject.run:
         assert measured.parameters is not None

@@ -1,18 +1,20 @@
-"""What a card or a record claims about scores and epochs: only read here, not believed."""
+"""What a card or a record claims about scores: only read here, not believed."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
-from enum import StrEnum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from compare.corpus import Corpus
 from compare.ruler.metrics import Metrics
 from compare.runs.record import RunRecord
+from compare.verify.tables import read_number, table_cells
 
 
 class Unit(StrEnum):
@@ -30,6 +32,20 @@ class Split(StrEnum):
 
     TEST = "test"
     VALIDATION = "validation"
+
+
+class Clarity(Enum):
+    """How much a claim says about the way in which it was measured."""
+
+    EXACT = auto()
+    """The text, its split and the metric, as `compare.publish` writes them into the metadata: the
+    ruler here gives the same value."""
+    ROUGH = auto()
+    """The metric, and plainly the test split; not the windows, and not where the split begins."""
+    OPEN = auto()
+    """The metric, but not plainly what was scored."""
+    VAGUE = auto()
+    """Not even what the metric is relative to."""
 
 
 # Names of metrics in cards; the vague ones do not say how they were measured.
@@ -56,22 +72,26 @@ SPLITS: dict[str, Split | str] = {
     "train": "train",
     "training": "train",
 }
-# What a label may say in addition, and still be about this model's score.  Anything else may mean
-# another model, another text or another way to measure.
+# What a label or the header of its column may say in addition, and still be about this model's
+# score.  Anything else may mean another model, another text or another way to measure.
 QUALIFIER = re.compile(
     "test|validation|val|eval|evaluation|train|training|split|set|interval|ci|bpb|bits|per|byte|mean"
-    "|lower|better|best|final|score|epoch|epochs|after|fine|tuning|tuned|held|out"
+    "|lower|better|best|final|scores?|results?|values?|epoch|epochs|after|fine|tuning|tuned|held|out"
     "|this|my|our|model|run|the|is|of|on|in|at|for|an|too|short"
 )
 
 # "| **bits per byte** (95% interval) | **1.9723** |", "- Loss: 3.21": a label, then its value.
 LABEL = re.compile(
-    r"^[\s|>*_-]*(?P<label>bits[ _/-]+(?:per[ _-]+)?byte|bpb|(?:token |word )?perplexity|ppl"
-    r"|(?:eval |test |validation )?loss)\b(?P<rest>[^|:=\n]*)[|:=][\s|*_`~≈]*"
-    r"(?P<value>\d+\.\d+(?:e[+-]?\d+)?)",
-    re.IGNORECASE | re.MULTILINE,
+    r"[\s|>*_-]*(?P<label>bits[ _/-]+(?:per[ _-]+)?byte|bpb|(?:token |word )?perplexity|ppl"
+    r"|(?:eval |test |validation )?loss)\b(?P<rest>[^|:=]*)[|:=]",
+    re.IGNORECASE,
 )
-EPOCH = re.compile(r"\d+(\.\d+)?(?= |$)")  # 3, 2.99 or "3 (this model)"
+VALUE = re.compile(r"[\s*_`~≈]*(?P<value>\d+\.\d+(?:e[+-]?\d+)?)", re.IGNORECASE)
+# Headers of columns that hold no scores, but how uncertain they are.
+UNCERTAINTY = re.compile("ci|confidence|interval|error|std|standard|deviation")
+# What may follow a value and is no other score, such as its interval.
+SPREAD = re.compile(r"\([^)]*\)|\[[^\]]*\]|± *[\d.]+")
+RULE = re.compile(r":?-+:?")  # a cell of the line below a table's header
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -87,8 +107,7 @@ class Claim:
     """Digits after the decimal point, to which the value may have been rounded; in 1.2e6, -5."""
     split: Split | str | None
     """One that is scored here, another that is named, or None if none is named."""
-    is_exact: bool
-    """Whether the metric says how it is measured."""
+    clarity: Clarity
     other_text: str | None = None
     """Name of the text, if it is not the one that is scored here."""
     further_words: str | None = None
@@ -123,10 +142,13 @@ def claims_of_card(metadata: dict[str, Any], body: str, corpus: Corpus) -> list[
         dataset = _dict(result.get("dataset"))
         for metric in result["metrics"]:
             name = _normalize(metric.get("type"))
-            value, decimals = _number(metric.get("value"))
+            value, decimals = read_number(metric.get("value"))
             if name not in UNITS or value is None:
                 continue
             named = str(dataset.get("split", "")).lower()
+            clarity = _clarity(name, named == Split.TEST)
+            if clarity is not Clarity.VAGUE and named == Split.TEST and _checksum(dataset):
+                clarity = Clarity.EXACT
             found.append(
                 Claim(
                     "card's metadata",
@@ -134,30 +156,104 @@ def claims_of_card(metadata: dict[str, Any], body: str, corpus: Corpus) -> list[
                     value,
                     decimals,
                     SPLITS.get(named, named or None),
-                    name not in VAGUE,
+                    clarity,
                     _other_text(dataset, corpus),
                 )
             )
-    for match in LABEL.finditer(body):
-        name = _normalize(match["label"])
-        name = "bits_per_byte" if name.startswith("bits") else name
-        words = re.findall(r"[a-z]+", match[0].lower())  # "interval" ends in "val"
-        # "After training, on the test split": a score is of the training split only if no other
-        # split is named.
-        named_splits = [SPLITS[word] for word in words if word in SPLITS]
-        named_splits.sort(key=lambda each: each == "train")
-        split = named_splits[0] if named_splits else None
-        value, decimals = _number(match["value"])
-        of_corpus = re.findall(r"[a-z]+", corpus.name.lower())
-        is_understood = all(
-            word in of_corpus or QUALIFIER.fullmatch(word)
-            for word in re.findall(r"[a-z]+", match["rest"].lower())
-        )
-        if name in UNITS and value is not None:
-            claim = Claim("card's text", name, value, decimals, split, name not in VAGUE)
-            further = None if is_understood else match["rest"].strip(" *_`")
-            found.append(replace(claim, further_words=further))
-    return _without_repetitions(found)
+    return _without_repetitions([*found, *_claims_of_text(body, corpus)])
+
+
+def _claims_of_text(body: str, corpus: Corpus) -> Iterator[Claim]:
+    """Yield the scores in a card's text: those of a table's row with the headers of their columns.
+
+    A row may have several, such as those of each split, or of other models.
+    """
+    header: list[str] = []
+    previous: list[str] = []
+    for line in body.splitlines():
+        cells = table_cells(line)
+        if not cells:
+            header = []
+        elif all(RULE.fullmatch(cell) for cell in cells):
+            header = previous
+        previous = cells
+        if not (label := LABEL.match(line)):
+            continue
+        places = [("", line[label.end() :])]
+        if label[0].endswith("|"):
+            places = list(zip_longest(header, cells, fillvalue=""))[len(table_cells(label[0])) :]
+        scores = [
+            (title, cell)
+            for title, cell in places
+            if VALUE.match(cell) and not _is_uncertainty(title)
+        ]
+        for title, cell in scores:
+            claim = _claim_of_text(label, title, cell, len(scores) == 1, corpus)
+            if claim is not None:
+                yield claim
+
+
+def _claim_of_text(
+    label: re.Match[str], title: str, cell: str, is_alone: bool, corpus: Corpus
+) -> Claim | None:
+    """Return the score that `cell` begins with, to the right of `label` and below `title`.
+
+    `is_alone` says whether it is the only one in its row.  Return None for 0, which is no score.
+    """
+    metric = _normalize(label["label"])
+    metric = "bits_per_byte" if metric.startswith("bits") else metric
+    match = VALUE.match(cell)
+    value, decimals = read_number(match["value"] if match else None)
+    if match is None or value is None:
+        return None
+    of_label, of_title = _splits_in(label[0]), _splits_in(title)
+    # "After training, on the test split": a score is of the training split only if no other split
+    # is named.
+    splits = sorted(of_title or of_label, key=lambda each: each == "train")
+    # Of several scores in a row, the header has to name the one of the test split; of several in a
+    # cell or on a line, such as "1.8 / 2.0", none is plainly it.
+    others = VALUE.search(SPREAD.sub("", cell[match.end() :]))
+    names_test = {*of_label, *of_title} == {Split.TEST} and (is_alone or bool(of_title))
+    known = _words(corpus.name)
+    further = [
+        text.strip(" *_`")
+        for text in (label["rest"], title)
+        if not all(word in known or QUALIFIER.fullmatch(word) for word in _words(text))
+    ]
+    return Claim(
+        "card's text",
+        metric,
+        value,
+        decimals,
+        splits[0] if splits else None,
+        _clarity(metric, names_test and others is None),
+        further_words=", ".join(further) or None,
+    )
+
+
+def _clarity(metric: str, names_test: bool) -> Clarity:
+    """Return the clarity of a claim that does not say exactly which text was scored."""
+    if metric in VAGUE:
+        return Clarity.VAGUE
+    # Words can be counted in several ways: with or without punctuation marks, for instance.
+    if names_test and UNITS[metric] is not Unit.WORD_PERPLEXITY:
+        return Clarity.ROUGH
+    return Clarity.OPEN
+
+
+def _is_uncertainty(title: str) -> bool:
+    """Return whether the header `title` is that of intervals, for instance, and not of scores."""
+    words = _words(title)
+    return bool(words) and all(UNCERTAINTY.fullmatch(word) for word in words)
+
+
+def _splits_in(text: str) -> list[Split | str]:
+    """Return the splits that are named in `text`; "interval" ends in "val", but is none."""
+    return [SPLITS[word] for word in _words(text) if word in SPLITS]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", text.lower())
 
 
 def _without_repetitions(found: list[Claim]) -> list[Claim]:
@@ -178,33 +274,6 @@ def _without_repetitions(found: list[Claim]) -> list[Claim]:
     return kept
 
 
-def losses_of_card(body: str) -> tuple[float | None, list[float]]:
-    """Return the validation losses in a card's first table of epochs: before training, and after.
-
-    The first is that of epoch 0, or None if it is not there; the list is empty without a table.
-    Only whole epochs count.  A Trainer's table may also have rows such as 0.5, and 2.99 for the end
-    of epoch 3, if its last batch was incomplete.  Of several rows for the same epoch, such as 0.96
-    and 1.0, the last counts.
-    """
-    columns: tuple[int, int] | None = None
-    losses: dict[int, float] = {}
-    for line in body.splitlines():
-        if "|" not in line:
-            if columns is not None:
-                break  # the end of the table
-            continue
-        cells = [cell.strip().lower() for cell in line.strip().strip("|").split("|")]
-        if columns is None:
-            epoch = [i for i, cell in enumerate(cells) if cell == "epoch"]
-            loss = [i for i, cell in enumerate(cells) if re.search(r"(val|eval)\w* loss", cell)]
-            columns = (epoch[0], loss[0]) if epoch and loss else None
-        elif len(cells) > max(columns) and (epoch_number := EPOCH.match(cells[columns[0]])):
-            number, (value, _) = float(epoch_number[0]), _number(cells[columns[1]])
-            if abs(number - round(number)) < 0.05 and value is not None:
-                losses[round(number)] = value
-    return losses.pop(0, None), list(losses.values())
-
-
 def claim_of_record(record: RunRecord, corpus: Corpus) -> Claim:
     """Return the validation score in a run's record."""
     return Claim(
@@ -213,7 +282,7 @@ def claim_of_record(record: RunRecord, corpus: Corpus) -> Claim:
         value=record.best_scores.bits_per_byte,
         decimals=16,
         split=Split.VALIDATION,
-        is_exact=True,
+        clarity=Clarity.EXACT,
         other_text=None if record.corpus.sha256 == corpus.sha256 else record.corpus.name,
     )
 
@@ -232,8 +301,7 @@ def _results(metadata: dict[str, Any]) -> list[dict[str, Any]]:
 def _other_text(dataset: dict[str, Any], corpus: Corpus) -> str | None:
     """Return the name of the data set that was scored, if it is not `corpus`."""
     name = str(dataset.get("name") or dataset.get("type") or "")
-    # `compare.publish` writes the checksum as an argument of the data set.
-    sha256 = str(_dict(dataset.get("args")).get("sha256") or dataset.get("revision") or "")
+    sha256 = _checksum(dataset) or str(dataset.get("revision"))
     if SHA256.fullmatch(sha256):
         return None if sha256 == corpus.sha256 else name
     names = _letters(f"{dataset.get('name', '')} {dataset.get('type', '')}")
@@ -246,24 +314,15 @@ def _other_text(dataset: dict[str, Any], corpus: Corpus) -> str | None:
     return name if names and known_as not in names else None
 
 
+def _checksum(dataset: dict[str, Any]) -> str | None:
+    """Return the text's checksum, which `compare.publish` writes as an argument of the data set."""
+    sha256 = str(_dict(dataset.get("args")).get("sha256"))
+    return sha256 if SHA256.fullmatch(sha256) else None
+
+
 def _letters(name: str) -> str:
     """Return the letters and digits of `name`, which may be written in several ways."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _number(value: object) -> tuple[float | None, int]:
-    """Return a finite positive number and its digits after the decimal point, or (None, 0).
-
-    Of numbers such as 1.2e6, whose last digit stands for more than 1, the digits are negative.
-    """
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        return None, 0
-    exponent = number.as_tuple().exponent
-    if not isinstance(exponent, int) or number <= 0:  # infinity and NaN have letters
-        return None, 0
-    return float(number), -exponent
 
 
 def _normalize(name: object) -> str:

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from compare.corpus import Corpus
 from compare.report.memorization import measure_memorization
 from compare.ruler.sampling import Settings, prompts, sample
+from compare.verify.calls import raise_if_out_of_memory
 from compare.verify.points import Point, judged, not_checkable, passed
 
 SAMPLE = ("sample", "Writes text")
@@ -37,6 +38,7 @@ def check_generation(
     try:
         texts = [sample(model, tokenizer, prompt, settings) for prompt in asked]
     except Exception as error:  # code of the hand-in may raise anything, or lack `generate`
+        raise_if_out_of_memory(error)
         reason = f"model.generate raises {type(error).__name__}: {error}".splitlines()[0]
         return Generated(
             [not_checkable(*SAMPLE, reason), not_checkable(*MEMORIZATION, "there is no sample")],

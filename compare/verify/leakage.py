@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from compare.corpus import Corpus
 from compare.corpus.encoding import encode
 from compare.ruler import verbatim
+from compare.verify.calls import raise_if_out_of_memory
 from compare.verify.claims import Split
 from compare.verify.points import Assignment, Measurements, Point, failed, not_checkable, passed
 from compare.verify.scores import Text
@@ -29,7 +30,7 @@ WORDS = 10
 COPIED = 0.1  # of the sequences of WORDS words in samples; texts by one author share almost none
 IMPLAUSIBLE = 0.5  # test score divided by validation score; the splits are about equally hard
 # Test score divided by that of the training split, which is text that the model has seen: the test
-# split costs more, unless it is much easier by itself.
+# split costs more, unless it is much easier by itself, as the index at the end of a book may be.
 KNOWN = 0.8
 # Of the prompts from a split; models that have not seen it repeat none of 250.
 REPEATED = 0.02
@@ -45,6 +46,10 @@ def check_unseen(
     assignment: Assignment,
 ) -> Point:
     """Look for signs that a model has seen the test split of `text`.
+
+    Some findings are only questions: signs that the validation split was used, and a test split
+    that costs less than text of the training split, because it may be easier by itself (on Tiny
+    Shakespeare, it is not).
 
     `samples` are texts that the model has written; `measured` has its scores of the splits, unless
     they could not be computed.  Without a score of the test split, the model is not prompted with
@@ -65,22 +70,35 @@ def check_unseen(
     unchecked: list[str] = []
     evidence = [f"no token is a passage of the test split of {PASSAGE} characters"]
     if any(text.strip() for text in samples):
-        for name, split in (("test", corpus.test), ("validation", corpus.validation)):
+        for name, split, finding in (
+            ("test", corpus.test, signs),
+            ("validation", corpus.validation, questions),
+        ):
             copied = _share_copied(samples, split, corpus.train)
             described = (
                 f"{copied:.0%} of the sequences of {WORDS} words in the samples are in the {name} "
                 "split and not in the training split"
             )
-            (signs if copied >= COPIED else evidence).append(described)
+            (finding if copied >= COPIED else evidence).append(described)
     test = measured.bits_per_byte
-    if test is not None:
-        for name, other, share in (
-            ("validation", measured.validation_bits_per_byte, IMPLAUSIBLE),
-            ("as much of the training split", measured.training_bits_per_byte, KNOWN),
+    if test is None:
+        unchecked.append(
+            "whether it scores suspiciously well, or repeats passages of the test split, was not "
+            "checked, because there is no score of the test split"
+        )
+    else:
+        for name, other, share, finding in (
+            ("validation", measured.validation_bits_per_byte, IMPLAUSIBLE, signs),
+            (
+                "as much of the training split",
+                measured.training_bits_per_byte,
+                KNOWN,
+                signs if corpus.is_tiny_shakespeare else questions,
+            ),
         ):
             if other is not None:
                 described = f"test {test:.4f} bits/byte, {name} {other:.4f}"
-                (signs if test < share * other else evidence).append(described)
+                (finding if test < share * other else evidence).append(described)
         try:
             verbatim.prompt_tokens(model)
             prompted = list(Split)
@@ -92,6 +110,7 @@ def check_unseen(
             try:
                 repeated = repeat(model, tokenizer, text.split(split), corpus.train, label)
             except Exception as error:  # code of the hand-in
+                raise_if_out_of_memory(error)
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
                 unchecked.append(f"whether it repeats {label} was not checked: {reason}")
                 continue
@@ -110,7 +129,7 @@ def check_unseen(
         if unchecked:
             return not_checkable(*UNSEEN, "; ".join(unchecked))
         return passed(*UNSEEN, "; ".join(evidence))
-    found_signs = "; ".join(signs)
+    found_signs = "; ".join([*signs, *questions])
     if assignment is Assignment.SCRATCH:
         return failed(*UNSEEN, f"{found_signs}: ask what it was trained on")
     return not_checkable(

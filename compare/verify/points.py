@@ -108,7 +108,8 @@ class Outcomes:
     notes: list[str] = field(default_factory=list)
     """What is seen only when hand-ins are compared with each other."""
     seed: int | None = None
-    """Seed for the samples, and for the tokens that were changed."""
+    """Seed for the samples, for the tokens that were changed or scored alone, and for the passage
+    of the training split that was scored."""
 
     @property
     def ok(self) -> bool:

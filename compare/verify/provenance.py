@@ -72,26 +72,33 @@ def check_provenance(
     vocabulary = look_up_tokens(tokenizer, train)
     if shape is None:
         return not_checkable(*FROM_SCRATCH, f"the shape of the model is not known; {vocabulary}")
-    for name, base in SHAPES.items():
-        if shape.may_come_from(base):
-            similarity = similarity_to(name, model)
-            if similarity is not None and similarity > SIMILAR:
-                return failed(
-                    *FROM_SCRATCH,
-                    f"its embeddings are those of {name} (cosine {similarity:.3f}): it started "
-                    "there",
-                )
-    alike = [name for name, base in SHAPES.items() if shape.may_come_from(base)]
     layout = f"depth {shape.layers}, width {shape.width}, {shape.vocabulary:,} tokens"
-    if alike and not vocabulary.is_of_the_text:
+    alike = [name for name, base in SHAPES.items() if shape.may_come_from(base)]
+    possible: list[str] = []
+    other_embeddings: list[str] = []
+    for name in alike:
+        similarity = similarity_to(name, model)
+        if similarity is not None and similarity > SIMILAR:
+            return failed(
+                *FROM_SCRATCH,
+                f"its embeddings are those of {name} (cosine {similarity:.3f}): it started there",
+            )
+        if similarity is not None and similarity <= SIMILAR:
+            other_embeddings.append(f"{name}, but other embeddings (cosine {similarity:.3f})")
+        else:
+            possible.append(name)
+    if possible and not vocabulary.is_of_the_text:
         return failed(
             *FROM_SCRATCH,
-            f"it has the shape of {alike[0]} ({layout}), and a tokenizer that was not trained on "
-            f"this text: only {vocabulary}",
+            f"it has the shape of {possible[0]} ({layout}), and a tokenizer that was not trained "
+            f"on this text: only {vocabulary}",
         )
     if alike:
+        # Also with other embeddings: those of a pretrained model may have been replaced.
+        of_which = (possible or other_embeddings)[0]
         return not_checkable(
-            *FROM_SCRATCH, f"it has the shape of {alike[0]} ({layout}): ask how it was trained"
+            *FROM_SCRATCH,
+            f"it has the shape of {of_which} ({layout}; {vocabulary}): ask how it was trained",
         )
     if not vocabulary.is_of_the_text:
         return not_checkable(

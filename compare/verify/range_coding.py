@@ -1,6 +1,6 @@
-"""Code a text into a file with a model, and decode it again from the file and the model alone.
+"""Code a text into bytes with a model, and decode it again from the bytes and the model alone.
 
-The size of the file is the score, shown without belief in any formula: what a decoder can restore
+Their number is the score, shown without belief in any formula: what a decoder can restore
 is what the model predicted.  Probabilities that do not sum to one, or that were computed from the
 text itself, do not decode.
 
@@ -48,10 +48,10 @@ class _Space(IntEnum):
 
 @dataclass(frozen=True)
 class Coded:
-    """A text in a file."""
+    """A text in coded bytes."""
 
     size: int
-    """Bytes of the file, header included."""
+    """How many bytes, header included."""
     scored_bytes: float
     """What the ruler's score of the same text amounts to."""
     decoded: str
@@ -84,7 +84,7 @@ class RangeCoder:
         self._context_length = context_length
 
     def encode(self, text: str) -> bytes:
-        """Return `text` as the content of a file."""
+        """Return `text` as bytes."""
         ids, _ = tokenize(self._tokenizer, text)
         tokens, coder = self._start(len(ids)), self._queue.RangeEncoder()
         for at, begin in self._plan(len(ids), "coding"):
@@ -102,7 +102,7 @@ class RangeCoder:
         return HEADER.pack(len(ids), space) + words.tobytes()
 
     def decode(self, data: bytes) -> str:
-        """Return the text in a file that `encode` has written."""
+        """Return the text in bytes that `encode` has returned."""
         number, space = HEADER.unpack(data[: HEADER.size])
         words = np.frombuffer(data[HEADER.size :], "<u4").astype(np.uint32)
         tokens, coder = self._start(number), self._queue.RangeDecoder(words)
@@ -163,7 +163,7 @@ class RangeCoder:
 def code(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, context_length: int
 ) -> Coded:
-    """Code `text` into a file and decode it; score it, too.
+    """Code `text` into bytes and decode them; score it, too.
 
     Raises Misuse if the package `constriction` is not installed.
     """
@@ -198,7 +198,7 @@ def check_bytes(
         f"{coded.scored_bytes:,.1f} ({excess / coded.scored_bytes:+.2%})"
     )
     if coded.decoded.encode() != text.encode():
-        return failed(*BYTES, f"{evidence}; but the file does not decode to the text")
+        return failed(*BYTES, f"{evidence}; but the bytes do not decode to the text")
     if abs(excess) > TOLERANCE * coded.scored_bytes + CONSTANT:
         return failed(*BYTES, f"{evidence}: the score is not what the model predicts")
     return passed(

@@ -18,7 +18,7 @@ from compare.ruler.metrics import Interval, Metrics
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import split_into_units
 from compare.runs.record import RunRecord
-from compare.verify.claims import Claim, Split, claim_of_record
+from compare.verify.claims import Claim, Clarity, Split, claim_of_record
 from compare.verify.points import Point, failed, not_checkable, passed
 
 SCORE = ("score", "Predicts the text")
@@ -26,6 +26,10 @@ CLAIMS = ("claims", "Claims no score better than its weights achieve")
 RECORD = ("record", "The record's score is that of these weights")
 
 TOLERANCE = 1e-3  # bits per byte; machines differ by less
+# Bits per byte by which an honest score on a test split may be better than the one here.  In this
+# study's own report, windows that begin after each eighth of a context gain up to 0.03, and a test
+# split of the last 10% of Tiny Shakespeare instead of the last 5% gains up to 0.12.
+MEASURED_OTHERWISE = 0.2
 QUICK = 8000  # characters
 
 
@@ -112,10 +116,15 @@ class Scores:
         return passed(*SCORE, f"{evidence}; {metrics.loss:.3f} nats per token")
 
     def check_claims(self, claims: Sequence[Claim]) -> Point:
-        """Compare the claims of a card with the weights: none may be better than they are."""
+        """Compare the claims of a card with the weights: none may be better than they are.
+
+        A better one fails only if it says what was measured, and how: exactly, or so that no other
+        way to measure explains the difference.  Otherwise it is a question.
+        """
         if not claims:
             return not_checkable(*CLAIMS, "nothing here claims a score: add it to the card")
         better: list[str] = []
+        questions: list[str] = []
         not_better: list[str] = []
         unclear: list[str] = []
         for claim in claims:
@@ -124,10 +133,21 @@ class Scores:
                 continue
             metrics = self._metrics(claim)
             compared = f"{_describe(claim)}; the weights give {_value(claim, metrics):.4g}"
-            is_better = claim.bits_per_byte(metrics) < metrics.bits_per_byte - TOLERANCE
-            (better if is_better else not_better).append(compared)
+            if claim.split is None:
+                compared += f" on {Split.TEST}"
+            gain = metrics.bits_per_byte - claim.bits_per_byte(metrics)
+            if gain <= TOLERANCE:
+                not_better.append(compared)
+            elif claim.clarity is Clarity.EXACT:
+                better.append(compared)
+            elif claim.clarity is Clarity.ROUGH and gain > MEASURED_OTHERWISE:
+                better.append(f"{compared}: more than another way to measure explains")
+            else:
+                questions.append(f"{compared}: measured how, and on what?")
         if better:
             return failed(*CLAIMS, "; ".join(better))
+        if questions:
+            return not_checkable(*CLAIMS, "; ".join(questions))
         if not_better:
             return passed(*CLAIMS, "; ".join([*not_better, *unclear]))
         return not_checkable(*CLAIMS, "; ".join(unclear))
@@ -165,7 +185,7 @@ class Scores:
             return f"on the split {claim.split}"
         if self.text.is_quick:
             return "with --quick, only a part is scored"
-        if not claim.is_exact:
+        if claim.clarity is Clarity.VAGUE:
             actual = _value(claim, self._metrics(claim))
             return f"it is not said how it was measured; the ruler here gives {actual:.4g}"
         return None

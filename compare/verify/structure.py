@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -32,13 +33,16 @@ CROSS_ATTENTION = ("cross_attn", "crossattention", "encoder_attn")
 TORCH_CROSS_ATTENTION = "multihead_attn"
 # A causal mask has very few different values; learned numbers have many.
 MASK_VALUES = 3
+# Ends of the names that the modules of torch.nn give to most of their parameters.
+WEIGHT_NAMES = (".weight", ".in_proj_weight")
 SHOWN = 8  # module classes
 # Objects that are searched for tensors; a model with its modules and configuration has thousands.
 MAX_OBJECTS = 200_000
 LARGE_FILE = 1_000_000  # bytes; a million numbers hardly fit into less
-ATOMS = (str, bytes, int, float, complex, bool, type(None))  # refer to nothing
-# Large files of a tokenizer, which hold no weights.
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model")
+NUMBERS = (int, float, complex)
+ATOMS = (str, *NUMBERS, bool, type(None))  # refer to nothing
+# Outside tensors and arrays, fewer numbers do not count: every configuration has some.
+FEW_NUMBERS = 10_000
 
 
 class Origin(StrEnum):
@@ -101,14 +105,26 @@ def _all_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 
 
-def count_in_files(paths: Sequence[Path]) -> tuple[int, int]:
+@dataclass(frozen=True)
+class Counted:
+    """How many elements safetensors files hold; equal tensors count once."""
+
+    numbers: int
+    """All of them."""
+    in_masks: int
+    """In tensors that look like masks."""
+    in_weights: int
+    """In tensors that are called weight and do not look like masks: they are parameters of modules,
+    while others may be buffers."""
+
+
+def count_in_files(paths: Sequence[Path]) -> Counted:
     """Count the elements in safetensors files, without running the model's code.
 
-    Equal tensors count once, because some programs save tied weights twice.  Returns the number of
-    all elements, and of those in tensors that look like masks.  Raises OSError or SafetensorError
-    if a file cannot be read.
+    Equal tensors count once, because some programs save tied weights twice.  Raises OSError or
+    SafetensorError if a file cannot be read.
     """
-    sizes, masks = {}, {}
+    sizes, masks, weights = {}, {}, {}
     for path in paths:
         with safe_open(path, "pt") as file:
             for name in file.keys():
@@ -117,9 +133,11 @@ def count_in_files(paths: Sequence[Path]) -> tuple[int, int]:
                 digest = hashlib.sha256(data).hexdigest() + str(tuple(tensor.shape))
                 sizes[digest] = tensor.numel()
                 # Vectors with few values are rather parameters, such as biases that are all zero.
-                is_mask = tensor.ndim > 1 and _looks_like_a_mask(tensor)
-                masks[digest] = tensor.numel() if is_mask else 0
-    return sum(sizes.values()), sum(masks.values())
+                if tensor.ndim > 1 and _looks_like_a_mask(tensor):
+                    masks[digest] = tensor.numel()
+                elif name.endswith(WEIGHT_NAMES):
+                    weights[digest] = tensor.numel()
+    return Counted(sum(sizes.values()), sum(masks.values()), sum(weights.values()))
 
 
 def check_size(model: PreTrainedModel, folder: Path) -> Point:
@@ -136,9 +154,9 @@ def check_size(model: PreTrainedModel, folder: Path) -> Point:
     if number + other >= PARAMETER_LIMIT:
         return not_checkable(
             *SMALL,
-            f"{number:,} parameters, and {other:,} more numbers in buffers and other objects that "
-            "look neither like a mask nor like parameters: ask what they are; if they are learned, "
-            "they count",
+            f"{number:,} parameters, and {other:,} more numbers (or plain bytes) in buffers, lists "
+            "and other objects that look neither like a mask nor like parameters: ask what they "
+            "are; if they are learned, they count",
         )
     if not is_complete:
         return not_checkable(
@@ -146,22 +164,23 @@ def check_size(model: PreTrainedModel, folder: Path) -> Point:
             f"{number:,} parameters, but the model has more than {MAX_OBJECTS:,} objects, not all "
             "of which were searched for more numbers: ask what they are for",
         )
-    in_files, masks, unreadable = _count_in_readable_files(folder)
-    if in_files - masks >= PARAMETER_LIMIT:
+    counted, unreadable = _count_in_readable_files(folder)
+    in_files = counted.numbers - counted.in_masks
+    if in_files >= PARAMETER_LIMIT:
         return not_checkable(
             *SMALL,
-            f"{number:,} parameters in the model, but {in_files - masks:,} numbers in its "
+            f"{number:,} parameters in the model, but {in_files:,} numbers in its "
             "safetensors files that do not look like a mask: ask what they are for",
         )
     evidence = f"{number:,} parameters in the weights"
-    if (unknown := in_files - masks - number - other) > 0:
+    if (unknown := in_files - number - other) > 0:
         evidence += f"; the safetensors files hold {unknown:,} numbers that the model does not use"
     if unreadable:
         evidence += f"; cannot be read: {', '.join(unreadable)}"
     return passed(*SMALL, evidence + _name_large_files(folder))
 
 
-def _count_in_readable_files(folder: Path) -> tuple[int, int, list[str]]:
+def _count_in_readable_files(folder: Path) -> tuple[Counted, list[str]]:
     """Count in all safetensors files of `folder`, and name those that cannot be read."""
     readable, unreadable = [], []
     for path in _all_files(folder):
@@ -171,56 +190,74 @@ def _count_in_readable_files(folder: Path) -> tuple[int, int, list[str]]:
             unreadable.append(path.name)
         else:
             readable.append(path)
-    return *count_in_files(readable), unreadable
+    return count_in_files(readable), unreadable
 
 
 def _name_large_files(folder: Path) -> str:
-    """Name large files that may hold weights in another format; return "" if there are none."""
+    """Name large files that may hold weights; return "" if there are none.
+
+    These are all except the safetensors files in `folder` itself, which are counted.  A tokenizer's
+    files are named, too: nobody knows what is in them.
+    """
+    counted = _all_files(folder)
     large = [
-        f"{path.name} ({path.stat().st_size:,} bytes)"
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-        and path.stat().st_size >= LARGE_FILE
-        and path.suffix != ".safetensors"
-        and path.name not in TOKENIZER_FILES
+        f"{path.relative_to(folder)} ({path.stat().st_size:,} bytes)"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.stat().st_size >= LARGE_FILE and path not in counted
     ]
     return f"; large files beside the weights: {', '.join(large)}" if large else ""
 
 
 def check_size_of_files(folder: Path) -> Point:
-    """Count the parameters of a model whose code was not run."""
+    """Count the parameters of a model whose code was not run.
+
+    Its code decides which tensors are parameters, and which are buffers; those called weight are
+    parameters.
+    """
     try:
-        number, masks = count_in_files(_loaded_files(folder))
+        counted = count_in_files(_loaded_files(folder))
     except (OSError, SafetensorError) as error:
         return not_checkable(*SMALL, f"the weights cannot be read: {error}")
+    number, masks = counted.numbers, counted.in_masks
     if not number:
         return not_checkable(*SMALL, "there are no weights in safetensors format to count")
     evidence = f"{number:,} numbers in the safetensors files"
+    if counted.in_weights >= PARAMETER_LIMIT:
+        return failed(
+            *SMALL, f"{evidence}, {counted.in_weights:,} of them in tensors called weight"
+        )
     if number - masks < PARAMETER_LIMIT <= number:
         return not_checkable(
             *SMALL,
             f"{evidence}, of which {masks:,} are in tensors that look like masks; whether the "
             "model's code uses them as such was not checked: read it, then add --trust-code",
         )
-    in_all, _, unreadable = _count_in_readable_files(folder)
-    if number < PARAMETER_LIMIT <= in_all:
+    if number >= PARAMETER_LIMIT:
         return not_checkable(
             *SMALL,
-            f"{evidence} that transformers loads, and {in_all - number:,} in others beside them: "
-            "ask what they are for",
+            f"{evidence}; those in buffers count here, too, and only the model's code says which "
+            "they are: read it, then add --trust-code",
+        )
+    in_all, unreadable = _count_in_readable_files(folder)
+    if in_all.numbers >= PARAMETER_LIMIT:
+        return not_checkable(
+            *SMALL,
+            f"{evidence} that transformers loads, and {in_all.numbers - number:,} in others beside "
+            "them: ask what they are for",
         )
     if unreadable:
         evidence += f"; cannot be read: {', '.join(unreadable)}"
-    return judged(*SMALL, number < PARAMETER_LIMIT, evidence + _name_large_files(folder))
+    return passed(*SMALL, evidence + _name_large_files(folder))
 
 
 def _count_other_numbers(model: PreTrainedModel) -> tuple[int, bool]:
     """Count the numbers in what `model` can reach that are neither parameters nor in masks.
 
-    These are in tensors and arrays; tensors on the device "meta" hold none.  Also returns whether
-    everything was searched: False if there are more than MAX_OBJECTS.
+    These are in tensors and arrays, in lists and dicts of numbers, and in plain bytes, of which
+    each may be a number; tensors on the device "meta" hold none.  Also returns whether everything
+    was searched: False if there are more than MAX_OBJECTS.
     """
-    number = 0
+    number, outside_tensors, is_complete = 0, 0, True
     parameters = named_parameters(model).values()
     of_parameters = {id(weight) for weight in parameters}
     # By id.  The objects are kept, because the id of one that is gone may be given to another.
@@ -231,14 +268,35 @@ def _count_other_numbers(model: PreTrainedModel) -> tuple[int, bool]:
         if id(value) in seen:
             continue
         if len(seen) == MAX_OBJECTS:
-            return number, False
+            is_complete = False
+            break
         seen[id(value)] = value
-        if isinstance(value, Tensor | np.ndarray) and id(value) not in of_parameters:
+        referents = _referents(value)
+        if isinstance(value, Tensor | np.ndarray):
             holds_none = isinstance(value, Tensor) and value.is_meta
-            if not holds_none and not _looks_like_a_mask(value):
+            if id(value) not in of_parameters and not holds_none and not _looks_like_a_mask(value):
                 number += value.numel() if isinstance(value, Tensor) else value.size
-        remaining += [each for each in _referents(value) if type(each) not in ATOMS]
-    return number, True
+        elif (data := _buffer_of(value)) is not None:
+            outside_tensors += 0 if _looks_like_a_mask(data) else data.size
+        else:
+            numbers = [each for each in referents if type(each) in NUMBERS]
+            outside_tensors += len(numbers) if len(set(numbers)) > MASK_VALUES else 0
+        remaining += [each for each in referents if type(each) not in ATOMS]
+    return number + (outside_tensors if outside_tensors >= FEW_NUMBERS else 0), is_complete
+
+
+def _buffer_of(value: object) -> np.ndarray | None:
+    """Return what `value` holds if it is a storage, or a buffer of bytes or of numbers.
+
+    Such buffers are bytearray, array.array or mmap, for instance.
+    """
+    try:
+        if isinstance(value, torch.UntypedStorage):
+            empty = torch.empty(0, dtype=torch.uint8, device=value.device)
+            return empty.set_(value).cpu().numpy()
+        return np.asarray(memoryview(value))  # type: ignore[arg-type]
+    except Exception:  # it has no buffer, or none of numbers; or code of the hand-in
+        return None
 
 
 def _referents(value: object) -> list[Any]:

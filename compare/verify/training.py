@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -9,9 +10,10 @@ from compare import files
 from compare.course import MIN_EPOCHS, describe_losses, falls_visibly
 from compare.kinds import TrackingMode
 from compare.runs.find import CompleteRun
+from compare.runs.record import RunRecord
 from compare.runs.subjects import Subject
 from compare.verify.card import Card
-from compare.verify.claims import losses_of_card
+from compare.verify.loss_curves import LossCurve, loss_curves_of_card
 from compare.verify.points import Assignment, Basis, Point, failed, judged, not_checkable, passed
 
 UNCHANGED = ("unchanged", "The weights are those that the run saved")
@@ -35,16 +37,21 @@ def check_training(subject: Subject, card: Card, assignment: Assignment) -> list
     if assignment is Assignment.SCRATCH:
         points.append(_check_own_loop(subject, card))
     source = "run.json" if subject.run else "the card"
-    before, losses = losses_of_card(card.body)
+    curves = loss_curves_of_card(card.body)
     if subject.run:
-        record = subject.run.record
-        losses = [epoch.eval.loss for epoch in record.epochs]
-        before = record.zero_shot.loss if record.zero_shot else None
+        curves = _loss_curves_of(subject.run.record)
     if assignment is Assignment.SCRATCH:
-        points += _check_losses(losses, source)
+        points += _check_losses(curves, source)
     else:
-        points.append(_check_loss_after_tuning(losses, before, source))
+        points.append(_check_loss_after_tuning(curves, source))
     return [*points, _check_tracking(subject.run, card)]
+
+
+def _loss_curves_of(record: RunRecord) -> list[LossCurve]:
+    """Return the validation losses in a run's record; [] if it has no epochs."""
+    losses = [epoch.eval.loss for epoch in record.epochs]
+    before = record.zero_shot.loss if record.zero_shot else None
+    return [LossCurve(before, losses, len(losses))] if losses else []
 
 
 def _check_unchanged(run: CompleteRun) -> Point:
@@ -77,39 +84,77 @@ def _check_own_loop(subject: Subject, card: Card) -> Point:
         loaded = subject.run.record.trainer_loaded
         evidence = "run.json: transformers.trainer was " + ("loaded" if loaded else "not loaded")
         return judged(*OWN_LOOP, not loaded, evidence, Basis.CLAIMED)
-    return not_checkable(
-        *OWN_LOOP, "no trace of the Trainer, but weights do not show the loop: read the code"
-    )
+    found = "no trace of the Trainer"
+    if subject.repository and subject.repository.is_from_cache:
+        found = "what files the repository has is not known, because the Hub cannot be reached"
+    return not_checkable(*OWN_LOOP, f"{found}, but weights do not show the loop: read the code")
 
 
-def _check_losses(losses: Sequence[float], source: str) -> list[Point]:
-    """Check the number of epochs and the course of the validation loss."""
-    if not losses:
-        reason = f"{source} has no table of epochs with a validation loss: ask for the W&B run"
-        return [not_checkable(*EPOCHS, reason), not_checkable(*FALLING, reason)]
-    claimed = Basis.CLAIMED
-    return [
-        judged(*EPOCHS, len(losses) >= MIN_EPOCHS, f"{source}: {len(losses)} epochs", claimed),
-        judged(*FALLING, falls_visibly(losses), f"{source}: {describe_losses(losses)}", claimed),
+def _check_losses(curves: Sequence[LossCurve], source: str) -> list[Point]:
+    """Check the number of epochs and the course of the validation loss.
+
+    `curves` are all that `source` may mean.
+    """
+    if not curves:
+        return [not_checkable(*name, _no_table_in(source)) for name in (EPOCHS, FALLING)]
+    falling = [
+        judged(
+            *FALLING,
+            falls_visibly(curve.losses),
+            f"{source}: {describe_losses(curve.losses)}",
+            Basis.CLAIMED,
+        )
+        for curve in curves
     ]
+    return [_agreed([_check_epochs(curve.epochs, source) for curve in curves]), _agreed(falling)]
 
 
-def _check_loss_after_tuning(losses: Sequence[float], before: float | None, source: str) -> Point:
-    """Check that fine-tuning has lowered the validation loss; `before` is that of the base.
+def _check_epochs(epochs: float, source: str) -> Point:
+    """Check the number of epochs; it is not whole if the table ends within the last."""
+    if epochs < MIN_EPOCHS <= math.ceil(epochs):
+        return not_checkable(
+            *EPOCHS, f"{source}: its table ends at epoch {epochs:g}: ask whether training did, too"
+        )
+    described = f"{epochs:g} epoch" + ("" if epochs == 1 else "s")
+    return judged(*EPOCHS, epochs >= MIN_EPOCHS, f"{source}: {described}", Basis.CLAIMED)
+
+
+def _check_loss_after_tuning(curves: Sequence[LossCurve], source: str) -> Point:
+    """Check that fine-tuning has lowered the validation loss; `curves` are all `source` may mean.
 
     There is no least number of epochs: a pretrained model may be at its best after the first.
     """
-    if not losses:
+    if not curves:
+        return not_checkable(*LOWERED, _no_table_in(source))
+    return _agreed([_compare_with_base(curve, source) for curve in curves])
+
+
+def _compare_with_base(curve: LossCurve, source: str) -> Point:
+    """Compare the validation losses with that of the base."""
+    described = describe_losses(curve.losses)
+    if curve.before is None:
         return not_checkable(
-            *LOWERED, f"{source} has no table of epochs with a validation loss: ask for the W&B run"
+            *LOWERED, f"{source}: {described}, but not the loss before fine-tuning: ask for it"
         )
-    if before is None:
-        return not_checkable(
-            *LOWERED,
-            f"{source}: {describe_losses(losses)}, but not the loss before fine-tuning: ask for it",
-        )
-    evidence = f"{source}: {before:.3f} before fine-tuning, then {describe_losses(losses)}"
-    return judged(*LOWERED, min(losses) < before, evidence, Basis.CLAIMED)
+    evidence = f"{source}: {curve.before:.3f} before fine-tuning, then {described}"
+    return judged(*LOWERED, min(curve.losses) < curve.before, evidence, Basis.CLAIMED)
+
+
+def _no_table_in(source: str) -> str:
+    return f"{source} has no table of epochs with a validation loss: ask for the W&B run"
+
+
+def _agreed(points: Sequence[Point]) -> Point:
+    """Return the point on which all readings of the same table agree, if they do."""
+    first = points[0]
+    if all(point.verdict is first.verdict for point in points):
+        return first
+    return not_checkable(
+        first.id,
+        first.text,
+        "epoch 0 in the card's table may be the state before training, or the first epoch: ask "
+        "which it is",
+    )
 
 
 def _check_tracking(run: CompleteRun | None, card: Card) -> Point:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,18 +20,19 @@ from torch import nn
 
 from compare import files
 from compare.corpus import Corpus
+from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.ruler import verbatim
 from compare.ruler.scoring import score
 from compare.runs import models
 from compare.verify import behavior, generation, provenance, structure
 from compare.verify.behavior import Behavior
-from compare.verify.claims import claims_of_card
+from compare.verify.claims import Split, claims_of_card
 from compare.verify.comparison import notes
 from compare.verify.known_models import STAND_IN
 from compare.verify.leakage import check_unseen, repeat, tokens_from_test
 from compare.verify.points import Assignment, Measurements, Verdict
 from compare.verify.provenance import check_provenance
-from compare.verify.scores import Text
+from compare.verify.scores import Scores, Text
 from scratch_lm.model import ScratchConfig, ScratchLM
 from tests.compare.verify.conftest import CONTEXT_LENGTH, Check, point, verdicts
 
@@ -195,9 +197,9 @@ def test_a_tokenizer_with_passages_of_the_test_split_fails(
 
 
 @pytest.mark.parametrize(
-    ("split", "verdict"), [("test", "fail"), ("validation", "fail"), ("train", "pass")]
+    ("split", "verdict"), [("test", "fail"), ("validation", "not checkable"), ("train", "pass")]
 )
-def test_samples_that_recite_a_split_that_was_not_for_training_fail(
+def test_samples_that_recite_the_test_split_fail_and_the_validation_split_is_a_question(
     hand_in: Path,
     check: Check,
     corpus: Corpus,
@@ -240,15 +242,36 @@ def test_a_model_that_knows_both_splits_fails_although_their_scores_are_alike(
 
 
 @pytest.mark.parametrize(
-    ("training", "verdict"), [(0.5, Verdict.PASS), (0.7, Verdict.PASS), (0.9, Verdict.FAIL)]
+    ("training", "validation", "is_tiny_shakespeare", "verdict"),
+    [
+        (0.5, 0.6, False, Verdict.PASS),
+        (0.7, 0.6, False, Verdict.PASS),
+        (0.9, 0.6, False, Verdict.NOT_CHECKABLE),  # the test split may be easy by itself
+        (0.9, 1.3, False, Verdict.FAIL),
+        (0.7, 0.6, True, Verdict.PASS),
+        (0.9, 0.6, True, Verdict.FAIL),
+    ],
 )
-def test_a_test_score_far_better_than_that_of_the_training_split_fails(
-    trained: Path, corpus: Corpus, training: float, verdict: Verdict
+def test_a_test_score_far_better_than_that_of_the_training_split_is_a_question_or_a_failure(
+    trained: Path,
+    corpus: Corpus,
+    training: float,
+    validation: float,
+    is_tiny_shakespeare: bool,
+    verdict: Verdict,
 ) -> None:
     model, tokenizer = models.load(trained)
-    measured = Measurements(bits_per_byte=0.6, training_bits_per_byte=training)
+    measured = Measurements(
+        bits_per_byte=0.6,
+        training_bits_per_byte=training,
+        validation_bits_per_byte=validation,
+    )
+    if is_tiny_shakespeare:
+        corpus = replace(corpus, sha256=TINY_SHAKESPEARE_SHA256)
     found = check_unseen(model, tokenizer, Text(corpus, False), [], measured, Assignment.SCRATCH)
     assert found.verdict is verdict
+    if verdict is not Verdict.PASS:
+        assert "as much of the training split 0.9" in found.evidence
 
 
 def test_passages_of_the_test_split_are_found_by_prompts_alone(
@@ -265,7 +288,8 @@ def test_passages_of_the_test_split_are_found_by_prompts_alone(
     found = check_unseen(
         *models.load(leaked), Text(corpus, False), [], Measurements(), Assignment.SCRATCH
     )
-    assert found.verdict is Verdict.PASS
+    assert found.verdict is Verdict.NOT_CHECKABLE
+    assert "there is no score of the test split" in found.evidence
 
 
 def test_what_is_also_in_the_training_split_or_in_the_prompt_may_be_repeated(
@@ -323,16 +347,41 @@ def test_code_of_others_is_run_only_if_it_is_trusted(
     assert mark.exists()
 
 
-@pytest.mark.parametrize("trust_code", [True, False])
-@pytest.mark.parametrize(("total", "verdict"), [(999_999, "pass"), (1_000_001, "fail")])
+@pytest.mark.parametrize(
+    ("total", "trust_code", "verdict"),
+    [
+        (999_999, True, "pass"),
+        (999_999, False, "pass"),
+        (1_000_001, True, "fail"),
+        (1_000_001, False, "not checkable"),  # it may be a buffer
+    ],
+)
 def test_parameters_are_counted_frozen_or_not(
-    hand_in: Path, check: Check, trained: Path, total: int, verdict: str, trust_code: bool
+    hand_in: Path, check: Check, trained: Path, total: int, trust_code: bool, verdict: str
 ) -> None:
     model, _ = models.load(trained)
     extra = total - model.num_parameters()
     hide(hand_in, torch.ones(extra), "self.kept = nn.Parameter({}, requires_grad=False)")
     small = point(check(hand_in, trust_code=trust_code), "small")
     assert small.verdict == verdict and f"{total:,}" in small.evidence
+
+
+def test_too_many_numbers_fail_without_the_code_only_if_they_are_called_weights(
+    hand_in: Path, check: Check
+) -> None:
+    patch_code(hand_in, LOGITS, f"{LOGITS}        # Written by a student.\n")
+    file = hand_in / "model.safetensors"
+    weights = load_file(file)
+    numbers = torch.arange(1e6).view(1000, 1000)
+    for name, kept, verdict in (
+        ("pe", numbers, "not checkable"),  # saved positions, as in PyTorch's tutorial
+        ("layer.weight", numbers, "fail"),
+        ("layer.attn.bias", torch.ones(1000, 1000).tril(), "not checkable"),  # nanoGPT's mask
+    ):
+        save_file(weights | {name: kept}, file, {"format": "pt"})
+        small = point(check(hand_in), "small")
+        assert small.verdict == verdict, name
+        assert ("--trust-code" in small.evidence) == (verdict != "fail")
 
 
 @pytest.mark.parametrize(
@@ -394,6 +443,13 @@ def test_parameters_are_counted_whatever_the_code_says_of_them(tmp_path: Path) -
         (closure_over(torch.arange(1e6)), "not checkable"),
         (partial(print, torch.arange(1e6)), "not checkable"),
         (closure_over(SimpleNamespace(kept=np.tri(1000))), "pass"),
+        (np.arange(1e6).tolist(), "not checkable"),
+        (np.arange(1e6).reshape(1000, 1000).tolist(), "not checkable"),
+        (array("f", range(1_000_000)), "not checkable"),
+        (bytearray(torch.arange(1e6).numpy().tobytes()), "not checkable"),
+        (torch.arange(1e6).untyped_storage(), "not checkable"),
+        (np.tri(1000).tolist(), "pass"),
+        ({str(number): number for number in range(1000)}, "pass"),
     ],
     ids=[
         "nested",
@@ -408,6 +464,13 @@ def test_parameters_are_counted_whatever_the_code_says_of_them(tmp_path: Path) -
         "closure",
         "partial",
         "a mask in a closure",
+        "list",
+        "lists",
+        "array of the standard library",
+        "bytes",
+        "storage",
+        "a mask of lists",
+        "few",
     ],
 )
 def test_numbers_in_other_objects_are_found(tmp_path: Path, kept: object, verdict: str) -> None:
@@ -442,8 +505,13 @@ def test_other_files_with_numbers_are_counted_or_named(
 ) -> None:
     patch_code(hand_in, LOGITS, f"{LOGITS}        # Written by a student.\n")
     np.save(hand_in / "kept.npy", np.arange(1e6))
+    (hand_in / "vocab.txt").write_bytes(bytes(1_000_000))
+    (hand_in / "more").mkdir()
+    save_file({"kept": torch.arange(1e6)}, hand_in / "more" / "extra.safetensors")
     small = point(check(hand_in, trust_code=trust_code), "small")
     assert small.verdict is Verdict.PASS and "kept.npy (8,000,128 bytes)" in small.evidence
+    assert "vocab.txt (1,000,000 bytes)" in small.evidence
+    assert "more/extra.safetensors (4,000" in small.evidence
     save_file({"kept": torch.arange(1e6)}, hand_in / "extra.safetensors")
     small = point(check(hand_in, trust_code=trust_code), "small")
     assert small.verdict is Verdict.NOT_CHECKABLE and "ask what they are for" in small.evidence
@@ -541,11 +609,46 @@ def test_a_score_in_the_cards_text_is_a_claim_and_rounding_is_no_cheat(
 ) -> None:
     actual = check(hand_in).measurements.bits_per_byte
     assert actual is not None
-    for claimed, verdict in ((round(actual - 0.004, 2), "pass"), (round(actual - 0.1, 2), "fail")):
-        card(
-            hand_in, "tags: [a]\n", f"| **bits per byte** (95% interval) | **{claimed}** (1 to 9) |"
-        )
+    for claimed, verdict in ((round(actual - 0.004, 2), "pass"), (round(actual - 0.3, 2), "fail")):
+        row = f"| **bits per byte** (test, 95% interval) | **{claimed}** (1 to 9) |"
+        card(hand_in, "tags: [a]\n", row)
         assert verdicts(check(hand_in))["claims"] == verdict, claimed
+
+
+@pytest.mark.parametrize(
+    ("text", "better", "verdict"),
+    [
+        ("bits per byte: {} (last 10% of the text)", 1.0, "not checkable"),
+        ("bits per byte: {}", -0.1, "pass"),
+        ("bits per byte on the test split: {}", 0.05, "not checkable"),  # a shorter stride
+        ("bits per byte on the test split: {}", 0.3, "fail"),
+        ("| | GPT-2 | test |\n|---|---|---|\n| bits per byte | 0.9 | {} |", 0.3, "fail"),
+        ("| | GPT-2 | test |\n|---|---|---|\n| bits per byte | 0.9 | {} |", -0.1, "pass"),
+        ("| bits per byte (test) | {} | 1.8 |", 1.0, "not checkable"),
+        ("bits per byte on test: 9.9\n\nbits per byte: {}", 1.0, "not checkable"),
+    ],
+)
+def test_a_better_score_fails_only_if_no_other_way_to_measure_explains_it(
+    trained: Path, corpus: Corpus, text: str, better: float, verdict: str
+) -> None:
+    scores = Scores(*models.load(trained), Text(corpus, False), "test")
+    actual = scores.of(Split.TEST).metrics.bits_per_byte
+    claims = claims_of_card({}, text.format(f"{actual - better:.4f}"), corpus)
+    found = scores.check_claims(claims)
+    assert found.verdict == verdict
+    if verdict == "not checkable":
+        assert "measured how, and on what?" in found.evidence
+
+
+def test_metadata_without_the_checksum_of_the_text_are_not_exact(
+    hand_in: Path, check: Check, corpus: Corpus
+) -> None:
+    actual = check(hand_in).measurements.bits_per_byte
+    assert actual is not None
+    for better, verdict in ((0.05, "not checkable"), (0.3, "fail")):
+        index = model_index("bits_per_byte", round(actual - better, 4), corpus.sha256)
+        card(hand_in, re.sub(r", args: \{.*?\}", "", index))
+        assert verdicts(check(hand_in))["claims"] == verdict
 
 
 def test_a_fine_tuned_model_is_not_from_scratch(
@@ -562,6 +665,14 @@ def test_a_fine_tuned_model_is_not_from_scratch(
     monkeypatch.setattr(provenance, "weights_of", lambda name: None)
     found = check_provenance(model, tokenizer, corpus.train)
     assert found.verdict is Verdict.FAIL and "has the shape of stand-in" in found.evidence
+
+
+def test_the_shape_of_a_known_model_with_other_embeddings_is_a_question(corpus: Corpus) -> None:
+    model, tokenizer = models.load(STAND_IN)
+    from_random_weights = type(model)(model.config)
+    found = check_provenance(from_random_weights, tokenizer, corpus.train)
+    assert found.verdict is Verdict.NOT_CHECKABLE
+    assert "other embeddings (cosine" in found.evidence
 
 
 def test_a_foreign_tokenizer_alone_is_a_question_not_a_verdict(

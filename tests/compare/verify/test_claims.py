@@ -13,8 +13,9 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from compare.corpus import Corpus
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.verify import provenance
-from compare.verify.claims import claims_of_card, losses_of_card
+from compare.verify.claims import Clarity, claims_of_card
 from compare.verify.known_models import Shape
+from compare.verify.loss_curves import LossCurve, loss_curves_of_card
 from tests.compare.verify.conftest import Check, verdicts
 
 OF_THIS_PROJECT = """
@@ -39,18 +40,38 @@ OF_THE_TRAINER = """
 
 
 def test_epochs_end_with_their_table_and_begin_with_the_first() -> None:
-    assert losses_of_card(OF_THIS_PROJECT) == (7.1, [5.5, 4.9])
+    assert loss_curves_of_card(OF_THIS_PROJECT) == [LossCurve(7.1, [5.5, 4.9], 2)]
 
 
 def test_parts_of_epochs_are_not_epochs() -> None:
-    assert losses_of_card(OF_THE_TRAINER) == (None, [3.6, 3.4])
+    assert loss_curves_of_card(OF_THE_TRAINER) == [LossCurve(None, [3.6, 3.4], 2)]
 
 
 def test_of_several_rows_for_one_epoch_the_last_counts() -> None:
     table = "| Epoch | Validation Loss |\n|---|---|\n"
-    rows = [("0.96", 5.0), ("0.98", 4.9), ("1.0", 4.8), ("2.0", 4.5)]
+    rows = [("0.96", 5.0), ("0.98", 4.9), ("1.0", 4.8), ("**2.0**", 4.5)]
     table += "".join(f"| {epoch} | {loss} |\n" for epoch, loss in rows)
-    assert losses_of_card(table) == (None, [4.8, 4.5])
+    assert loss_curves_of_card(table) == [LossCurve(None, [4.8, 4.5], 2)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "meanings"),
+    [
+        (["0 | | 7.0", "1 | 6.0 | 6.0"], [LossCurve(7.0, [6.0], 1)]),
+        (["0 | 7.0 | 7.0", "1 | 6.0 | 6.0"], [LossCurve(None, [7.0, 6.0], 2)]),
+        (["0 | | 7.0", "1 | | 6.0"], [LossCurve(7.0, [6.0], 1), LossCurve(None, [7.0, 6.0], 2)]),
+        (["0 (before training) | | 7.0", "1 | | 6.0"], [LossCurve(7.0, [6.0], 1)]),
+        (["1 | 7.0 | 7.0", "20 | 6.0 | 6.0"], [LossCurve(None, [7.0, 6.0], 20)]),
+        (["1 | 7.0 | 7.0", "2.8 | 6.0 | 6.0"], [LossCurve(None, [7.0], 2.8)]),
+        (["0.02 | No log | 7.0", "1 | 6.0 | 6.0"], [LossCurve(None, [6.0], 1)]),
+        (["0 | | 7.0"], []),
+    ],
+)
+def test_epoch_0_is_before_training_only_if_the_table_shows_it(
+    rows: list[str], meanings: list[LossCurve]
+) -> None:
+    table = "| epoch | train loss | validation loss |\n|---|---|---|\n"
+    assert loss_curves_of_card(table + "".join(f"| {row} |\n" for row in rows)) == meanings
 
 
 @pytest.mark.parametrize(
@@ -70,6 +91,59 @@ def test_a_claim_is_of_the_split_and_the_model_that_its_label_names(
 ) -> None:
     (claim,) = claims_of_card({}, line, corpus)
     assert (claim.value, claim.split, claim.further_words is None) == (1.9, split, is_understood)
+
+
+ROWS_OF_SPLITS = "| | train | validation | test |\n|---|---|---|---|\n| bits per byte |"
+ROWS_OF_MODELS = "| | GPT-2 | this model |\n|---|---|---|\n| bits per byte on test |"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            f"{ROWS_OF_SPLITS} 1.80 | **2.00** (1.9 to 2.1) | 2.05 |",
+            [(1.8, "train", True), (2.0, "validation", True), (2.05, "test", True)],
+        ),
+        (f"{ROWS_OF_SPLITS} | | 2.05 |", [(2.05, "test", True)]),
+        (f"{ROWS_OF_MODELS} 1.1 | 2.05 |", [(1.1, "test", False), (2.05, "test", True)]),
+        (
+            "| metric | test | 95% CI |\n|---|---|---|\n| bits per byte | 2.05 | 1.95 |",
+            [(2.05, "test", True)],
+        ),
+        (
+            f"{ROWS_OF_SPLITS} | | 2.05 |\n\n| bpb | 2.1 |",
+            [(2.05, "test", True), (2.1, None, True)],
+        ),
+    ],
+)
+def test_a_table_s_header_says_what_is_in_a_column(
+    corpus: Corpus, text: str, expected: list[tuple[float, str | None, bool]]
+) -> None:
+    found = [
+        (claim.value, claim.split, claim.further_words is None)
+        for claim in claims_of_card({}, text, corpus)
+    ]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "clarity"),
+    [
+        ("bits per byte on the test set: 2.05 (95% interval 2.0 to 2.1)", Clarity.ROUGH),
+        ("bits per byte on the test set: 2.05 ± 0.04", Clarity.ROUGH),
+        ("bits per byte: 2.05", Clarity.OPEN),
+        ("bits per byte on train/test: 1.8 / 2.05", Clarity.OPEN),
+        ("bits per byte on the test set: 1.8, 2.05", Clarity.OPEN),
+        ("bits per byte on the validation set: 2.05", Clarity.OPEN),
+        ("| bits per byte (test) | 1.8 | 2.05 |", Clarity.OPEN),
+        ("word perplexity on the test set: 300.5", Clarity.OPEN),  # what is a word?
+        ("perplexity on the test set: 20.5", Clarity.VAGUE),
+    ],
+)
+def test_only_what_names_the_test_split_plainly_can_be_held_against_a_model(
+    corpus: Corpus, text: str, clarity: Clarity
+) -> None:
+    assert claims_of_card({}, text, corpus)[0].clarity is clarity
 
 
 def test_what_a_label_says_of_another_model_is_not_held_against_this_one(

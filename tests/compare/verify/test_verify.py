@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from tokenizers.normalizers import Lowercase
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
@@ -19,14 +20,15 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from compare import reachability
 from compare.errors import Failure, Misuse
 from compare.kinds import TrackingMode
+from compare.ruler import scoring, verbatim
 from compare.ruler.sampling import Sample, Settings
 from compare.runs import history, models, subjects
 from compare.runs.history import EvaluationLine
 from compare.runs.record import TrackingRecord
 from compare.verify import check as check_module
-from compare.verify import terminal
+from compare.verify import generation, terminal
 from compare.verify.__main__ import VerifyOptions, main
-from compare.verify.card import Card
+from compare.verify.card import Card, check_card
 from compare.verify.points import Assignment, Measurements, Outcomes, Point, Verification, failed
 from compare.verify.structure import check_decoder_only, check_ties
 from compare.verify.training import check_training
@@ -192,6 +194,49 @@ def test_fine_tuning_must_lower_the_loss_but_need_not_take_three_epochs(
     assert found["validation"] == verdict and "epochs" not in found
 
 
+HEADER = "| epoch | train loss | validation loss |\n|---|---|---|\n"
+FROM_ZERO = HEADER + "| 0 | 5.5 | 5.0 |\n| 1 | 4.9 | 4.5 |\n| 2 | 4.4 | 4.6 |\n"
+WITHOUT_TRAINING_LOSS = HEADER + "| 0 | | 5.0 |\n| 1 | | 4.5 |\n| 2 | | 4.6 |\n"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "table", "expected"),
+    [
+        (Assignment.SCRATCH, FROM_ZERO, {"epochs": "pass", "validation": "pass"}),
+        (Assignment.SCRATCH, FROM_ZERO.replace("| 2 | 4.4 | 4.6 |\n", ""), {"epochs": "fail"}),
+        (Assignment.SCRATCH, WITHOUT_TRAINING_LOSS, {"epochs": "not checkable"}),
+        (Assignment.SCRATCH, HEADER + "| 1 | 5 | 5 |\n| 20 | 4 | 4 |\n", {"epochs": "pass"}),
+        (Assignment.SCRATCH, HEADER + "| 1 | 5 | 5 |\n| 2 | 4 | 4 |\n", {"epochs": "fail"}),
+        (
+            Assignment.SCRATCH,
+            HEADER + "| 1 | 5 | 5 |\n| 2.8 | 4 | 4 |\n",
+            {"epochs": "not checkable"},
+        ),
+        (
+            Assignment.FINE_TUNED,
+            FROM_ZERO.replace("4.5", "5.1").replace("4.6", "5.2"),
+            {"validation": "not checkable"},
+        ),
+        (
+            Assignment.FINE_TUNED,
+            WITHOUT_TRAINING_LOSS.replace("4.5", "5.1").replace("4.6", "5.2"),
+            {"validation": "not checkable"},
+        ),
+        (
+            Assignment.FINE_TUNED,
+            HEADER + "| 0 | | 5.0 |\n| 1 | 4.9 | 4.5 |\n",
+            {"validation": "pass"},
+        ),
+    ],
+)
+def test_a_card_s_epochs_go_by_their_numbers_and_may_begin_with_0(
+    tmp_path: Path, assignment: Assignment, table: str, expected: dict[str, str]
+) -> None:
+    points = check_training(subjects.Subject("a", tmp_path), Card(table), assignment)
+    found = {each.id: str(each.verdict) for each in points}
+    assert found | expected == found
+
+
 def test_a_fine_tuned_model_may_be_large_and_of_a_library(tiny_base: Path, check: Check) -> None:
     model, _ = models.load(tiny_base)
     found = check(tiny_base, assignment=Assignment.FINE_TUNED)
@@ -306,7 +351,13 @@ def test_a_tokenizer_that_needs_code_needs_trust(hand_in: Path, check: Check) ->
     (hand_in / "tokenizer_config.json").write_text(json.dumps(config | names), "utf-8")
     loads = point(check(hand_in), "loads")
     assert loads.verdict == "not checkable" and "--trust-code" in loads.evidence
-    assert verdicts(check(hand_in, trust_code=True))["loads"] == "pass"
+    found = check(hand_in, trust_code=True)
+    assert verdicts(found)["loads"] == "pass"
+    tokenizer = point(found, "tokenizer")
+    assert tokenizer.verdict == "fail"
+    assert tokenizer.evidence == (
+        "Mine comes from its own code: hand in a tokenizer class of transformers"
+    )
 
 
 def test_a_model_that_cannot_be_called_fails_without_traceback(hand_in: Path, check: Check) -> None:
@@ -315,6 +366,40 @@ def test_a_model_that_cannot_be_called_fails_without_traceback(hand_in: Path, ch
     (hand_in / "model.py").write_text(broken, "utf-8")
     loads = point(check(hand_in, trust_code=True), "loads")
     assert loads.verdict == "fail" and "out of ideas" in loads.evidence
+
+
+@pytest.mark.parametrize(
+    ("raised", "reported"),
+    [
+        ("torch.OutOfMemoryError('CUDA out of memory')", torch.OutOfMemoryError),
+        ('RuntimeError("DefaultCPUAllocator: can\'t allocate memory")', Failure),
+    ],
+    ids=["GPU", "CPU"],
+)
+def test_a_full_memory_is_not_held_against_the_model_that_is_called(
+    hand_in: Path, mini_text: Path, raised: str, reported: type[Exception]
+) -> None:
+    code = (hand_in / "model.py").read_text("utf-8")
+    full = code.replace("logits = self.lm_head(x)\n", f"raise {raised}\n")
+    (hand_in / "model.py").write_text(full, "utf-8")
+    with pytest.raises(reported, match="memory"):
+        main(command(hand_in, corpus=str(mini_text), quick=True, trust_code=True))
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(scoring, "score"), (generation, "sample"), (verbatim, "repeated_tokens")],
+    ids=["score", "samples", "passages"],
+)
+def test_a_full_memory_ends_the_check_wherever_it_happens(
+    hand_in: Path, check: Check, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
+) -> None:
+    def fill(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(module, name, fill)
+    with pytest.raises(torch.OutOfMemoryError):  # which the command reports with advice
+        check(hand_in)
 
 
 def test_weights_without_a_class_are_counted_but_not_scored(hand_in: Path, check: Check) -> None:
@@ -338,6 +423,7 @@ def test_a_tokenizer_that_loses_text_leaves_the_score_open(
     found = check(folder)
     assert verdicts(found)["score"] == "not checkable"
     assert "does not reproduce the text" in point(found, "score").evidence
+    assert verdicts(found)["unseen"] == "not checkable"
 
 
 def test_a_model_with_cross_attention_is_not_decoder_only() -> None:
@@ -429,6 +515,17 @@ def test_a_repository_from_the_cache_is_said_to_be(tmp_path: Path) -> None:
     assert subject.description == (
         "Hub repository at commit ccccccccc, from the cache because the Hub cannot be reached"
     )
+
+
+def test_a_copy_in_the_cache_does_not_show_what_is_on_the_hub(tmp_path: Path) -> None:
+    repository = subjects.Repository("https://hub/a/b", "c" * 40, is_from_cache=True)
+    subject = subjects.Subject("a/b", tmp_path, repository=repository)
+    points = check_training(subject, Card(), Assignment.SCRATCH)
+    points += check_card(subject, Card(), Assignment.SCRATCH)
+    found_points = {each.id: each for each in points}
+    for id in ("own-loop", "published", "card", "tags"):
+        assert found_points[id].verdict == "not checkable", id
+        assert "no trace" not in found_points[id].evidence
 
 
 def test_a_login_in_an_address_is_left_out() -> None:
