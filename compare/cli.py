@@ -27,7 +27,7 @@ import simple_parsing
 from simple_parsing.helpers.custom_actions import BooleanOptionalAction
 
 from compare.device import DeviceName
-from compare.errors import Failure, Interrupted, Misuse
+from compare.errors import Diverged, Failure, Interrupted, Misuse
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -59,7 +59,7 @@ class StudyOptions:
     """Length of the samples that are generated after each epoch, in characters."""
     device: DeviceName = "auto"
     """Device to train on; auto selects an NVIDIA or AMD GPU (cuda), an Apple GPU (mps), or the CPU,
-    in this order."""
+    in this order.  Of several GPUs, each process uses one."""
     resume: bool = False
     """Continue this command's unfinished run; do nothing if its newest run is complete."""
 
@@ -239,10 +239,12 @@ def run(main: Callable[[Options], object], options: Options) -> None:
         main(options)
     except Misuse as error:
         fail(str(error), 2)
+    except Diverged as error:
+        _fail_together(str(error), 1)
+    except Interrupted as stop:
+        _fail_together(str(stop), stop.code)
     except (Failure, OSError) as error:
         fail(str(error), 1)
-    except Interrupted as stop:
-        fail(str(stop), stop.code)
     except RuntimeError as error:
         if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
             advice = "to use the CPU instead, set CUDA_VISIBLE_DEVICES to nothing"
@@ -289,6 +291,17 @@ def fail(message: str, code: int) -> NoReturn:
     """Print `error: <message>` to stderr, on one line, and exit with `code`."""
     print("error: " + " ".join(message.split()), file=sys.stderr)
     raise SystemExit(code)
+
+
+def _fail_together(message: str, code: int) -> NoReturn:
+    """As `fail`, for an error that all processes of a training run raise at the same step.
+
+    Only the first process on each machine prints it.  Other errors are printed by every process
+    that raises them: it may be the only one, and torchrun ends the others soon after it.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        raise SystemExit(code)
+    fail(message, code)
 
 
 def as_record(options: Any) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Print the commands of `make study` or `make study-full`, in an order in which they can run.
 
-python -m compare.plan                                     # one command per line
-python -m compare.plan --full --base auto smollm2          # what make study-full runs
-python -m compare.plan --full --format slurm > study.sh    # then bash study.sh
-python -m compare.plan --full --format parallel > study.sh # the same for GNU parallel
-python -m compare.plan --jobs 2 --format make > study.mk   # then make --jobs 2 --file study.mk
+python -m compare.plan                                       # one command per line
+python -m compare.plan --full --base auto smollm2            # what make study-full runs
+python -m compare.plan --jobs 2 --format make > study.mk     # then make --jobs 2 --file study.mk
+python -m compare.plan --jobs 8 --format parallel > study.sh # then bash study.sh
+python -m compare.plan --full --format slurm > study.sh      # the same, for a cluster
 
 Every command can be interrupted and repeated: finished runs are skipped, unfinished ones continue.
 Commands that do not need each other may run at the same time, also on machines that share the
@@ -50,7 +50,12 @@ class PlanOptions:
     or submits one SLURM array after another."""
     jobs: int = 1
     """How many training runs execute at the same time on one machine; if more than one, each uses
-    its share of the CPU cores, and --format must be make or parallel."""
+    its share of the CPU cores, which are counted where the plan is printed, and --format must be
+    make or parallel."""
+    gpus: int = 1
+    """How many of the machine's GPUs these runs are spread over; if more than one, each uses one of
+    them, whatever CUDA_VISIBLE_DEVICES is, and --format must be parallel.  For a script of --format
+    slurm, set SBATCH_GPUS=1."""
 
     def __post_init__(self) -> None:
         cli.check(self, "jobs", 1, 1024)
@@ -58,6 +63,14 @@ class PlanOptions:
             raise ValueError("--base is empty: name at least one checkpoint, or leave it out")
         if self.jobs > 1 and self.format not in ("make", "parallel"):
             raise ValueError(f"--jobs has no effect on --format {self.format}: leave it out")
+        cli.check(self, "gpus", 1, 1024)
+        if self.gpus > 1 and self.format != "parallel":
+            raise ValueError(f"--gpus has no effect on --format {self.format}: leave it out")
+        if self.gpus > self.jobs:
+            raise ValueError(
+                f"--gpus is {self.gpus}, but --jobs is {self.jobs}, and each run uses one GPU: "
+                "raise --jobs or lower --gpus"
+            )
         # The seeds of the teachers of `record` are larger, and begin at 1.
         low, high = (1, cli.LARGEST_SEED // OWN_TEACHERS) if self.full else (0, cli.LARGEST_SEED)
         for seed in self.seeds:
@@ -90,8 +103,8 @@ def plan(options: PlanOptions) -> list[Step]:
     for seed in seeds:
         trainings += [_scratch("course", seed), _scratch("tuned", seed)]
         for base in options.base:
-            # Plain fine-tuning last: `latest`, which compare.generate uses, is the run that
-            # finishes last.
+            # Plain fine-tuning last: if the steps run one after another, it is the `latest` run,
+            # which compare.generate uses.
             controls = (RowKind.RANDOM_WEIGHTS, RowKind.LORA) if options.full else ()
             kinds = (*controls, RowKind.FINE_TUNED)
             trainings += [_finetune(base, seed, kind) for kind in kinds]
@@ -177,12 +190,19 @@ def as_commands(steps: Sequence[Step]) -> str:
     return "\n".join(shlex.join(("python", "-m", *step.arguments)) for step in steps)
 
 
-def as_parallel_script(steps: Sequence[Step], threads: int | None, jobs: int) -> str:
-    """Return a shell script that runs each stage with GNU parallel."""
+def as_parallel_script(steps: Sequence[Step], threads: int | None, jobs: int, gpus: int = 1) -> str:
+    """Return a shell script that runs each stage with GNU parallel.
+
+    After a failure, no more commands start, but those that are running may finish.  If parallel
+    stopped them, it would not wait for their checkpoints.
+    """
+    # parallel replaces {%} by the number of the job slot, from 1 on, and {} by the command.
+    on_gpu = f"'CUDA_VISIBLE_DEVICES=$((({{%}} - 1) % {gpus}))' bash -c {{}} " if gpus > 1 else ""
     lines = ["#!/bin/bash", "set -e"]
     for group in stages(steps):
-        limit = _limit(threads, group[0])  # a step that runs alone is a stage of its own
-        lines.append(f"{limit}parallel --jobs {jobs} --halt now,fail=1 << 'COMMANDS'")
+        runs_alone = group[0].runs_alone  # such a step is a stage of its own
+        limit, placement = _limit(threads, group[0]), "" if runs_alone else on_gpu
+        lines.append(f"{limit}parallel --jobs {jobs} --halt soon,fail=1 {placement}<< 'COMMANDS'")
         lines += [as_commands(group), "COMMANDS"]
     return "\n".join(lines)
 
@@ -205,17 +225,24 @@ def as_slurm_script(steps: Sequence[Step]) -> str:
     return "\n".join(lines)
 
 
+def _usable_cores() -> int:
+    """Return how many CPU cores this process may use: a scheduler may have given it only some."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def main(options: PlanOptions) -> None:
     """Print the plan in the requested format."""
     steps = plan(options)
-    threads = max(1, (os.cpu_count() or 1) // options.jobs) if options.jobs > 1 else None
+    threads = max(1, _usable_cores() // options.jobs) if options.jobs > 1 else None
     match options.format:
         case "commands":
             print(as_commands(steps))
         case "make":
             print(as_makefile(steps, threads))
         case "parallel":
-            print(as_parallel_script(steps, threads, options.jobs))
+            print(as_parallel_script(steps, threads, options.jobs, options.gpus))
         case "slurm":
             print(as_slurm_script(steps))
 

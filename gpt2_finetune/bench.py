@@ -48,7 +48,6 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainerCallback,
-    TrainingArguments,
 )
 from transformers.utils import logging
 
@@ -59,7 +58,7 @@ from compare.ruler.flops import count_parameters, training_flops
 from gpt2_finetune import defaults
 from gpt2_finetune.base import with_dropout
 from gpt2_finetune.fast_forward import use_fast_kernels
-from gpt2_finetune.processes import require_one_gpu
+from gpt2_finetune.processes import OneGpuArguments
 
 ROWS, COLUMNS = 2, 1024
 SHAPES: dict[str, PreTrainedConfig] = {
@@ -101,12 +100,8 @@ class Measured:
 
 
 def bench(options: BenchOptions) -> None:
-    """Measure both sides with each shape and a matrix product, and print the results.
-
-    Raises Misuse if there are several GPUs.
-    """
+    """Measure both sides with each shape and a matrix product, and print the results."""
     device = choose_device()
-    require_one_gpu(device, "set CUDA_VISIBLE_DEVICES=0")
     precision = defaults.precision(device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     tokens = ROWS * COLUMNS
@@ -163,7 +158,7 @@ def _train(model: Any, steps: int, micro_batches: int = 1, **settings: Any) -> M
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             model,
-            TrainingArguments(
+            OneGpuArguments(
                 folder,
                 per_device_train_batch_size=ROWS // micro_batches,
                 gradient_accumulation_steps=micro_batches,

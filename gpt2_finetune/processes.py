@@ -7,6 +7,7 @@ import os
 import torch
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
+from transformers import TrainingArguments
 
 from compare.device import require_device_per_process
 from compare.errors import Misuse
@@ -16,21 +17,15 @@ from gpt2_finetune.config import FinetuneOptions
 def join_processes(options: FinetuneOptions, device: torch.device) -> PartialState:
     """Return the state of this process, alone or among those of torchrun or accelerate launch.
 
-    Raises Misuse for one process on several GPUs, for more processes than GPUs, for several
-    processes on an Apple GPU, for --lora with FSDP, and for settings of accelerate launch that
-    options of this command decide or that are not supported.
+    Raises Misuse for more processes than GPUs, for several processes on an Apple GPU, for --lora
+    with FSDP, and for settings of accelerate launch that options of this command decide or that are
+    not supported.
     """
     require_own_settings()
     # PartialState's own error is less helpful if a process has no GPU, and it would let each of
     # several processes on an Apple GPU train alone.
     require_device_per_process(device)
     processes = PartialState(cpu=device.type == "cpu")
-    if processes.num_processes == 1:
-        require_one_gpu(
-            device,
-            "start it with torchrun --nproc-per-node N -m gpt2_finetune.train, or set "
-            "CUDA_VISIBLE_DEVICES=0",
-        )
     if options.lora and os.environ.get("ACCELERATE_USE_FSDP") == "true":
         raise Misuse("--lora trains few weights: it needs no FSDP, so start it with torchrun")
     return processes
@@ -60,11 +55,15 @@ def require_own_settings() -> None:
         )
 
 
-def require_one_gpu(device: torch.device, advice: str) -> None:
-    """Raise Misuse if this process, which is the only one, would train on several GPUs.
+class OneGpuArguments(TrainingArguments):
+    """TrainingArguments with which each process uses a single GPU.
 
-    The Trainer would divide each batch among them with `nn.DataParallel`, which is slower than one
-    process per GPU.  `advice` says what to do instead.
+    Of several GPUs, a process that is the only one uses the first.  Without this, the Trainer would
+    divide each batch among all of them with `nn.DataParallel`: `per_device_train_batch_size` would
+    mean another batch than on one GPU, and `nn.DataParallel` is slower than one process per GPU.
     """
-    if device.type == "cuda" and torch.cuda.device_count() > 1:
-        raise Misuse(f"there are {torch.cuda.device_count()} GPUs and one process: {advice}")
+
+    @property
+    def n_gpu(self) -> int:
+        """The number of GPUs used by this process, 0 or 1."""
+        return min(1, super().n_gpu)

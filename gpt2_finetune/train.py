@@ -30,7 +30,6 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
-    TrainingArguments,
 )
 from transformers.trainer_callback import TrainerState
 
@@ -60,7 +59,7 @@ from gpt2_finetune.callbacks import (
 from gpt2_finetune.dataset import TrainingData, make_dataset
 from gpt2_finetune.fast_forward import use_fast_kernels
 from gpt2_finetune.loss import trainer_loss
-from gpt2_finetune.processes import join_processes
+from gpt2_finetune.processes import OneGpuArguments, join_processes
 from gpt2_finetune.trainer import ScoringTrainer, require_intact
 
 LOGGING_STEPS = 20
@@ -339,10 +338,10 @@ def start_run(
 
 def training_arguments(
     options: FinetuneOptions, output: Path, rows_per_device: int, device: torch.device
-) -> TrainingArguments:
-    """Translate the options to `TrainingArguments`."""
+) -> OneGpuArguments:
+    """Translate the options to the Trainer's."""
     assert options.learning_rate and options.accumulation, "with_defaults has filled them in"
-    return TrainingArguments(
+    return OneGpuArguments(
         output_dir=str(output),
         num_train_epochs=options.epochs,
         per_device_train_batch_size=rows_per_device,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from compare import corpus as corpora
 from compare.errors import Misuse
-from compare.kinds import RunStatus, Track
+from compare.kinds import RowKind, RunStatus, Track
 from compare.ruler.sampling import Sample
 from compare.runs import history
 from compare.runs.history import EvaluationLine, HistoryLine, StepsLine
@@ -57,16 +57,20 @@ def load(path: Path) -> CompleteRun:
 def latest(track: Track) -> CompleteRun:
     """Return the newest complete run of `track` that was trained on the whole training split.
 
-    Raises Misuse if there is none; the message has the command that makes one.
+    A control from random weights is returned only if there is no other run: it may be the newest by
+    chance, where several training runs execute at the same time.  Raises Misuse if there is no run;
+    the message has the command that makes one.
     """
     newest = latest_run(ROOT / track)
-    if newest is not None and read_record(newest).status is RunStatus.COMPLETE:
-        return load(newest)
-    # The run that `latest` pointed to may have been moved away, or its process was killed just
+    if newest is not None:
+        record = read_record(newest)
+        if record.status is RunStatus.COMPLETE and not _is_control(record):
+            return load(newest)
+    # The run that `latest` pointed to may also have been moved away, or its process was killed just
     # before completing it.
     whole = [run for run in complete(track) if not run.record.is_partial]
     if whole:
-        return whole[-1]
+        return ([run for run in whole if not _is_control(run.record)] or whole)[-1]
     if newest is not None:
         return load(newest)  # raises Misuse, and says what to do
     unfinished = [
@@ -79,6 +83,11 @@ def latest(track: Track) -> CompleteRun:
         f"make one with {track.command}"
         + (f", or finish {', '.join(unfinished)} with --resume" if unfinished else "")
     )
+
+
+def _is_control(record: RunRecord) -> bool:
+    """Return whether the run only shows what its recipe learns without pretraining."""
+    return record.preset is RowKind.RANDOM_WEIGHTS
 
 
 def complete(track: Track) -> list[CompleteRun]:

@@ -243,8 +243,9 @@ class Behavior:
         differences = {}
         for index in self._random.choice(tokens, min(self._alone, tokens), replace=False).tolist():
             logits = self._call(self._tokens[begins[index] : index + 1])[0, -1]
-            nats = -logits.double().log_softmax(-1)[self._tokens[index + 1]]
-            differences[index] = abs(float(nats) - float(score.nats[index]))
+            log_probabilities = logits.cpu().double().log_softmax(-1)  # mps has no float64
+            nats = -float(log_probabilities[int(self._tokens[index + 1])])
+            differences[index] = abs(nats - float(score.nats[index]))
         worst = max(differences, key=lambda index: differences[index])
         return differences[worst], worst
 

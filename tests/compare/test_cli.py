@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from compare import cli
+from compare.errors import Diverged, Failure, Interrupted, Misuse
 from compare.plan import PlanOptions
 
 COMMAND = "python -m scratch_lm.train --seed 2"
@@ -55,6 +56,36 @@ def test_a_lost_process_is_reported_on_one_line(
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: another process") and "--resume" in line
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "printed_by"),
+    [
+        (Interrupted(15, "repeat the command"), 143, {"0"}),
+        (Diverged("the loss of step 3 is nan", None), 1, {"0"}),
+        # Perhaps only one process raises these, and torchrun then ends the others.
+        (Misuse("torch finds 1 GPU"), 2, {"0", "1"}),
+        (Failure("no checkpoint can be written"), 1, {"0", "1"}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_ends_all_processes_together_is_printed_once_per_machine(
+    error: Exception,
+    code: int,
+    printed_by: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    def end(_: object) -> None:
+        raise error
+
+    for rank in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        with pytest.raises(SystemExit) as ended:
+            cli.run(end, cli.StudyOptions())
+        assert ended.value.code == code
+        shown = capsys.readouterr().err
+        assert shown == (f"error: {error}\n" if rank in printed_by else "")
 
 
 def test_a_full_gpu_is_reported_on_one_line(capsys: pytest.CaptureFixture) -> None:

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -25,11 +26,11 @@ needs_make = pytest.mark.skipif(not shutil.which("make"), reason="make is not in
 STRANGE = "models/Ann's  base of $HOME (#1)"
 FULL = PlanOptions(full=True, base=["auto", "smollm2", STRANGE], seeds=[1, 2])
 
-# Stands for Python: writes down its number of threads and its arguments, separated by tabs.  Fails
-# if $FAILING is one of them.
+# Stands for Python: writes down its number of threads, its GPU and, separated by tabs, its
+# arguments.  Fails if $FAILING is one of them.
 PYTHON = """#!/bin/bash
 IFS=$'\\t'
-echo "python $OMP_NUM_THREADS"$'\\t'"$*" >> "$LOG"
+echo "python $OMP_NUM_THREADS:$CUDA_VISIBLE_DEVICES"$'\\t'"$*" >> "$LOG"
 for argument; do [ "$argument" != "$FAILING" ] || exit 1; done
 """
 # Stands for Python in the Makefile: prints a makefile which shows with what arguments it was made.
@@ -44,9 +45,27 @@ tasks=$(sed --regexp-extended 's/.*--array=1-([0-9]+).*/\\1/' <<< "$*")
 for task in $(seq "$tasks" -1 1); do SLURM_ARRAY_TASK_ID=$task bash -c "$script"; done
 echo "$(grep --count sbatch "$LOG");cluster"
 """
-# Stands for GNU parallel: runs all commands, last one first.
-PARALLEL = """#!/bin/bash
-tac | while read -r command; do bash -c "$command" || exit 1; done
+# Stands for GNU parallel: takes the last commands first, as many at a time as there are job slots.
+# After one of them has failed, the others are not run with --halt now, but they are with soon.
+PARALLEL = f"""#!{sys.executable}
+import argparse, itertools, shlex, subprocess, sys
+parser = argparse.ArgumentParser()
+parser.add_argument("--jobs", type=int, required=True)
+parser.add_argument("--halt", choices=["now,fail=1", "soon,fail=1"], required=True)
+parser.add_argument("template", nargs=argparse.REMAINDER)
+options = parser.parse_args()
+commands = iter(sys.stdin.read().splitlines()[::-1])
+while together := list(itertools.islice(commands, options.jobs)):
+    codes = []
+    for slot, command in enumerate(together, start=1):
+        if options.template:
+            shown = " ".join(options.template).replace("{{%}}", str(slot))
+            command = shown.replace("{{}}", shlex.quote(command))
+        codes.append(subprocess.run(["bash", "-c", command]).returncode)
+        if any(codes) and options.halt.startswith("now"):
+            break
+    if any(codes):
+        sys.exit(max(codes))
 """
 
 
@@ -60,6 +79,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
     monkeypatch.setenv("FAILING", "nothing")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return tmp_path / "log"
 
 
@@ -83,7 +103,7 @@ def check_threads(log: Path, threads: str, others: str) -> None:
 
     The corpus, the report and the publication each run while nothing else does.
     """
-    for number, program in re.findall(r"^python (\S*)\t-m\t(\S+)", log.read_text("utf-8"), re.M):
+    for number, program in re.findall(r"^python (\S*):\t-m\t(\S+)", log.read_text("utf-8"), re.M):
         assert number == (threads if program.endswith(".train") else others), program
 
 
@@ -208,6 +228,28 @@ def test_a_scheduler_runs_the_plan_in_stages(log: Path, scheduler: str) -> None:
 
 
 @needs_bash
+def test_parallel_runs_use_one_gpu_each(log: Path) -> None:
+    script = plan.as_parallel_script(plan.plan(FULL), threads=3, jobs=3, gpus=2)
+    subprocess.run(["bash", "-c", script], check=True, timeout=HANGS)
+    check(commands(log))
+    ran = re.findall(r"^python (\S*):(\S*)\t-m\t(\S+)", log.read_text("utf-8"), re.M)
+    trained = [(threads, gpu) for threads, gpu, program in ran if program.endswith(".train")]
+    assert trained[:4] == [("3", "0"), ("3", "1"), ("3", "0"), ("3", "0")]  # slots 1, 2, 3, and 1
+    alone = {(threads, gpu) for threads, gpu, program in ran if not program.endswith(".train")}
+    assert alone == {("", "")}
+
+
+@needs_bash
+def test_runs_beside_a_failed_one_may_finish(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If parallel stopped them, it would not wait for their checkpoints."""
+    monkeypatch.setenv("FAILING", "third")
+    steps = [Step(name, (name,)) for name in ("first", "second", "third")]  # the third starts first
+    script = plan.as_parallel_script(steps, threads=None, jobs=2)
+    assert subprocess.run(["bash", "-c", script], timeout=HANGS).returncode == 1
+    assert commands(log) == [("-m", "third"), ("-m", "second")]
+
+
+@needs_bash
 def test_the_printed_commands_run_in_a_shell_line_by_line(log: Path) -> None:
     script = plan.as_commands(plan.plan(FULL))
     subprocess.run(["bash", "-e", "-c", script], check=True, timeout=HANGS)
@@ -231,15 +273,23 @@ def test_nothing_that_needs_a_failed_command_runs(
 
 
 @pytest.mark.parametrize("format", ["make", "parallel"])
-@pytest.mark.parametrize(("cores", "threads"), [(8, 2), (2, 1), (None, 1)])
+@pytest.mark.parametrize(("cores", "threads"), [(8, 2), (2, 1)])
+@pytest.mark.parametrize("has_affinity", [True, False])
 def test_commands_at_the_same_time_share_the_cores(
     capsys: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     format: Literal["make", "parallel"],
-    cores: int | None,
+    cores: int,
     threads: int,
+    has_affinity: bool,
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    if has_affinity:  # a scheduler has given this process some of the 64 cores
+        usable = set(range(8, 8 + cores))
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: usable, raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    else:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: cores)
     plan.main(PlanOptions(jobs=4, format=format))
     shown = capsys.readouterr().out
     assert f"OMP_NUM_THREADS={threads} " in shown
@@ -258,6 +308,8 @@ def test_commands_at_the_same_time_share_the_cores(
         (["--full", "--seeds", "0"], "--seeds has 0"),
         (["--base", "a/b", "a-b"], "--base has two checkpoints"),
         (["--jobs", "2"], "--jobs has no effect on --format commands"),
+        (["--jobs", "2", "--gpus", "2", "--format", "make"], "--gpus has no effect on --format"),
+        (["--jobs", "2", "--gpus", "4", "--format", "parallel"], "--gpus is 4, but --jobs is 2"),
     ],
 )
 def test_wrong_options_are_refused(

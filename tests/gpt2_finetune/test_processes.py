@@ -1,14 +1,19 @@
-"""Numbers of processes and GPUs that do not fit together are refused before training."""
+"""Numbers of processes and GPUs that do not fit together, and the GPU of a single process."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from transformers import TrainingArguments
+from transformers.training_args import ParallelMode
 
 from compare.errors import Misuse
-from gpt2_finetune import bench, processes
+from gpt2_finetune import processes
 from gpt2_finetune.config import FinetuneOptions
 from gpt2_finetune.processes import join_processes
+from gpt2_finetune.train import training_arguments
 
 GPU, APPLE_GPU = torch.device("cuda"), torch.device("mps")
 
@@ -37,13 +42,18 @@ def test_several_processes_on_an_apple_gpu_are_refused(
         join_processes(FinetuneOptions(), APPLE_GPU)
 
 
-def test_one_process_on_several_gpus_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_uses_one_of_several_gpus(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By default, the Trainer would divide larger batches among all of them."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(Misuse, match="2 GPUs and one process: start it with torchrun"):
-        join_processes(FinetuneOptions(), GPU)
-    monkeypatch.setattr(bench, "choose_device", lambda: GPU)
-    with pytest.raises(Misuse, match="2 GPUs and one process: set CUDA_VISIBLE_DEVICES=0"):
-        bench.bench(bench.BenchOptions())
+    assert join_processes(FinetuneOptions(), GPU).num_processes == 1
+    by_default = TrainingArguments(str(tmp_path), per_device_train_batch_size=3)
+    assert by_default.train_batch_size == 6  # the Trainer does see two GPUs
+    options = FinetuneOptions(learning_rate=1e-4, accumulation=1)
+    arguments = training_arguments(options, tmp_path, 3, GPU)
+    assert arguments.n_gpu == 1 and arguments.train_batch_size == 3
+    assert arguments.parallel_mode is ParallelMode.NOT_PARALLEL
 
 
 @pytest.mark.parametrize(

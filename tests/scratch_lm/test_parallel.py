@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +15,8 @@ import torch
 
 from compare.errors import Misuse
 from scratch_lm import parallel
-from tests.conftest import HANGS, SCRATCH, Place
-from tests.run_records import read_losses
+from tests.conftest import HANGS, SCRATCH, Place, killed_if_it_hangs
+from tests.run_records import read_lines, read_losses
 
 RUN = Path("runs/scratch_lm/course-seed1")
 # Relative.  Sums in another order are rounded differently, by an amount that depends on the CPU and
@@ -51,6 +53,49 @@ def test_two_processes_have_the_losses_of_one(
     assert read_losses(together) == pytest.approx(single_process_losses, rel=ROUNDING)
     record = json.loads((together / "run.json").read_text("utf-8"))
     assert record["status"] == "complete" and len(record["epochs"]) == 3
+
+
+def stop_after_a_step(place: Place, *command: object) -> list[str]:
+    """Run `command`, with SIGTERM as soon as it shows a step; return the lines that it prints."""
+    folders = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # torchrun's first
+    process = subprocess.Popen(
+        list(map(str, command)),
+        cwd=place.path,
+        env=place.environment | {"PATH": folders},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout
+    shown, is_stopped = [], False
+    with killed_if_it_hangs(process):
+        for line in process.stdout:
+            shown.append(line)
+            if ", step " in line and not is_stopped:
+                process.send_signal(signal.SIGTERM)
+                is_stopped = True
+        process.wait()
+    assert is_stopped, "".join(shown)
+    return shown
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_stopped_print_once_how_to_continue(
+    place: Place, mini_text: Path
+) -> None:
+    launcher = ["torchrun", "--nproc-per-node", "2", "-m"]
+    command = [*launcher, *COMMAND, "--corpus", mini_text, "--epochs", "200"]
+    seen = [0]
+    for _ in range(2):  # the second time, with the printed command
+        shown = stop_after_a_step(place, *command)
+        (error,) = [line for line in shown if line.startswith("error: ")]
+        command = shlex.split(error.partition("to continue: ")[2])
+        assert command[:4] == launcher and command[-1] == "--resume"
+        lines = read_lines(place.path / RUN / "history.jsonl")
+        steps = [line["step"] for line in lines if "step" in line]
+        assert steps == sorted(set(steps)) and steps[-1] > seen[-1]
+        assert seen == [0] or steps[: len(seen)] == seen  # it goes on after the very step
+        seen = steps
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,16 @@ def test_the_newest_run_is_found_without_latest() -> None:
     assert find.latest(Track.SCRATCH).path == folder / "first"
 
 
+def test_a_control_is_the_newest_run_only_if_there_is_no_other() -> None:
+    """It may complete last by chance, where several training runs execute at the same time."""
+    leave("gpt2_finetune", "control", 3, "from random weights", 1, 5.0)
+    assert find.latest(Track.GPT2).path.name == "control"
+    for name, number in (("first", 1), ("second", 2)):
+        leave("gpt2_finetune", name, number, "fine-tuned", number, 5.0)
+    point_latest_at(Path("runs/gpt2_finetune/control"))
+    assert find.latest(Track.GPT2).path.name == "second"
+
+
 def test_complete_runs_are_found_although_latest_is_not_complete() -> None:
     """A process may be killed between pointing `latest` at its run and completing it."""
     leave("scratch_lm", "first", 1, "course", 1, 6.0)
