@@ -26,7 +26,9 @@ def reason_to_skip() -> str:
         return "there is no Git, or no clone"
     # Git would refuse a clone of another user, as in some containers.
     command = ["git", "-c", "safe.directory=*", "status", "--porcelain", "--untracked-files=no"]
-    git = subprocess.run([*command, "."], cwd=REPORTS, capture_output=True, text=True, check=True)
+    git = subprocess.run([*command, "."], cwd=REPORTS, capture_output=True, text=True)
+    if git.returncode:
+        return f"Git cannot use this clone: {git.stderr.strip()}"
     return "reports/ has uncommitted changes" if git.stdout.strip() else ""
 
 

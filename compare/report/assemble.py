@@ -77,14 +77,14 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
     opened = read_opening() if corpus.is_tiny_shakespeare else None
     sealed = sealed_scores.text_to_score(corpus, open_sealed, opened is not None)
     plays = other_plays.excerpts(corpus)
-    counted = baselines(corpus)
+    measured_baselines = baselines(corpus)
     bar = tqdm(compared, "models", leave=False, disable=None)
     texts_to_repeat = contamination.texts_to_repeat(corpus)
     measured = [
         measure(candidate, corpus, sample_settings, texts_to_repeat, sealed, plays)
         for candidate in bar
     ]
-    scores = {counted.ngram_name: [counted.ngram.score(corpus.test)]}
+    scores = {measured_baselines.ngram_name: [measured_baselines.ngram.score(corpus.test)]}
     scores |= {each.row.name: each.scores for each in measured}
     units, parts = split_into_units(corpus.test), parts_of_test(corpus)
     sizes = [len(corpus.test[part.start : part.end].encode()) for part in parts]
@@ -94,7 +94,7 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
     rows = sorted(
         (
             with_intervals(row, means.get(row.name), parts, part_ends, uncertainty)
-            for row in [*counted.rows, *(each.row for each in measured)]
+            for row in [*measured_baselines.rows, *(each.row for each in measured)]
         ),
         key=lambda row: row.bits_per_byte,
     )
@@ -112,7 +112,9 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
     on_sealed: list[PairDifference] = []
     seal = None
     if sealed:
-        of_sealed = {counted.ngram_name: [counted.ngram.score(sealed, keep=False)]}
+        of_sealed = {
+            measured_baselines.ngram_name: [measured_baselines.ngram.score(sealed, keep=False)]
+        }
         of_sealed |= {each.row.name: each.sealed_scores for each in measured}
         sealed_uncertainty = sealed_scores.uncertainty_of(of_sealed, sealed)
         rows = sealed_scores.with_sealed(rows, list(of_sealed), sealed_uncertainty)
@@ -144,7 +146,7 @@ def assemble(open_sealed: bool, sample_characters: int) -> Results:
             study.best_scratch.record.display_name,
             corpus.is_tiny_shakespeare,
         ),
-        other_plays=_other_plays(measured, counted, plays),
+        other_plays=_other_plays(measured, measured_baselines, plays),
         worth=worth(study, corpus, by_name, scores, units, part_ends),
         notes=[*notes_on_length(units), *published_results.notes(rows, corpus.is_tiny_shakespeare)],
         training_notes=notes_on_training(compared),
@@ -260,13 +262,15 @@ def notes_on_training(compared: Sequence[Candidate]) -> list[str]:
 
 
 def _other_plays(
-    measured: Sequence[Measured], counted: Baselines, plays: Mapping[str, str]
+    measured: Sequence[Measured], measured_baselines: Baselines, plays: Mapping[str, str]
 ) -> OtherPlays | None:
     """Summarize the scores on the plays that are in no split."""
     scores = [each.play_scores for each in measured if each.play_scores]
     if plays:
-        nats = {title: counted.ngram.score(text).nats.sum() for title, text in plays.items()}
-        scores.append(other_plays.score_n_gram(counted.ngram_name, nats, plays))
+        nats = {
+            title: measured_baselines.ngram.score(text).nats.sum() for title, text in plays.items()
+        }
+        scores.append(other_plays.score_n_gram(measured_baselines.ngram_name, nats, plays))
     return other_plays.summarize(scores)
 
 

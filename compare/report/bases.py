@@ -8,6 +8,14 @@ from compare.runs.record import BaseIdentity
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
+def stored_in_4_bits(base: BaseIdentity) -> bool:
+    """Return whether the weights of `base` were stored in 4 bits before it was used here.
+
+    Only the version of SmolLM2 that does not come from the Hub is known to be such a base.
+    """
+    return base.version_of == SMOLLM2
+
+
 def describe(base: BaseIdentity) -> str:
     """Return a sentence on what `base` is and what it was pretrained on, as far as is known."""
     if base.kind is BaseKind.STAND_IN:
@@ -24,7 +32,7 @@ def describe(base: BaseIdentity) -> str:
     if SMOLLM2 in (base.version_of, base.resolved):
         weights = (
             ". Its weights were stored in 4 bits (Q4_1) and converted to fp32"
-            if base.version_of
+            if stored_in_4_bits(base)
             else ""
         )
         return (

@@ -103,13 +103,17 @@ def _describe_trainer(record: RunRecord) -> str:
 
 
 def _describe_tracking(run: CompleteRun) -> str:
-    """Say what was logged, and where."""
+    """Say what was logged, and where it is or how to upload it."""
     tracking = run.record.tracking
     assert tracking is not None, "a complete run has been tracked, if only as disabled"
     logged = ", ".join(run.logged_losses)
     where = tracking.where or "nowhere"
-    how = f"wandb sync {where}" if tracking.mode is TrackingMode.OFFLINE else where
-    return f"{tracking.mode}: {logged} and {len(run.samples)} samples; {how}"
+    what = f"{tracking.mode}: {logged} and {len(run.samples)} samples"
+    if tracking.mode is TrackingMode.OFFLINE:
+        return (
+            f"{what}; upload them with wandb sync {where}, and hand in the address that it prints"
+        )
+    return f"{what}; {where}"
 
 
 def _describe_publication(publication: Publication) -> str:

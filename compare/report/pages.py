@@ -12,7 +12,10 @@ from compare.files import write_atomically
 from compare.kinds import RowKind
 from compare.rendering import render
 from compare.report import drawing, figures, storage, story
+from compare.report.bases import stored_in_4_bits
 from compare.report.results import Results
+from compare.ruler.scoring import MAX_CONTEXT_LENGTH
+from compare.teachers import own_teacher_seeds
 
 REPORTS = storage.PATH.parent
 TEMPLATES = Path(__file__).parent / "templates"
@@ -47,7 +50,15 @@ def render_page(page: str, study_results: Results, images: dict[str, bytes]) -> 
     """Render one of PAGES.  `images` are the figures by name, which report.html embeds."""
     embedded = {name: image.decode() for name, image in images.items()}
     told = story.tell(study_results)
-    return render(TEMPLATES / f"{page}.jinja", results=study_results, images=embedded, story=told)
+    return render(
+        TEMPLATES / f"{page}.jinja",
+        results=study_results,
+        images=embedded,
+        story=told,
+        max_context_length=MAX_CONTEXT_LENGTH,
+        own_teacher_seeds=own_teacher_seeds,
+        stored_in_4_bits=stored_in_4_bits,
+    )
 
 
 def draw(study_results: Results) -> dict[str, bytes]:

@@ -485,6 +485,21 @@ class Results(FrozenModel):
         return [name for name in scored if name not in self.sealed.rows]
 
     @property
+    def runs_scored_on_sealed(self) -> list[RunResult]:
+        """The runs of the rows that have a score on the sealed text."""
+        scored = {row.name for row in self.rows if row.sealed}
+        return [run for run in self.runs if run.name in scored]
+
+    @property
+    def runs_after_opening(self) -> list[RunResult]:
+        """Those of `runs_scored_on_sealed` that were started on a later day than the opening."""
+        if self.sealed is None:
+            return []
+        # Only the day of the opening is known.  Both dates are ISO 8601, which sort as text.
+        day = self.sealed.opened
+        return [run for run in self.runs_scored_on_sealed if run.started[: len(day)] > day]
+
+    @property
     def interval_count(self) -> int:
         """How many intervals of `differences` hold together."""
         return sum(

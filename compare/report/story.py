@@ -9,6 +9,7 @@ from compare.rendering import scientific
 from compare.report.differences import Difference, Direction, Question
 from compare.report.results import ResultRow, Results
 from compare.report.worth_story import WorthStory, tell_worth
+from compare.ruler.intervals import LAZARUS_FACTOR, MIN_BLOCKS
 from compare.ruler.metrics import Interval
 from compare.wording import listed, models_learned_from
 
@@ -50,6 +51,8 @@ class Story:
     """The answer to the study's question, for readers who know no jargon."""
     confirmation: str | None
     """The answer on the sealed text.  None unless that was opened."""
+    trained_after_opening: str | None
+    """Which runs were started after the sealed text was opened.  None if none was."""
     unit: str
     """What bits per byte are."""
     cards: list[Card]
@@ -57,6 +60,8 @@ class Story:
     """What a reader must know before believing the answer and the cards."""
     seeds_not_covered: str | None
     """Which rows of the report's claims have a single run.  None if none has."""
+    resampling: str | None
+    """Which blocks of the test text are resampled.  None without intervals."""
     left_out_costs: list[str]
     """What the two models of the answer cost before the training that the page counts."""
     worth: WorthStory | None
@@ -71,10 +76,12 @@ def tell(results: Results) -> Story:
     return Story(
         answer=answer(results),
         confirmation=confirmation(results),
+        trained_after_opening=trained_after_opening(results),
         unit=UNIT,
         cards=cards(results),
         caveats=caveats(results),
         seeds_not_covered=seeds_not_covered(results),
+        resampling=resampling(results),
         left_out_costs=left_out_costs(results),
         worth=tell_worth(results),
         titles=Titles(
@@ -83,7 +90,7 @@ def tell(results: Results) -> Story:
             memorization=_memorization_title(results),
             requirements=_requirements_title(results),
         ),
-        scores=[f"{row.name} {row.bits_per_byte:.2f}" for row in results.rows],
+        scores=[f"{row.name} {row.bits_per_byte:.3f}" for row in results.rows],
     )
 
 
@@ -97,14 +104,12 @@ def answer(results: Results) -> str:
         return f"The test text is too short to tell whether {a.name} or {b.name} is better."
     if not headline.is_shown:
         return f"The test text does not show whether {a.name} or {b.name} is better."
-    difference = abs(a.bits_per_byte - b.bits_per_byte)
-    share = difference / b.bits_per_byte
-    decimals = 2 if difference >= 0.02 else 3
+    share = abs(a.bits_per_byte - b.bits_per_byte) / b.bits_per_byte
     better = "better" if headline.direction is Direction.LOWER else "worse"
     return (
         f"A pretrained model, fine-tuned on part of this text, predicts the rest {better} than our "
         "best small model, trained from scratch on the same part: it needs "
-        f"{a.bits_per_byte:.{decimals}f} bits per byte instead of {b.bits_per_byte:.{decimals}f}, "
+        f"{a.bits_per_byte:.3f} bits per byte instead of {b.bits_per_byte:.3f}, "
         f"{f'{share:.0%}' if share >= 0.01 else 'less than 1%'} {headline.direction.value}."
     )
 
@@ -152,6 +157,25 @@ def confirmation(results: Results) -> str | None:
     )
 
 
+def trained_after_opening(results: Results) -> str | None:
+    """Say how many of the runs with a score on the sealed text were started after its opening.
+
+    Returns None if none was.
+    """
+    later, runs = results.runs_after_opening, results.runs_scored_on_sealed
+    if not later:
+        return None
+    verb = "was" if len(later) == 1 else "were"
+    if len(later) == len(runs):
+        every = f"All {len(runs)} training runs" if len(runs) > 1 else "The training run"
+        return f"{every} behind the scores below {verb} started after that date."
+    rows = listed(list(dict.fromkeys(run.name for run in later)))
+    return (
+        f"Of the {len(runs)} training runs behind the scores below, {len(later)} {verb} started "
+        f"after that date ({rows})."
+    )
+
+
 def cards(results: Results) -> list[Card]:
     """Return what training from scratch reaches, what pretraining gives, and fine-tuning adds."""
     found = [_scratch_card(results)]
@@ -177,7 +201,7 @@ def _scratch_card(results: Results) -> Card:
         interval = f"95% interval{of_one_run}: {_range(row.ci95)}"
     return Card(
         title="What training from scratch reaches",
-        number=f"{row.bits_per_byte:.2f} bits per byte",
+        number=f"{row.bits_per_byte:.3f} bits per byte",
         interval=interval,
         meaning=(
             f"{row.name} has {row.parameters:,} parameters and has read the training text "
@@ -197,7 +221,7 @@ def difference_card(title: str, difference: Difference, results: Results) -> Car
     single_run = f"; {listed(single_runs)} {have}" if single_runs else ""
     return Card(
         title=title,
-        number=f"{b.bits_per_byte:.2f} → {a.bits_per_byte:.2f} bits per byte",
+        number=f"{b.bits_per_byte:.3f} → {a.bits_per_byte:.3f} bits per byte",
         interval=(
             f"simultaneous 95% interval: {_range(difference.ci95)} "
             f"{difference.direction.value}{single_run}"
@@ -299,6 +323,33 @@ def seeds_not_covered(results: Results) -> str | None:
     return (
         f"{listed(names)} have a single run each: the intervals do not cover how their scores vary "
         "with the seed."
+    )
+
+
+def resampling(results: Results) -> str | None:
+    """Say which blocks of the test text are resampled, and how long they are.
+
+    Returns None if the text is too short for intervals.
+    """
+    units = results.units
+    if not units.enough:
+        return None
+    if len(units.block_lengths) > 1:
+        within, of_part = "within each part of the text", " in the part"
+        lengths = listed(
+            [
+                f"{length} in {part.name}"
+                for length, part in zip(units.block_lengths, results.parts, strict=True)
+            ]
+        )
+    else:
+        within, of_part, lengths = "of the whole text", "", str(units.block_lengths[0])
+    return (
+        f"Neighboring {units.kind} are resampled together, in blocks {within}. For the scores in "
+        f"this table and their differences, the number of {units.kind} in a block is {lengths}; "
+        f"the text has {units.number:,}. These lengths follow from how strongly neighbors depend "
+        f"on each other. They are at least {LAZARUS_FACTOR} times the square root of the number of "
+        f"{units.kind}{of_part}, unless that would leave fewer than {MIN_BLOCKS} blocks."
     )
 
 

@@ -26,6 +26,9 @@ from compare.runs.kept import KeptModel
 from compare.runs.study import Group, Study
 
 STEPS_PER_DOUBLING = 64  # lengths of text at which the curves are compared: 1.1% apart
+# Fewer than for the report's other intervals: there is an estimate for every length, and the bounds
+# are rounded to two digits anyway.
+DRAWS = 5000
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def worth(
     if not units.enough:
         return Worth(curves=[_result(curve) for curve in curves], equivalents=[])
     by_row = {point.row: point.scores for curve in curves for point in curve.points}
-    uncertainty = Uncertainty(by_row, units, part_ends)
+    uncertainty = Uncertainty(by_row, units, part_ends, draws=DRAWS)
     a, b = (curves[groups.index(group)] for group in (fine_tuned, scratch))
     equivalents, base_is_better = compare_curves(a, b, uncertainty)
     return Worth(

@@ -17,8 +17,8 @@ import numpy as np
 # observations for that.
 MIN_UNITS = 30
 # With fewer units, too few blocks are longer than the dependence of neighbors reaches.  If that is
-# as strong as in tests/compare/ruler/test_coverage.py, 95% intervals contain the truth in 94% of
-# texts with 500 units, 90% with 150, 88% with 100, and 82% with 35.
+# as strong as in tests/compare/ruler/test_coverage.py, 95% intervals for the whole text contain the
+# truth in 94% of texts with 500 units, 90% with 150, 88% with 100, and 82% with 35.
 FEW_UNITS = 150
 PIECE_BYTES = 200  # slightly more than the average speech of Tiny Shakespeare
 BLANK_LINES = re.compile(rb"\n(?:[ \t]*\n)+")

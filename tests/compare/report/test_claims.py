@@ -12,12 +12,12 @@ from compare.kinds import RowKind
 from compare.report.claims import claims, pair_matrix
 from compare.report.differences import Difference, PartDifference, Question
 from compare.report.results import Interval, PartScore, ResultRow
-from compare.ruler.intervals import Uncertainty
+from compare.ruler.intervals import MIN_PART_UNITS, Uncertainty
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import split_into_units
 from tests.result_rows import BASE, make_row
 
-TEXT = "A speech of it.\n\n" * 80
+TEXT = "A speech of it.\n\n" * 2 * MIN_PART_UNITS
 PARTS = [Part("The Shrew", 0, len(TEXT) // 2), Part("The Tempest", len(TEXT) // 2, len(TEXT))]
 
 
@@ -91,7 +91,8 @@ def measured(
         by_play = {part.name: PartScore(bits_per_byte=mean) for part in PARTS}
         rows.append(make_row(kind, mean, by_play=by_play))
     part_ends = [part.end for part in PARTS]
-    return rows, Uncertainty(scores, split_into_units(TEXT), part_ends), scores
+    uncertainty = Uncertainty(scores, split_into_units(TEXT), part_ends, draws=5000)
+    return rows, uncertainty, scores
 
 
 def test_the_questions_are_few_and_the_first_is_that_of_the_study() -> None:

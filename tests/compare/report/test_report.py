@@ -17,25 +17,29 @@ import pytest
 from huggingface_hub import ModelCard
 
 from compare.corpus import Corpus
+from compare.course import PARAMETER_LIMIT
 from compare.errors import Failure
-from compare.kinds import BaseKind, RowKind, RunStatus, Track
+from compare.kinds import BaseKind, RowKind, RunStatus, Track, TrackingMode
 from compare.publish import staging
 from compare.rendering import cell, fenced
 from compare.report import pages, sealed_scores, storage
 from compare.report.assemble import notes_on_training
+from compare.report.bases import SMOLLM2
 from compare.report.candidates import Candidate
 from compare.report.course_checklist import requirements
 from compare.report.differences import Question
 from compare.report.other_plays import PlayScores, summarize
 from compare.report.results import Results, SealedResult
 from compare.report.worth_story import tell_worth
-from compare.ruler.scoring import Score
+from compare.ruler.scoring import MAX_CONTEXT_LENGTH, Score
 from compare.runs import find, models
 from compare.runs.find import CompleteRun
-from compare.runs.record import read_record, write_record
+from compare.runs.record import TrackingRecord, read_record, write_record
+from scratch_lm.optimizer import FINAL_FACTOR
 from tests.conftest import FINETUNE, REPORT, SCRATCH, Place
 from tests.run_records import make_epoch, make_record
 
+LONG_AGO = "2000-01-01"
 CHOSEN = ("scratch_lm/course-seed1", "gpt2_finetune/tiny-gpt2-seed1")
 
 
@@ -82,9 +86,8 @@ def test_the_kind_of_units_is_in_the_record_and_on_the_pages(study: Place, repor
     assert units["kind"] == "lines" and units["number"] >= units["needed"] == 30
     for page in ("report.md", "report.html"):
         text = (study.path / "reports" / page).read_text("utf-8")
-        assert "Neighboring lines are resampled together" in text
-        assert "(for these scores and their differences, in blocks of" in text
-        assert f"out of {units['number']};" in text
+        assert "Neighboring lines are resampled together, in blocks of the whole text." in text
+        assert f"{units['block_lengths'][0]}; the text has {units['number']}." in text
         assert "too short" not in text
 
 
@@ -268,7 +271,8 @@ def test_every_number_of_the_markdown_is_in_the_json(study: Place, report: dict)
     text = re.sub(r"(\d+\.\d+)%", lambda m: f"{float(m[1]) / 100:.{decimals(m[1]) + 2}f}", text)
     evidence = " ".join(point["evidence"] for point in report["requirements"])
     tabled = {key: report[key] for key in report if key not in ("curves", "surprisal")}
-    known = [*numbers(tabled), 1_000_000, 2022]  # the course's limit, a year of publication
+    # The course's limit, the longest context, and a year of publication.
+    known = [*numbers(tabled), PARAMETER_LIMIT, MAX_CONTEXT_LENGTH, 2022]
     known += [float(number.replace(",", "")) for number in NUMBER.findall(evidence)]
     shown = NUMBER.findall(text)
     assert len(shown) > 200
@@ -382,6 +386,10 @@ def test_an_opened_seal_is_recorded_and_shown(study: Place, tmp_path: Path, repo
         assert "was opened on" not in (study.path / "reports" / name).read_text("utf-8")
         old = opened.model_copy(update={"sealed": seal.model_copy(update={"rows": []})})
         assert "Not part of the report" not in pages.render_page(name, old, images)
+        assert "started after that date" not in page
+        early = opened.model_copy(update={"sealed": seal.model_copy(update={"opened": LONG_AGO})})
+        after = f"All {len(opened.runs)} training runs behind the scores below were started after"
+        assert after in pages.render_page(name, early, images)
     table = pages.tables(opened)["results"].set_index("name")
     for row in rows:
         ends = table.loc[row.name, ["sealed_ci95_low", "sealed_ci95_high"]]
@@ -549,6 +557,20 @@ def test_a_loss_falls_if_an_epoch_is_visibly_better_than_the_first(
     assert point.met == falls
 
 
+def test_a_run_that_was_logged_offline_comes_with_what_to_do(study: Place) -> None:
+    scratch, gpt2 = (find.load(study.path / "runs" / run) for run in CHOSEN)
+    scratch.record.tracking = TrackingRecord(
+        project="study", mode=TrackingMode.OFFLINE, where="runs/wandb/offline-run-1"
+    )
+    points = {point.id: point for point in requirements(scratch, gpt2)}
+    point = points["tracking-scratch_lm"]
+    assert not point.met and point.evidence.startswith("offline: train/loss, eval/loss and ")
+    assert point.evidence.endswith(
+        " samples; upload them with wandb sync runs/wandb/offline-run-1, and hand in the address "
+        "that it prints"
+    )
+
+
 def test_samples_are_of_one_length_for_the_same_prompts(report: dict) -> None:
     assert len(report["samples"]) == 3
     for sample in report["samples"]:
@@ -579,6 +601,11 @@ def test_the_german_page_is_filled_from_the_records(study: Place, report: dict) 
     for epoch in run["epochs"]:
         assert f"| {epoch['eval']['loss']:.4f} |".replace(".", ",") in page
     assert "noch nicht veröffentlicht" in page and "None" not in page
+    assert "Das kleine Modell, Scratch (tuned), braucht auf dem Testtext" in page
+    assert "| Bonus: tiny-gpt2, feinabgestimmt (Hugging Face Hub) |" in page
+    assert f"Cosine Decay auf {100 * FINAL_FACTOR:.0f} % des Höchstwerts |" in page
+    assert "die Adresse, die der Befehl ausgibt, hier eintragen" in page
+    assert "4-Bit" not in page
 
 
 def test_the_german_page_says_who_else_taught_the_model(study: Place, report: dict) -> None:
@@ -586,8 +613,30 @@ def test_the_german_page_says_who_else_taught_the_model(study: Place, report: di
         pages.render_page("handin.de.md", with_runs(study, teachers=teachers), images={})
         for teachers in (0, 3)
     )
-    assert "Destillation" not in alone
-    assert "| Cross-Entropy, zusätzlich Destillation aus 3 Modellen" in taught
+    assert "estillation" not in alone and "setzt" not in alone
+    assert "| Cross-Entropy, zusätzlich Wissensdestillation von 3 Modellen, die" in taught
+    assert "(setzt die Lehrermodelle voraus) |" in taught
+    own = with_runs(study, teachers=3, seed=2)
+    runs = [
+        run.model_copy(update={"config": run.config | {"teachers": ["own"]}}) for run in own.runs
+    ]
+    own = own.model_copy(update={"runs": runs})
+    page = pages.render_page("handin.de.md", own, images={})
+    assert "voraus: `--preset tuned` mit den Seeds 4, 5 und 6) |" in page
+
+
+def test_the_german_page_says_that_weights_had_4_bits(study: Place, report: dict) -> None:
+    typed = with_runs(study)
+    converted = {"resolved": "SmolLM2 (Q4_1)", "version_of": SMOLLM2}
+    runs = [
+        run.model_copy(update={"base": run.base.model_copy(update=converted)}) if run.base else run
+        for run in typed.runs
+    ]
+    zero_shot = typed.row("tiny-gpt2 zero-shot")
+    rows = [*typed.rows, zero_shot.model_copy(update={"name": "SmolLM2 (Q4_1) zero-shot"})]
+    typed = typed.model_copy(update={"runs": runs, "rows": rows})
+    page = pages.render_page("handin.de.md", typed, images={})
+    assert f"eine Fassung von `{SMOLLM2}` mit 4-Bit-Gewichten." in page
 
 
 def test_publication_is_staged_with_valid_cards(study: Place, report: dict) -> None:

@@ -8,8 +8,16 @@ from compare.kinds import RowKind, Track
 from compare.report import story
 from compare.report.differences import Difference, PartDifference, Question
 from compare.report.other_plays import PlayScores, summarize
-from compare.report.results import Results, RunResult
+from compare.report.results import (
+    PartScore,
+    Results,
+    RunResult,
+    SealedResult,
+    TextPart,
+    TextUnitsResult,
+)
 from compare.ruler.metrics import Interval
+from compare.ruler.text_units import UnitKind
 from tests.result_rows import make_row
 from tests.run_records import BASE, CORPUS, make_epoch
 
@@ -44,7 +52,7 @@ def test_the_answer_follows_the_interval(ci95: Interval | None, words: str) -> N
     assert words in story.answer(results(difference(Question.FROM_SCRATCH, -0.5, ci95)))
 
 
-def test_a_small_difference_is_told_with_as_many_decimals_as_it_needs() -> None:
+def test_scores_are_told_with_as_many_decimals_as_the_intervals() -> None:
     claim = difference(Question.FROM_SCRATCH, -0.004, (-0.006, -0.002))
     rows = [make_row(RowKind.FINE_TUNED, 1.912), make_row(RowKind.TUNED, 1.916)]
     answer = story.answer(Results.model_construct(rows=rows, differences=[claim]))
@@ -124,7 +132,64 @@ def test_a_card_says_where_in_the_text_its_difference_is_shown(
 
 def test_the_answer_gives_both_scores_and_the_share_saved() -> None:
     answer = story.answer(results(difference(Question.FROM_SCRATCH, -0.5, (-0.6, -0.4))))
-    assert "1.50 bits per byte instead of 2.00, 25% fewer" in answer
+    assert "1.500 bits per byte instead of 2.000, 25% fewer" in answer
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        (("2026-11-28", "2026-11-29", "2026-11-29"), None),
+        (
+            ("2026-11-28", "2026-11-30", "2026-12-01"),
+            "Of the 3 training runs behind the scores below, 2 were started after that date "
+            "(fine-tuned and tuned).",
+        ),
+        (
+            ("2026-11-30", "2026-11-28", "2026-11-29"),
+            "Of the 3 training runs behind the scores below, 1 was started after that date "
+            "(fine-tuned).",
+        ),
+        (
+            ("2026-11-30", "2026-11-30", "2027-01-01"),
+            "All 3 training runs behind the scores below were started after that date.",
+        ),
+    ],
+)
+def test_runs_that_were_started_after_the_sealed_text_was_opened_are_counted(
+    days: tuple[str, str, str], words: str | None
+) -> None:
+    """Not those of the same day, whose order is unknown, nor those without a score on the text."""
+    on_sealed = PartScore(bits_per_byte=1.0)
+    rows = [
+        make_row(RowKind.FINE_TUNED, 1.5, sealed=on_sealed),
+        make_row(RowKind.TUNED, 2.0, sealed=on_sealed),
+        make_row(RowKind.COURSE, 2.5),
+    ]
+    names = ("fine-tuned", "fine-tuned", "tuned")
+    runs = [
+        RunResult.model_construct(name=name, started=f"{day}T05:14:36Z")
+        for name, day in zip(names, days, strict=True)
+    ]
+    runs.append(RunResult.model_construct(name="course", started="2027-01-01T00:00:00Z"))
+    sealed = SealedResult(
+        chars=1, bytes=1, opened="2026-11-29", git_commit=None, git_dirty=None, rows=["tuned"]
+    )
+    opened = Results.model_construct(rows=rows, runs=runs, sealed=sealed)
+    assert story.trained_after_opening(opened) == words
+
+
+def test_the_blocks_of_each_part_are_told() -> None:
+    units = TextUnitsResult(kind=UnitKind.SPEECHES, number=1500, needed=30, block_lengths=[20, 29])
+    parts = [TextPart(name=name, chars=9, bytes=9) for name in ("Hamlet", "Macbeth")]
+    of_parts = story.resampling(Results.model_construct(units=units, parts=parts))
+    assert "together, in blocks within each part of the text." in of_parts
+    assert "in a block is 20 in Hamlet and 29 in Macbeth; the text has 1,500." in of_parts
+    assert "at least 1.3 times the square root of the number of speeches" in of_parts
+    whole = units.model_copy(update={"block_lengths": [45]})
+    of_whole = story.resampling(Results.model_construct(units=whole, parts=parts))
+    assert "in a block is 45; the text has 1,500." in of_whole and "Hamlet" not in of_whole
+    few = units.model_copy(update={"number": 29, "block_lengths": []})
+    assert story.resampling(Results.model_construct(units=few, parts=parts)) is None
 
 
 def test_a_worse_model_is_called_worse() -> None:
@@ -167,7 +232,7 @@ def test_a_card_tells_what_the_scored_models_have_read(best_epoch: int, words: s
     results = with_training(best_epoch)
     card = story.difference_card("", results.differences[0], results)
     assert words in card.meaning and "the other from the weights of gpt2." in card.meaning
-    assert card.number == "2.50 → 1.50 bits per byte"
+    assert card.number == "2.500 → 1.500 bits per byte"
     assert card.interval == (
         "simultaneous 95% interval: 0.800 to 1.200 fewer; from random weights has a single run"
     )

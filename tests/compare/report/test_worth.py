@@ -17,7 +17,6 @@ from compare.report.results import BaseResult, Results, RunResult
 from compare.report.worth import ScoredCurve, ScoredPoint, compare_curves
 from compare.report.worth_results import TextEquivalent, Worth, WorthCurve, WorthPoint
 from compare.report.worth_story import WorthStory, tell_worth
-from compare.ruler import intervals
 from compare.ruler.intervals import Uncertainty
 from compare.ruler.scoring import Score
 from compare.ruler.text_units import split_into_units
@@ -30,9 +29,8 @@ NOISE = 0.05  # nats per byte
 
 
 @pytest.fixture(autouse=True)
-def fewer_draws_and_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+def fewer_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as these tests need, which make every statement several times."""
-    monkeypatch.setattr(intervals, "DRAWS", 1000)
     monkeypatch.setattr(worth, "STEPS_PER_DOUBLING", 16)
 
 
@@ -71,7 +69,7 @@ def compared(
         curve("scratch", scratch, details.get("runs", 3), details.get("noise", NOISE)),
     ]
     rows = {point.row: point.scores for each in curves for point in each.points}
-    uncertainty = Uncertainty(rows, split_into_units(TEXT), [len(TEXT)])
+    uncertainty = Uncertainty(rows, split_into_units(TEXT), [len(TEXT)], draws=1000)
     return compare_curves(*curves, uncertainty)
 
 

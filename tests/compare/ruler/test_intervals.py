@@ -6,11 +6,13 @@ How often they contain the truth is simulated in `test_coverage.py`.
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 
 import numpy as np
 import pytest
 
 from compare.ruler.intervals import (
+    MIN_PART_UNITS,
     Uncertainty,
     interval,
     simultaneous_intervals,
@@ -29,8 +31,9 @@ def scored(nats_per_byte: np.ndarray, text: str = TEXT) -> Score:
 
 
 def uncertainty(rows: dict[str, list[Score]], ends: list[int] | None = None) -> Uncertainty:
+    """Return the uncertainty of these scores, with fewer draws than usual to save time."""
     text = next(iter(rows.values()))[0].text
-    return Uncertainty(rows, split_into_units(text), ends or [len(text)])
+    return Uncertainty(rows, split_into_units(text), ends or [len(text)], draws=5000)
 
 
 def width(bounds: Interval) -> float:
@@ -119,6 +122,26 @@ def test_each_part_has_its_own_score_and_the_whole_is_their_mean() -> None:
     sizes = np.array([ENDS[0], len(TEXT) - ENDS[0]])
     whole = np.average([first, second], weights=sizes)
     assert rows.difference("a", "b").value == pytest.approx(whole, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "have_intervals", "blocks"),
+    [
+        ((50, 50, 50), (False, False, False), 1),
+        ((MIN_PART_UNITS, MIN_PART_UNITS, MIN_PART_UNITS), (True, True, True), 3),
+        ((MIN_PART_UNITS, MIN_PART_UNITS - 1), (True, False), 1),
+    ],
+)
+def test_short_parts_have_no_intervals_and_are_resampled_with_the_whole_text(
+    lengths: tuple[int, ...], have_intervals: tuple[bool, ...], blocks: int
+) -> None:
+    unit = "A speech.\n\n"
+    text = unit * sum(lengths)
+    ends = [len(unit) * number for number in accumulate(lengths)]
+    noise = np.random.default_rng(0).exponential(2.0, len(text))
+    rows = uncertainty({"a": [scored(noise, text)]}, ends)
+    assert tuple(rows.has_interval(part) for part in range(len(lengths))) == have_intervals
+    assert len(rows.block_lengths) == blocks
 
 
 def test_the_mean_of_runs_averages_their_nats() -> None:
