@@ -17,7 +17,10 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 def choose_device(requested: DeviceName = "auto") -> torch.device:
     """Return the device `requested`; "auto" prefers an NVIDIA or AMD GPU, then an Apple GPU.
 
-    "auto" falls back to the CPU.  Raises Misuse if the requested device is not available.
+    "auto" falls back to the CPU, and with `accelerate launch --cpu`, it is the CPU.  If the device
+    is an NVIDIA GPU, its products in fp32 use fp32, and not TF32, from now on.
+
+    Raises Misuse if the requested device is not available, or a GPU with `accelerate launch --cpu`.
     """
     import torch  # imported here to keep `--help` fast
 
@@ -26,11 +29,42 @@ def choose_device(requested: DeviceName = "auto") -> torch.device:
         available.insert(0, "mps")
     if torch.cuda.is_available():
         available.insert(0, "cuda")
-    if requested == "auto":
-        return torch.device(available[0])
-    if requested not in available:
+    if requested not in ("auto", *available):
         raise Misuse(f"--device {requested}: PyTorch finds no such device; use --device auto")
-    return torch.device(requested)
+    if _accelerate_uses_cpu():
+        if requested not in ("auto", "cpu"):
+            raise Misuse(
+                f"--device {requested}: ACCELERATE_USE_CPU, which accelerate launch --cpu sets, "
+                "asks for the CPU; use --device cpu, or start without it"
+            )
+        return torch.device("cpu")
+    device = torch.device(available[0] if requested == "auto" else requested)
+    if device.type == "cuda":
+        _turn_off_tf32()
+    return device
+
+
+def _accelerate_uses_cpu() -> bool:
+    """Return whether accelerate puts everything on the CPU, whatever other devices there are.
+
+    `accelerate launch` sets this variable, which the Trainer obeys.
+    """
+    return os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("y", "yes", "t", "true", "on", "1")
+
+
+def _turn_off_tf32() -> None:
+    """Let matrix products and convolutions in fp32 round to fp32.
+
+    For convolutions, PyTorch's default is TF32, which rounds to 10 bits.  For matrix products, too,
+    if TORCH_ALLOW_TF32_CUBLAS_OVERRIDE is set, as it is in NVIDIA's containers.
+
+    These settings are older than `fp32_precision`, but they change that, too.  If only that were
+    set, reading these would raise an error, and torch.compile reads them.
+    """
+    import torch
+
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def require_device_per_process(device: torch.device) -> None:

@@ -6,6 +6,9 @@
 Sizes are computed from the model's shape, and its activations are counted in a forward pass through
 two of its layers.  Speeds and prices are options, because they depend on what you rent: the default
 utilization is an assumption, and not a measurement.
+
+The study is what `python -m compare.plan --full --base BASE` trains from this base.  Its trainings
+are counted one after another, and LoRA as if it trained all weights.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ class CostOptions:
     utilization: float = 0.3
     """Fraction of the peak that training reaches."""
     disk: float = 1.0
-    """Speed at which checkpoints are written in GB/s."""
+    """Speed at which weights and checkpoints are read and written in GB/s."""
     price: float = 3.0
     """Price of one GPU for one hour, in any currency."""
 
@@ -51,10 +54,13 @@ if __name__ == "__main__":
 
 
 import math
+from collections.abc import Callable
 
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config
 
+from compare.kinds import Track
+from compare.plan import PlanOptions, plan
 from compare.ruler.flops import training_flops
 from compare.wording import counted
 from gpt2_finetune.base import with_dropout
@@ -75,6 +81,8 @@ SHAPES = {
 WEIGHT, GRADIENT, ADAM, BF16_COPY = 4, 4, 8, 2
 ROOM = 0.9  # of the memory; CUDA itself, communication and fragmentation need the rest
 COPIED_GRADIENT = 4  # DistributedDataParallel copies gradients to the buffers that it sends
+# A training reads the base, and in the end reads and writes the weights of the best epoch.
+TRANSFERRED_MODELS = 3
 
 
 @dataclass(frozen=True)
@@ -107,15 +115,58 @@ class Size:
         The embeddings are gathered for the whole step; layers are gathered one at a time, and the
         next one is prefetched.  The bf16 copies of a layer's weights are kept for the backward
         pass, unless it is recomputed.
+
+        At first, each GPU has all weights of the base, until they are divided.
         """
         embeddings = self.parameters - self.layers * self.layer_parameters
         gathered = embeddings + 2 * self.layer_parameters
-        return (
+        training = (
             (WEIGHT + GRADIENT + ADAM) * self.parameters / gpus
             + (WEIGHT + GRADIENT) * gathered
             + BF16_COPY * (gathered if checkpointing else self.parameters)
             + self.kept_bytes(checkpointing)
         )
+        return max(training, WEIGHT * self.parameters)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way to place the model on several GPUs."""
+
+    label: str
+    launcher: str
+    """The beginning of the command, before the number of processes."""
+    needed_bytes: Callable[[Size, bool, int], float]
+    """Returns the bytes on each GPU, with or without gradient checkpointing."""
+    checkpoint_bytes: int
+    """Bytes that a checkpoint has for each weight."""
+
+
+REPLICATED = Layout(
+    "a copy of the model on each GPU (torchrun)",
+    "torchrun --nproc-per-node",
+    Size.replicated_bytes,
+    WEIGHT + ADAM,
+)
+SHARDED = Layout(
+    "the model shared by all (fsdp.yaml)",
+    "accelerate launch --config_file gpt2_finetune/fsdp.yaml --num_processes",
+    Size.sharded_bytes,
+    # The Trainer writes the weights twice: to model.safetensors, and for FSDP.
+    2 * WEIGHT + ADAM,
+)
+
+
+def study_shares(base: str) -> list[float]:
+    """Return the share of the training split that each training of the study from `base` reads."""
+    steps = [step.arguments for step in plan(PlanOptions(full=True, base=[base]))]
+    trainings = [arguments for arguments in steps if arguments[0] == f"{Track.GPT2}.train"]
+    return [
+        float(arguments[arguments.index("--train-share") + 1])
+        if "--train-share" in arguments
+        else 1.0
+        for arguments in trainings
+    ]
 
 
 def size_of(base: str) -> Size:
@@ -189,47 +240,95 @@ def _count_saved_bytes(width: int, heads: int, layers: int, tokens: int) -> int:
     return sum(saved.values())
 
 
+@dataclass(frozen=True)
+class Duration:
+    """How long a training takes, in seconds."""
+
+    computing: float
+    """Products of matrices."""
+    transferring: float
+    """Reading and writing weights and checkpoints."""
+
+    @property
+    def seconds(self) -> float:
+        return self.computing + self.transferring
+
+
+def duration(options: CostOptions, size: Size, layout: Layout, share: float = 1.0) -> Duration:
+    """Return how long training on a share of the text takes."""
+    tokens = share * EPOCH_TOKENS
+    speed = options.gpus * options.peak * 1e12 * options.utilization
+    steps = math.ceil(tokens / (ROW * options.gpus))
+    checkpoints = math.ceil(steps / FinetuneOptions.checkpoint_steps)  # the last ends the epoch
+    bytes_per_weight = (
+        options.epochs * checkpoints * layout.checkpoint_bytes + TRANSFERRED_MODELS * WEIGHT
+    )
+    return Duration(
+        computing=options.epochs * tokens * size.flops_per_token / speed,
+        transferring=bytes_per_weight * size.parameters / (options.disk * 1e9),
+    )
+
+
 def estimate(options: CostOptions) -> None:
     """Print the estimate."""
     size, gpus = size_of(options.base), options.gpus
     with_rows = f"{counted(gpus, 'GPU')} with one row {'each ' if gpus > 1 else ''}per step"
     print(f"{options.base}: {size.parameters:,} parameters, {with_rows}")
-    print(
-        f"torchrun --nproc-per-node {gpus} -m gpt2_finetune.train --base {options.base} "
-        f"--batch-tokens {ROW * gpus}"
-    )
     print(f"{'':46}GiB on each GPU")
-    layouts = {
-        "a copy of the model on each GPU (torchrun)": size.replicated_bytes,
-        "the model shared by all (fsdp.yaml)": size.sharded_bytes,
-    }
-    for label, needed in layouts.items():
+    for layout in (REPLICATED, SHARDED):
+        label = layout.label
         for checkpointing in (False, True):
-            gib = needed(checkpointing, gpus) / GIB
+            needed = layout.needed_bytes(size, checkpointing, gpus)
             verdict = f"more than {options.memory:g}"
-            if gib < options.memory:
-                verdict = "fits" if gib < ROOM * options.memory else "fits barely or not"
-            print(f"{label:46}{gib:9.1f}   {verdict}")
+            if needed < options.memory * GIB:
+                verdict = "fits" if fits(needed, options) else "fits barely or not"
+            print(f"{label:46}{needed / GIB:9.1f}   {verdict}")
             label = "  with --gradient-checkpointing"
 
-    steps = math.ceil(EPOCH_TOKENS / (ROW * gpus))
-    flops = EPOCH_TOKENS * size.flops_per_token
-    training = flops / (gpus * options.peak * 1e12 * options.utilization)
-    checkpoints = math.ceil(steps / FinetuneOptions.checkpoint_steps)  # the last ends the epoch
-    writing = checkpoints * (WEIGHT + ADAM) * size.parameters / (options.disk * 1e9)
-    hours = options.epochs * (training + writing) / 3600
-    print(f"an epoch: {EPOCH_TOKENS:,} tokens, {counted(steps, 'step')}, {flops:.2g} FLOP")
-    print(f"  training, at {options.utilization:.0%} of {options.peak:g} TFLOP/s: {training:.1f} s")
-    print(f"  writing checkpoints ({checkpoints}), at {options.disk:g} GB/s: {writing:.1f} s")
+    layout = REPLICATED if fits(REPLICATED.needed_bytes(size, True, gpus), options) else SHARDED
+    fits_without_recomputing = fits(layout.needed_bytes(size, False, gpus), options)
     print(
-        f"{counted(options.epochs, 'epoch')}: {60 * hours:.1f} minutes, "
-        f"{hours * gpus * options.price:.2f} at {options.price:g} per GPU and hour"
+        f"{layout.launcher} {gpus} -m gpt2_finetune.train --base {options.base} "
+        f"--batch-tokens {ROW * gpus}"
+        f"{'' if fits_without_recomputing else ' --gradient-checkpointing'}"
+    )
+    if layout is SHARDED:
+        gathered = ADAM * size.parameters / GIB
+        print(f"  one process gathers {gathered:.1f} GiB in the host's memory for a checkpoint")
+    one = duration(options, size, layout)
+    print(
+        f"  computing, at {options.utilization:.0%} of {options.peak:g} TFLOP/s: "
+        f"{one.computing:.1f} s"
+    )
+    print(
+        f"  reading the base, writing checkpoints and the best epoch, at {options.disk:g} GB/s: "
+        f"{one.transferring:.1f} s"
+    )
+    epochs = f"{counted(options.epochs, 'epoch')} of {EPOCH_TOKENS:,} tokens"
+    print(f"one training, {epochs}: {_price(options, one.seconds)}")
+    shares = study_shares(options.base)
+    seconds = sum(duration(options, size, layout, share).seconds for share in shares)
+    on_shares = sum(share < 1 for share in shares)
+    print(
+        f"the study, {counted(len(shares), 'training')} from this base ({on_shares} of them on "
+        f"shares of the text): {_price(options, seconds)}"
     )
     print(
         "not counted: communication between GPUs, AdamW's update, recomputation (a third more with "
-        "--gradient-checkpointing), starting up, evaluation and samples; with one row per GPU, the "
-        "first two can take longer than the matrix products"
+        "--gradient-checkpointing), starting up, evaluation, samples, checksums, the upload to W&B "
+        "and the report; with one row per GPU, the first two can take longer than computing"
     )
+
+
+def fits(needed: float, options: CostOptions) -> bool:
+    """Return whether the bytes `needed` fit on a GPU."""
+    return needed < ROOM * options.memory * GIB
+
+
+def _price(options: CostOptions, seconds: float) -> str:
+    """Say how long all GPUs are needed, and what that costs."""
+    cost = seconds / 3600 * options.gpus * options.price
+    return f"{seconds / 60:.1f} minutes, {cost:.2f} at {options.price:g} per GPU and hour"
 
 
 if __name__ == "__main__":

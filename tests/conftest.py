@@ -40,6 +40,13 @@ os.environ |= {
 for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[name]
 os.environ |= {"NO_PROXY": "*", "no_proxy": "*"}  # nor one from the system's settings
+# Make `--device auto` take the CPU.  The first hides NVIDIA's GPUs from all libraries.  Nothing
+# hides an Apple GPU, but `choose_device` obeys the second.
+ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1", "ACCELERATE_USE_CPU": "true"}
+
+# The environment at the start of the tests, in which commands run.  Libraries that tests load into
+# this process add to it later: torch.compile, for example, sets KMP_DUPLICATE_LIB_OK.
+START_ENVIRONMENT: dict[str, str] = {}
 
 # How long an example takes says nothing about the code on a busy machine.  The same examples each
 # time, so that a test fails only after a change.
@@ -100,9 +107,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--gpu-device",
         default="cuda",
-        choices=["cuda", "cpu"],
-        help="device for the tests marked gpu; cpu tests these tests themselves (default: cuda)",
+        choices=["cuda", "cpu", "auto"],
+        help="device for the tests marked gpu; with cpu, they run in miniature, which tests the "
+        "tests themselves; auto is cuda where PyTorch finds a GPU, and cpu otherwise (default: "
+        "cuda)",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide all GPUs, or with `-m gpu` all but the first, before PyTorch looks for them.
+
+    Only on a CPU are weights byte-identical each time, and can several processes share the device.
+    """
+    if runs_only_gpu_tests(config):
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+    if not runs_only_gpu_tests(config) or gpu_test_device(config) == "cpu":
+        os.environ |= ON_CPU
+    START_ENVIRONMENT.update(os.environ)
+
+
+def runs_only_gpu_tests(config: pytest.Config) -> bool:
+    """Return whether the tests marked gpu were asked for, and no others."""
+    return config.option.markexpr == "gpu"
+
+
+def gpu_test_device(config: pytest.Config) -> str:
+    """Return the device for the tests marked gpu, "cuda" or "cpu"."""
+    chosen = config.getoption("--gpu-device")
+    if chosen != "auto":
+        return chosen
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @pytest.hookimpl(optionalhook=True)  # unknown with -p no:xdist
@@ -131,7 +168,9 @@ def uses_study(file: str) -> bool:
 def default_environment(caches: Path) -> dict[str, str]:
     """Return an environment without network, accounts or a warm cache."""
     dropped = ("WANDB_", "HF_", "PYTEST_")  # pytest's variables differ from test to test
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    inherited = {
+        name: value for name, value in START_ENVIRONMENT.items() if not name.startswith(dropped)
+    }
     return inherited | {
         "HF_HOME": str(caches / "huggingface"),
         "HF_ENDPOINT": NOWHERE,

@@ -23,6 +23,12 @@ def wandb_file(run: Path) -> Path:
     return path
 
 
+def files_of_model(kept: dict[str, list[dict]]) -> list[dict]:
+    """Return the files of the only artifact that is a model."""
+    (model,) = [each for each in kept["artifact"] if each["type"] == "model"]
+    return model["manifest"]["contents"]
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_every_logged_value_is_in_the_wandb_file(study: Place, name: str) -> None:
     run = study.path / "runs" / name
@@ -38,33 +44,23 @@ def test_both_tracks_lie_over_each_other_in_one_project(study: Place) -> None:
     found = []
     for name in RUNS:
         run = study.path / "runs" / name
-        kept = {each.WhichOneof("record_type"): each for each in records(wandb_file(run))}
-        record, about = json.loads((run / "run.json").read_text("utf-8")), kept["run"].run
-        config = {item.key: json.loads(item.value_json) for item in about.config.update}
-        assert about.job_type == record["track"] and about.display_name == name
-        assert config["corpus_sha256"] == record["corpus"]["sha256"]
+        kept = records(wandb_file(run))
+        record = json.loads((run / "run.json").read_text("utf-8"))
+        (about,) = kept["run"]
+        assert about["job_type"] == record["track"] and about["display_name"] == name
+        assert about["config"]["update"]["corpus_sha256"] == record["corpus"]["sha256"]
         axes = {
-            each.metric.glob_name: each.metric.step_metric
-            for each in records(wandb_file(run))
-            if each.HasField("metric") and each.metric.glob_name
+            each["glob_name"]: each["step_metric"] for each in kept["metric"] if "glob_name" in each
         }
         assert set(axes.values()) == {"characters_seen"}
         summary = {}
-        for each in records(wandb_file(run)):
-            summary |= {
-                item.key or ".".join(item.nested_key): json.loads(item.value_json)
-                for item in each.summary.update
-            }
+        for each in kept["summary"]:
+            summary |= each["update"]
         scores = [epoch["eval"]["bits_per_byte"] for epoch in record["epochs"]]
         assert summary["best/bits_per_byte"] == min(scores)
         assert summary["final/bits_per_byte"] == scores[-1]
-        models = [
-            {entry.path for entry in each.artifact.manifest.contents}
-            for each in records(wandb_file(run))
-            if each.HasField("artifact") and each.artifact.type == "model"
-        ]
-        assert len(models) == 1 and "model.safetensors" in models[0]
-        found.append((about.project, about.run_group, axes))
+        assert any(entry["path"] == "model.safetensors" for entry in files_of_model(kept))
+        found.append((about["project"], about["run_group"], axes))
     assert found[0] == found[1]
 
 
@@ -72,13 +68,8 @@ def test_both_tracks_lie_over_each_other_in_one_project(study: Place) -> None:
 def test_an_offline_run_refers_to_its_model_instead_of_copying_it(study: Place, name: str) -> None:
     """W&B's default copies all files into the user's home, and never deletes them there."""
     model = (study.path / "runs" / name / "model").resolve()
-    files = {
-        entry.local_path
-        for each in records(wandb_file(study.path / "runs" / name))
-        if each.HasField("artifact") and each.artifact.type == "model"
-        for entry in each.artifact.manifest.contents
-    }
-    assert files == {str(path) for path in model.iterdir()}
+    files = files_of_model(records(wandb_file(study.path / "runs" / name)))
+    assert {entry["local_path"] for entry in files} == {str(path) for path in model.iterdir()}
 
 
 def logged_losses(run: Path) -> list[dict]:
