@@ -8,14 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.conftest import FINETUNE, HANGS, SCRATCH, Place
+from tests.conftest import FINETUNE, HANGS, ROOT, SCRATCH, Place
 from tests.run_records import read_losses
 
 pytestmark = pytest.mark.slow
@@ -55,14 +55,35 @@ def hosts() -> Iterator[None]:
                 ip("netns", "delete", host)
 
 
-def start(place: Place, rank: int, command: list[object]) -> subprocess.Popen[str]:
-    """Start torchrun with one process on a host."""
+def torchrun(rank: int) -> list[object]:
+    """Return the arguments that start one process on each of two hosts, on the host `rank`."""
+    return [
+        *("torch.distributed.run", "--nnodes", 2, "--node-rank", rank, "--nproc-per-node", 1),
+        *("--master-addr", ADDRESSES[0], "--master-port", 29500, "-m"),
+    ]
+
+
+def accelerate_with_fsdp(rank: int) -> list[object]:
+    """Return the same for accelerate, with which the processes share the model."""
+    return [
+        *("accelerate.commands.launch", "--config_file", ROOT / "gpt2_finetune/fsdp.yaml"),
+        *("--num_machines", 2, "--machine_rank", rank, "--num_processes", 2),
+        *("--main_process_ip", ADDRESSES[0], "--main_process_port", 29500),
+        ROOT / "tests/gpt2_finetune/shard_on_cpu.py",
+    ]
+
+
+def start(
+    place: Place,
+    rank: int,
+    command: list[object],
+    launcher: Callable[[int], list[object]] = torchrun,
+) -> subprocess.Popen[str]:
+    """Start the launcher of one of the two processes, on its host."""
     return subprocess.Popen(
         [
-            *("ip", "netns", "exec", HOSTS[rank], sys.executable, "-m", "torch.distributed.run"),
-            *("--nnodes", "2", "--node-rank", str(rank), "--nproc-per-node", "1"),
-            *("--master-addr", ADDRESSES[0], "--master-port", "29500", "-m"),
-            *map(str, command),
+            *("ip", "netns", "exec", HOSTS[rank], sys.executable, "-m"),
+            *map(str, [*launcher(rank), *command]),
         ],
         cwd=place.path,
         env=place.environment | {"PATH": os.environ["PATH"], "GLOO_SOCKET_IFNAME": DEVICE},
@@ -106,3 +127,21 @@ def test_when_a_host_is_lost_the_other_ends_with_one_line_and_one_process_can_re
         alone.name,
         together.name,
     ]
+
+
+def test_two_hosts_that_share_a_model_get_the_losses_of_one_process(
+    place: Place, mini_text: Path, tiny_base: Path, hosts: None
+) -> None:
+    command: list[object] = [*FINETUNE, "--base", tiny_base, "--precision", "fp32"]
+    command += ["--corpus", mini_text, "--tracking", "disabled", "--device", "cpu"]
+    command += ["--learning-rate", 0.003]  # the default for this size makes rounding errors grow
+    place.run(*command)
+    (alone,) = (place.path / "runs" / "gpt2_finetune").glob("*-seed1")
+
+    agents = [start(place, rank, command, accelerate_with_fsdp) for rank in range(2)]
+    for agent in agents:
+        output = agent.communicate(timeout=HANGS)[0]
+        assert agent.returncode == 0 and "trained with FSDP" in output, output
+    together = alone.with_name(f"{alone.name}-2")
+    assert json.loads((together / "run.json").read_text("utf-8"))["status"] == "complete"
+    assert read_losses(together) == pytest.approx(read_losses(alone), rel=ROUNDING)
