@@ -20,7 +20,8 @@ class GenerateOptions:
     prompt: str = "ROMEO:\n"
     """Text to continue; the default, %(default)r, ends with a line break."""
     run: Path | None = None
-    """Run directory of a single model; by default, the latest run of each track."""
+    """Run directory of a single model; by default, the newest run of each track, without controls
+    from random weights."""
     characters: int = 300
     """Length of the continuation in characters."""
     temperature: float = 0.8

@@ -44,7 +44,8 @@ class Interruption:
     def restore_handlers(self) -> None:
         """Restore the previous handlers: from now on, a signal takes effect immediately.
 
-        To be called when training has ended, since what follows does not check `signal`.
+        To be called when training has ended.  Afterwards, only a signal that came before this call
+        is left to check.
         """
         for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)

@@ -7,8 +7,9 @@ Sizes are computed from the model's shape, and its activations are counted in a 
 two of its layers.  Speeds and prices are options, because they depend on what you rent: the default
 utilization is an assumption, and not a measurement.
 
-The study is what `python -m compare.plan --full --base BASE` trains from this base.  Its trainings
-are counted one after another, and LoRA as if it trained all weights.
+The study has the trainings of `python -m compare.plan --full --base BASE`.  They are counted one
+after another, each as if it were started with the command shown and trained all weights.  LoRA
+trains fewer, and needs torchrun.
 """
 
 from __future__ import annotations
@@ -285,7 +286,15 @@ def estimate(options: CostOptions) -> None:
             print(f"{label:46}{needed / GIB:9.1f}   {verdict}")
             label = "  with --gradient-checkpointing"
 
-    layout = REPLICATED if fits(REPLICATED.needed_bytes(size, True, gpus), options) else SHARDED
+    fitting = [
+        layout
+        for layout in (REPLICATED, SHARDED)
+        if fits(layout.needed_bytes(size, True, gpus), options)
+    ]
+    if not fitting:
+        print("Nothing fits: use more GPUs, or larger ones.")
+        return
+    layout = fitting[0]
     fits_without_recomputing = fits(layout.needed_bytes(size, False, gpus), options)
     print(
         f"{layout.launcher} {gpus} -m gpt2_finetune.train --base {options.base} "

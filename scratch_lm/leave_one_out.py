@@ -25,7 +25,8 @@ from scratch_lm.config import PRESETS, ScratchOptions
 class LeaveOneOutOptions(ScratchOptions):
     """Train without each play in turn, and score the models on the play they have not seen.
 
-    --resume is always on; --leave-out, --teachers and --preset record are refused.
+    Unfinished runs are always continued, so --resume is refused, like --leave-out, --teachers and
+    --preset record.
     """
 
     plays: list[str] = field(default_factory=list)
@@ -37,7 +38,7 @@ class LeaveOneOutOptions(ScratchOptions):
         if self.leave_out:
             raise ValueError("--leave-out cannot be used here: give the plays with --plays")
         if self.resume:
-            raise ValueError("--resume is always on here: leave it out")
+            raise ValueError("--resume is refused here: unfinished runs are always continued")
         if self.teachers:
             raise ValueError(
                 "--teachers cannot be used here, nor --preset record, which has teachers: the "

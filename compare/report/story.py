@@ -343,7 +343,7 @@ def resampling(results: Results) -> str | None:
             ]
         )
     else:
-        within, of_part, lengths = "of the whole text", "", str(units.block_lengths[0])
+        within, of_part, lengths = "drawn from the whole text", "", str(units.block_lengths[0])
     return (
         f"Neighboring {units.kind} are resampled together, in blocks {within}. For the scores in "
         f"this table and their differences, the number of {units.kind} in a block is {lengths}; "

@@ -8,7 +8,7 @@ of the text, for instance for every speech.  Two things vary.
   Politis and White (2004, corrected by Patton, Politis and White 2009) minimizes the error of the
   variance.  Intervals need longer blocks, as Lazarus, Lewis, Stock and Watson (2018, "HAR
   Inference") show; BLOCK_FACTOR and their 1.3 sqrt(n) are used here, with Student's t for the
-  number of blocks.  A short part is not resampled on its own, but with the rest of the text.
+  number of blocks.  If a part is short, the text is resampled as a whole.
   `tests/compare/ruler/test_coverage.py` simulates how often such intervals contain the true value.
 - **The seed.**  A row with several runs varies by its run means.  Their variance comes from few
   runs, so it enters with its few degrees of freedom, as in Welch's t-test.  A row with a single run

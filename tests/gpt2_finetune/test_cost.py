@@ -94,3 +94,10 @@ def test_the_estimate_is_for_a_command_that_fits(
     (command,) = [line for line in capsys.readouterr().out.splitlines() if " -m " in line]
     assert command.startswith(launcher)
     assert command.endswith(" --gradient-checkpointing") == saves_memory
+
+
+def test_no_command_is_printed_if_nothing_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    estimate(CostOptions(memory=4))
+    shown = capsys.readouterr().out
+    assert "Nothing fits: use more GPUs, or larger ones." in shown
+    assert " -m " not in shown and "minutes" not in shown

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from transformers import TrainingArguments
 from transformers.training_args import ParallelMode
 
@@ -46,6 +47,8 @@ def test_one_process_uses_one_of_several_gpus(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """By default, the Trainer would divide larger batches among all of them."""
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    monkeypatch.setattr(transformers.training_args, "is_torch_mps_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert join_processes(FinetuneOptions(), GPU).num_processes == 1
     by_default = TrainingArguments(str(tmp_path), per_device_train_batch_size=3)

@@ -47,7 +47,7 @@ def test_each_play_is_scored_by_the_model_that_has_not_seen_it(
 def test_a_play_to_leave_out_is_named_by_plays_alone() -> None:
     with pytest.raises(ValueError, match="with --plays"):
         LeaveOneOutOptions(leave_out="Coriolanus")
-    with pytest.raises(ValueError, match="always on"):
+    with pytest.raises(ValueError, match="are always continued"):
         LeaveOneOutOptions(resume=True)
 
 

@@ -86,7 +86,8 @@ def test_the_kind_of_units_is_in_the_record_and_on_the_pages(study: Place, repor
     assert units["kind"] == "lines" and units["number"] >= units["needed"] == 30
     for page in ("report.md", "report.html"):
         text = (study.path / "reports" / page).read_text("utf-8")
-        assert "Neighboring lines are resampled together, in blocks of the whole text." in text
+        drawn = "in blocks drawn from the whole text"
+        assert f"Neighboring lines are resampled together, {drawn}." in text
         assert f"{units['block_lengths'][0]}; the text has {units['number']}." in text
         assert "too short" not in text
 
