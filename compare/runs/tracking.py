@@ -14,6 +14,7 @@ import secrets
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
@@ -35,6 +36,7 @@ SAMPLE_COLUMNS = ["epoch", "prompt", "text", "seed"]
 INIT_SECONDS = 20.0  # WANDB_INIT_TIMEOUT changes it
 FINISH_SECONDS = 30.0  # WANDB_FINISH_TIMEOUT changes it
 FLUSH_SECONDS = 10.0
+SIGNAL_SECONDS = 0.5  # how soon a wait ends after Ctrl-C
 CALL_SECONDS = 300.0  # how long `finish` waits for earlier calls: only if the client hangs
 UPLOAD_BYTES_PER_SECOND = 1e6  # a slow connection: sets how long the upload may take
 
@@ -139,9 +141,17 @@ class Tracker:
 
     def _wait(self, seconds: float) -> bool:
         """Return whether all calls so far have been made within `seconds`."""
+        if self.mode is TrackingMode.DISABLED:
+            return True
         made = threading.Event()
         self._queue(made.set)
-        return self.mode is TrackingMode.DISABLED or made.wait(seconds)
+        end = time.monotonic() + seconds
+        # A signal such as Ctrl-C may reach another thread, for instance while W&B's client starts
+        # one.  It then does not end a wait of this thread, and takes effect only after it.
+        while not made.wait(min(SIGNAL_SECONDS, max(0, end - time.monotonic()))):
+            if time.monotonic() >= end:
+                return False
+        return True
 
     # The thread runs what follows.
 

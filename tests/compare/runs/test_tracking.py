@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -125,6 +129,36 @@ def test_a_server_that_does_not_answer_changes_no_weight(
     assert f"wandb sync {record['tracking']['where']}" in done.stdout
     assert done.stderr.count("W&B failed") == (mode == "online")
     assert "0" * 40 not in done.stdout + done.stderr + json.dumps(record)
+
+
+def test_ctrl_c_ends_a_wait_for_wandb_even_if_another_thread_receives_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, restored_signals: None
+) -> None:
+    """The kernel may choose any thread.  Python's waits on a lock end only if it is this one."""
+    is_waiting, ends = threading.Event(), threading.Event()
+
+    def interrupt_and_hang(*_: object) -> None:
+        is_waiting.wait()
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        ends.wait()
+
+    limit = 600.0
+    monkeypatch.setattr(tracking, "FLUSH_SECONDS", limit)
+    monkeypatch.setattr(tracking.Tracker, "_start", interrupt_and_hang)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    record, options = (
+        SimpleNamespace(tracking=None),
+        SimpleNamespace(tracking="offline", project=""),
+    )
+    tracker = tracking.Tracker(tmp_path, record, lambda: None, options, [], [])
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            is_waiting.set()
+            tracker.flush()
+        assert time.monotonic() - began < limit
+    finally:
+        ends.set()
 
 
 @pytest.mark.parametrize(
