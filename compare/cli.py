@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import inspect
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 LARGEST_SEED = 2**32 - 1
+# What argparse says of `--full=1`, for which it has no type: "argument --full/--no-full: ...".
+VALUE_OF_FLAG = re.compile(
+    r"argument (?P<flag>[^/:]+)[^:]*: ignored explicit argument (?P<value>.*)", re.DOTALL
+)
 Options = TypeVar("Options", bound="DataclassInstance")
 
 
@@ -148,6 +153,8 @@ class _Parser(simple_parsing.ArgumentParser):
         return super().add_argument_group(title if is_standard else None)
 
     def error(self, message: str) -> NoReturn:
+        if match := VALUE_OF_FLAG.fullmatch(message):
+            message = f"{match['flag']} takes no value, but got {match['value']}: leave it out"
         fail(message, 2)
 
 
@@ -247,12 +254,7 @@ def run(main: Callable[[Options], object], options: Options) -> None:
         fail(str(error), 1)
     except RuntimeError as error:
         if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
-            advice = "to use the CPU instead, set CUDA_VISIBLE_DEVICES to nothing"
-            if isinstance(options, StudyOptions):
-                advice = (
-                    "to use less memory, see the batch and precision options in --help, or use "
-                    "--device cpu"
-                )
+            advice = _advice_for_full_gpu(options)
             fail(f"the GPU has too little memory ({error}); {advice}", 1)
         if not _is_lost_process(error):
             raise
@@ -265,6 +267,17 @@ def run(main: Callable[[Options], object], options: Options) -> None:
         if _accepts_resume(options):
             fail("interrupted; to continue, repeat the command with --resume", 130)
         fail("interrupted; run the same command again", 130)
+
+
+def _advice_for_full_gpu(options: Any) -> str:
+    """Return how to run the command with these options although a GPU has too little memory."""
+    if isinstance(options, StudyOptions):
+        return (
+            "to use less memory, see the batch and precision options in --help, or use --device cpu"
+        )
+    if hasattr(options, "device"):
+        return "to use the CPU instead, add --device cpu"
+    return "to use the CPU instead, set CUDA_VISIBLE_DEVICES to nothing"
 
 
 def _accepts_resume(options: Any) -> bool:

@@ -81,7 +81,6 @@ import secrets
 import shutil
 import sys
 
-import torch
 from tqdm.auto import tqdm
 
 from compare import corpus as corpora
@@ -89,6 +88,7 @@ from compare.device import choose_device
 from compare.errors import Failure, Misuse
 from compare.runs.subjects import find_subject
 from compare.verify import terminal
+from compare.verify.calls import raise_if_gpu_is_full
 from compare.verify.check import Settings, verify
 from compare.verify.comparison import notes
 from compare.verify.points import Assignment, Outcome, Outcomes, Unavailable
@@ -134,6 +134,8 @@ def _check(what: str, settings: Settings, is_alone: bool) -> Outcome:
     """Check one hand-in; if there are others, one that cannot be checked does not stop them.
 
     Code of a hand-in may raise anything, and may even call `sys.exit`.
+
+    Raises torch.OutOfMemoryError if a GPU's memory is full.
     """
     try:
         return verify(find_subject(what), settings)
@@ -141,9 +143,8 @@ def _check(what: str, settings: Settings, is_alone: bool) -> Outcome:
         if is_alone:
             raise
         return Unavailable(what, str(error))
-    except torch.OutOfMemoryError:
-        raise  # the same happens to the others
     except (Exception, SystemExit) as error:
+        raise_if_gpu_is_full(error)  # the same happens to the others
         described = " ".join(f"{type(error).__name__}: {error}".split())
         reason = f"the check stopped with {described}"
         if is_alone:

@@ -34,9 +34,10 @@ LENGTH_NAMES = (
 )
 MIN_CONTEXT_LENGTH = 2
 
-
-# torch has a type for a full GPU, but for other memory only messages.
-OUT_OF_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
+# torch has a type for the full memory of an NVIDIA or AMD GPU, but for that of an Apple GPU, and of
+# the machine, only messages.
+FULL_APPLE_GPU = "MPS backend out of memory"
+FULL_MACHINE = "DefaultCPUAllocator: can't allocate memory"
 
 
 class BadForward(Failure):
@@ -44,13 +45,22 @@ class BadForward(Failure):
 
 
 def raise_if_out_of_memory(error: Exception) -> None:
-    """Raise `error`, which a model's code has raised, if this machine has too little memory.
+    """Raise an exception if a model's code has raised `error` because memory is full.
 
+    It is torch.OutOfMemoryError for any GPU, and `error` itself for this machine's other memory.
     That says nothing about the model, so it must not be held against it.
     """
-    is_full = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    if is_full or any(message in str(error) for message in OUT_OF_MEMORY):
+    raise_if_gpu_is_full(error)
+    if isinstance(error, MemoryError) or FULL_MACHINE in str(error):
         raise error
+
+
+def raise_if_gpu_is_full(error: BaseException) -> None:
+    """Raise torch.OutOfMemoryError if `error` says that a GPU's memory is full."""
+    if isinstance(error, torch.OutOfMemoryError):
+        raise error
+    if isinstance(error, RuntimeError) and FULL_APPLE_GPU in str(error):
+        raise torch.OutOfMemoryError(str(error)) from error
 
 
 @torch.inference_mode()
@@ -61,7 +71,7 @@ def logits_of(model: PreTrainedModel, ids: Tensor, last: int | None = None) -> T
     if it can leave them out, as `compare.ruler.scoring` does.
 
     Raises BadForward if the model's code raises, or returns anything else; but if memory is full,
-    what the code has raised.
+    as `raise_if_out_of_memory` does.
     """
     leave_out = {}
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
 from itertools import zip_longest
 from pathlib import Path
@@ -41,14 +41,16 @@ class Clarity(Enum):
     """The text, its split and the metric, as `compare.publish` writes them into the metadata: the
     ruler here gives the same value."""
     ROUGH = auto()
-    """The metric, and plainly the test split; not the windows, and not where the split begins."""
+    """The metric, and plainly the test split, in a card that does not name other texts only; not
+    the windows, and not where the split begins."""
     OPEN = auto()
     """The metric, but not plainly what was scored."""
     VAGUE = auto()
     """Not even what the metric is relative to."""
 
 
-# Names of metrics in cards; the vague ones do not say how they were measured.
+# Names of metrics in cards, without a split in front; the vague ones do not say how they were
+# measured.
 UNITS = {
     "bits_per_byte": Unit.BITS_PER_BYTE,
     "bpb": Unit.BITS_PER_BYTE,
@@ -59,11 +61,8 @@ UNITS = {
     "perplexity": Unit.TOKEN_PERPLEXITY,
     "ppl": Unit.TOKEN_PERPLEXITY,
     "loss": Unit.LOSS,
-    "eval_loss": Unit.LOSS,
-    "validation_loss": Unit.LOSS,
-    "test_loss": Unit.LOSS,
 }
-VAGUE = ("perplexity", "ppl", "loss", "eval_loss", "validation_loss", "test_loss")
+VAGUE = ("perplexity", "ppl", "loss")
 SPLITS: dict[str, Split | str] = {
     "test": Split.TEST,
     "validation": Split.VALIDATION,
@@ -80,12 +79,15 @@ QUALIFIER = re.compile(
     "|this|my|our|model|run|the|is|of|on|in|at|for|an|too|short"
 )
 
-# "| **bits per byte** (95% interval) | **1.9723** |", "- Loss: 3.21": a label, then its value.
+# "| **bits per byte** (95% interval) | **1.9723** |", "- eval_loss: 3.21": a label, then its value.
 LABEL = re.compile(
-    r"[\s|>*_-]*(?P<label>bits[ _/-]+(?:per[ _-]+)?byte|bpb|(?:token |word )?perplexity|ppl"
-    r"|(?:eval |test |validation )?loss)\b(?P<rest>[^|:=]*)[|:=]",
+    r"[\s|>*_-]*(?:(?:eval|test|validation|val)[ _-]+)?"
+    r"(?P<metric>bits[ _/-]+(?:per[ _-]+)?byte|bpb|(?:(?:token|word)[ _-])?perplexity|ppl|loss)\b"
+    r"(?P<rest>[^|:=]*)[|:=]",
     re.IGNORECASE,
 )
+# The name of a metric in the metadata: normalized, with a split in front or without.
+NAME = re.compile(r"(?:(?P<split>eval|test|validation|val)_)?(?P<metric>.*)", re.DOTALL)
 VALUE = re.compile(r"[\s*_`~≈]*(?P<value>\d+\.\d+(?:e[+-]?\d+)?)", re.IGNORECASE)
 # Headers of columns that hold no scores, but how uncertain they are.
 UNCERTAINTY = re.compile("ci|confidence|interval|error|std|standard|deviation")
@@ -101,7 +103,7 @@ class Claim:
 
     source: str
     metric: str
-    """As it is called there."""
+    """As it is called there, without a split in front."""
     value: float
     decimals: int
     """Digits after the decimal point, to which the value may have been rounded; in 1.2e6, -5."""
@@ -141,18 +143,18 @@ def claims_of_card(metadata: dict[str, Any], body: str, corpus: Corpus) -> list[
     for result in _results(metadata):
         dataset = _dict(result.get("dataset"))
         for metric in result["metrics"]:
-            name = _normalize(metric.get("type"))
+            name = NAME.fullmatch(_normalize(metric.get("type")))
             value, decimals = read_number(metric.get("value"))
-            if name not in UNITS or value is None:
+            if name is None or name["metric"] not in UNITS or value is None:
                 continue
-            named = str(dataset.get("split", "")).lower()
-            clarity = _clarity(name, named == Split.TEST)
+            named = str(dataset.get("split") or name["split"] or "").lower()
+            clarity = _clarity(name["metric"], named == Split.TEST)
             if clarity is not Clarity.VAGUE and named == Split.TEST and _checksum(dataset):
                 clarity = Clarity.EXACT
             found.append(
                 Claim(
                     "card's metadata",
-                    name,
+                    name["metric"],
                     value,
                     decimals,
                     SPLITS.get(named, named or None),
@@ -160,7 +162,14 @@ def claims_of_card(metadata: dict[str, Any], body: str, corpus: Corpus) -> list[
                     _other_text(dataset, corpus),
                 )
             )
-    return _without_repetitions([*found, *_claims_of_text(body, corpus)])
+    found += _claims_of_text(body, corpus)
+    if _names_only_other_texts(metadata, corpus):
+        # What is plainly of a test split may then be of the test split of another text.
+        found = [
+            replace(claim, clarity=Clarity.OPEN) if claim.clarity is Clarity.ROUGH else claim
+            for claim in found
+        ]
+    return _without_repetitions(found)
 
 
 def _claims_of_text(body: str, corpus: Corpus) -> Iterator[Claim]:
@@ -200,7 +209,7 @@ def _claim_of_text(
 
     `is_alone` says whether it is the only one in its row.  Return None for 0, which is no score.
     """
-    metric = _normalize(label["label"])
+    metric = _normalize(label["metric"])
     metric = "bits_per_byte" if metric.startswith("bits") else metric
     match = VALUE.match(cell)
     value, decimals = read_number(match["value"] if match else None)
@@ -296,6 +305,20 @@ def _results(metadata: dict[str, Any]) -> list[dict[str, Any]]:
         _dict(result) | {"metrics": [_dict(each) for each in _list(_dict(result).get("metrics"))]}
         for result in results
     ]
+
+
+def _names_only_other_texts(metadata: dict[str, Any], corpus: Corpus) -> bool:
+    """Return whether a card's metadata name data sets, of which none is `corpus`."""
+    listed = metadata.get("datasets")
+    names = listed if isinstance(listed, list) else [listed]
+    datasets = [{"name": name} for name in names]
+    datasets += [_dict(result.get("dataset")) for result in _results(metadata)]
+    others = [
+        _other_text(dataset, corpus)
+        for dataset in datasets
+        if dataset.get("name") or dataset.get("type")
+    ]
+    return bool(others) and None not in others
 
 
 def _other_text(dataset: dict[str, Any], corpus: Corpus) -> str | None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from compare.verify.tables import read_number, table_cells
 
-EPOCH = re.compile(r"\d+(\.\d+)?(?= |$)")  # 3, 2.99 or "3 (this model)"
-VALIDATION_LOSS = r"(val|eval)\w* loss"
-TRAINING_LOSS = r"train\w* loss|^loss$"
+# 3, 2.99 or "3 (this model)"; not so many digits that no float can hold them.
+EPOCH = re.compile(r"\d{1,6}(\.\d+)?(?= |$)")
+VALIDATION_LOSS = r"(val|eval)[a-z]*[ _]loss"
+TRAINING_LOSS = r"train[a-z]*[ _]loss|^loss$"
 BEFORE_TRAINING = re.compile("before|zero[- ]?shot|untrained")
 
 
@@ -42,12 +43,12 @@ def loss_curves_of_card(body: str) -> list[LossCurve]:
 
     Only whole epochs have a loss.  A Trainer's table may also have rows such as 0.5, and 2.99 for
     the end of epoch 3, if its last batch was incomplete.  Of several rows for the same epoch, such
-    as 0.96 and 1.0, the last counts.
+    as 0.96 and 1.0, the last counts.  The rows may be in any order, such as the newest first.
 
     Epoch 0 may be the state before training, or the first epoch of a loop that counts from 0.  If
     the table does not show which, both curves are returned.
     """
-    rows = _rows_of_epochs(body)
+    rows = sorted(_rows_of_epochs(body), key=lambda row: row.epoch)
     losses: dict[int, float] = {}
     for row in rows:
         epoch = _whole(row.epoch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import logging
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ TORCH_CROSS_ATTENTION = "multihead_attn"
 MASK_VALUES = 3
 # Ends of the names that the modules of torch.nn give to most of their parameters.
 WEIGHT_NAMES = (".weight", ".in_proj_weight")
-SHOWN = 8  # module classes
+SHOWN = 8  # module classes, or large files
 # Objects that are searched for tensors; a model with its modules and configuration has thousands.
 MAX_OBJECTS = 200_000
 LARGE_FILE = 1_000_000  # bytes; a million numbers hardly fit into less
@@ -197,15 +198,27 @@ def _name_large_files(folder: Path) -> str:
     """Name large files that may hold weights; return "" if there are none.
 
     These are all except the safetensors files in `folder` itself, which are counted.  A tokenizer's
-    files are named, too: nobody knows what is in them.
+    files are named, too: nobody knows what is in them.  Hidden directories are skipped: Git's holds
+    the weights once more, and .venv what was installed.
     """
     counted = _all_files(folder)
-    large = [
+    large = []
+    for parent, directories, names in os.walk(folder):
+        directories[:] = [name for name in directories if not name.startswith(".")]
+        paths = [Path(parent, name) for name in names]
+        large += [
+            path
+            for path in paths
+            if path.is_file() and path.stat().st_size >= LARGE_FILE and path not in counted
+        ]
+    if not large:
+        return ""
+    shown = [
         f"{path.relative_to(folder)} ({path.stat().st_size:,} bytes)"
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.stat().st_size >= LARGE_FILE and path not in counted
+        for path in sorted(large)[:SHOWN]
     ]
-    return f"; large files beside the weights: {', '.join(large)}" if large else ""
+    more = f", and {len(large) - SHOWN:,} more" if len(large) > SHOWN else ""
+    return f"; large files beside the weights: {', '.join(shown)}{more}"
 
 
 def check_size_of_files(folder: Path) -> Point:

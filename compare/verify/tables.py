@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal, InvalidOperation
 
 
@@ -15,13 +16,17 @@ def table_cells(line: str) -> list[str]:
 def read_number(value: object) -> tuple[float | None, int]:
     """Return a finite positive number and its digits after the decimal point, or (None, 0).
 
-    Of numbers such as 1.2e6, whose last digit stands for more than 1, the digits are negative.
+    A number that no float can hold counts as none.  Of numbers such as 1.2e6, whose last digit
+    stands for more than 1, the digits are negative.
     """
     try:
         number = Decimal(str(value))
     except InvalidOperation:
         return None, 0
     exponent = number.as_tuple().exponent
-    if not isinstance(exponent, int) or number <= 0:  # infinity and NaN have letters
+    if not isinstance(exponent, int):  # infinity and NaN have letters
         return None, 0
-    return float(number), -exponent
+    as_float = float(number)  # 1e400 becomes infinity, and 1e-400 becomes 0
+    if not 0 < as_float < math.inf:
+        return None, 0
+    return as_float, -exponent

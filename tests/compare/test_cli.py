@@ -10,6 +10,7 @@ import pytest
 from compare import cli
 from compare.errors import Diverged, Failure, Interrupted, Misuse
 from compare.plan import PlanOptions
+from compare.verify.__main__ import VerifyOptions
 
 COMMAND = "python -m scratch_lm.train --seed 2"
 
@@ -88,7 +89,18 @@ def test_what_ends_all_processes_together_is_printed_once_per_machine(
         assert shown == (f"error: {error}\n" if rank in printed_by else "")
 
 
-def test_a_full_gpu_is_reported_on_one_line(capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        (cli.StudyOptions(), "see the batch and precision options in --help, or use --device cpu"),
+        (VerifyOptions(), "to use the CPU instead, add --device cpu"),
+        (PlanOptions(), "to use the CPU instead, set CUDA_VISIBLE_DEVICES to nothing"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_full_gpu_is_reported_with_advice_that_the_command_accepts(
+    options: object, advice: str, capsys: pytest.CaptureFixture
+) -> None:
     class OutOfMemoryError(RuntimeError):
         """As torch's."""
 
@@ -96,10 +108,10 @@ def test_a_full_gpu_is_reported_on_one_line(capsys: pytest.CaptureFixture) -> No
         raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore.")
 
     with pytest.raises(SystemExit) as ended:
-        cli.run(fill, cli.StudyOptions())
+        cli.run(fill, options)
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "Tried to allocate 2.00 GiB" in line and "--help" in line
+    assert "Tried to allocate 2.00 GiB" in line and line.endswith(advice)
 
 
 def test_the_command_repeats_values_that_begin_with_a_dash() -> None:
@@ -145,7 +157,8 @@ def test_a_flag_is_turned_on_and_off(arguments: str, drills: bool) -> None:
     ("arguments", "message"),
     [
         ("--nodrills true", "unrecognized arguments: true"),
-        ("--drills=true", "'true'"),
+        ("--drills=true", "--drills takes no value, but got 'true': leave it out"),
+        ("--no-drills=", "--drills takes no value, but got '': leave it out"),
         ("--patience", "--patience: expected one argument"),
     ],
 )

@@ -517,6 +517,21 @@ def test_other_files_with_numbers_are_counted_or_named(
     assert small.verdict is Verdict.NOT_CHECKABLE and "ask what they are for" in small.evidence
 
 
+def test_of_many_large_files_some_are_named_and_hidden_directories_are_not_searched(
+    hand_in: Path, check: Check
+) -> None:
+    for path in (".git/lfs/objects/a", "wandb/.venv/lib/b", "runs/.kept", "runs/old/c"):
+        file = hand_in / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes(1_000_000))
+    evidence = point(check(hand_in), "small").evidence
+    assert evidence.endswith("weights: runs/.kept (1,000,000 bytes), runs/old/c (1,000,000 bytes)")
+    for number in range(10):
+        (hand_in / f"{number}.npy").write_bytes(bytes(1_000_000))
+    evidence = point(check(hand_in), "small").evidence
+    assert evidence.endswith("7.npy (1,000,000 bytes), and 4 more")
+
+
 def test_layers_of_another_library_are_named(
     hand_in: Path, check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +15,11 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from compare.corpus import Corpus
 from compare.corpus.sources import TINY_SHAKESPEARE_SHA256
 from compare.verify import provenance
-from compare.verify.claims import Clarity, claims_of_card
+from compare.verify.claims import UNITS, Clarity, claims_of_card
 from compare.verify.known_models import Shape
 from compare.verify.loss_curves import LossCurve, loss_curves_of_card
 from tests.compare.verify.conftest import Check, verdicts
+from tests.run_records import make_metrics
 
 OF_THIS_PROJECT = """
 | epoch | train loss | validation loss |
@@ -39,12 +42,41 @@ OF_THE_TRAINER = """
 """
 
 
+def model_index(data_set: dict[str, str], metric: str, value: object) -> dict[str, Any]:
+    """Return metadata with one score."""
+    result = {"dataset": data_set, "metrics": [{"type": metric, "value": value}]}
+    return {"model-index": [{"results": [result]}]}
+
+
 def test_epochs_end_with_their_table_and_begin_with_the_first() -> None:
     assert loss_curves_of_card(OF_THIS_PROJECT) == [LossCurve(7.1, [5.5, 4.9], 2)]
 
 
 def test_parts_of_epochs_are_not_epochs() -> None:
     assert loss_curves_of_card(OF_THE_TRAINER) == [LossCurve(None, [3.6, 3.4], 2)]
+
+
+@pytest.mark.parametrize("table", [OF_THIS_PROJECT, OF_THE_TRAINER])
+def test_the_newest_epoch_may_be_on_top(table: str) -> None:
+    first, *rest = table.strip().split("\n\n")
+    header, rule, *rows = first.splitlines()
+    newest_first = "\n\n".join(["\n".join([header, rule, *reversed(rows)]), *rest])
+    assert newest_first != table.strip()
+    assert loss_curves_of_card(newest_first) == loss_curves_of_card(table)
+
+
+@pytest.mark.parametrize("name", ["val_loss", "eval_loss", "Val Loss", "evaluation_loss"])
+def test_columns_may_be_called_as_in_code(name: str) -> None:
+    table = (
+        f"| epoch | train_loss | {name} |\n|---|---|---|\n| 0 | 7.0 | 6.5 |\n| 1 | 6.0 | 5.5 |\n"
+    )
+    # With a training loss, epoch 0 is the first.
+    assert loss_curves_of_card(table) == [LossCurve(None, [6.5, 5.5], 2)]
+
+
+def test_epochs_that_no_training_reaches_are_not_read() -> None:
+    table = f"| epoch | validation loss |\n|---|---|\n| {'9' * 400} | 4.0 |\n"
+    assert loss_curves_of_card(table) == []
 
 
 def test_of_several_rows_for_one_epoch_the_last_counts() -> None:
@@ -160,6 +192,82 @@ def test_exponents_are_read_and_their_digits_are_not_taken_for_exact(corpus: Cor
     assert (claim.value, claim.decimals) == (1.2e6, -5)
 
 
+@pytest.mark.parametrize("value", ["1.5e400", "1.1e-400"])
+@pytest.mark.parametrize("in_metadata", [True, False])
+def test_numbers_that_no_float_can_hold_are_no_claims(
+    corpus: Corpus, value: str, in_metadata: bool
+) -> None:
+    metadata = model_index({}, "token_perplexity", value) if in_metadata else {}
+    text = "" if in_metadata else f"token perplexity on the test split: {value}"
+    assert claims_of_card(metadata, text, corpus) == []
+
+
+@pytest.mark.parametrize("value", ["1.5e300", "1e-300"])
+@pytest.mark.parametrize("metric", sorted(UNITS))
+def test_the_largest_and_smallest_scores_can_be_converted(
+    corpus: Corpus, metric: str, value: str
+) -> None:
+    (claim,) = claims_of_card(model_index({}, metric, value), "", corpus)
+    assert claim.value == float(value)
+    assert not math.isnan(claim.bits_per_byte(make_metrics()))
+
+
+@pytest.mark.parametrize(
+    ("line", "metric", "split", "clarity"),
+    [
+        ("Test bits per byte: 1.2", "bits_per_byte", "test", Clarity.ROUGH),
+        ("- val_bpb: 1.2", "bpb", "validation", Clarity.OPEN),
+        ("| Test token perplexity | 1.2 |", "token_perplexity", "test", Clarity.ROUGH),
+        ("**Test perplexity**: 1.2", "perplexity", "test", Clarity.VAGUE),
+        ("eval_loss: 1.2", "loss", "validation", Clarity.VAGUE),
+        ("Validation loss = 1.2", "loss", "validation", Clarity.VAGUE),
+    ],
+)
+def test_a_split_may_stand_in_front_of_a_metric(
+    corpus: Corpus, line: str, metric: str, split: str, clarity: Clarity
+) -> None:
+    (claim,) = claims_of_card({}, line, corpus)
+    assert (claim.metric, claim.value, claim.split, claim.clarity) == (metric, 1.2, split, clarity)
+
+
+def test_a_split_in_a_metric_s_name_counts_unless_the_data_set_names_one(corpus: Corpus) -> None:
+    text = "eval_loss: 1.2"  # repeats the metadata
+    (claim,) = claims_of_card(model_index({}, "eval_loss", 1.2), text, corpus)
+    assert (claim.source, claim.split) == ("card's metadata", "validation")
+    (claim,) = claims_of_card(model_index({"split": "test"}, "eval_loss", 1.2), "", corpus)
+    assert claim.split == "test"
+
+
+WIKITEXT = {"name": "WikiText", "type": "Salesforce/wikitext", "split": "test"}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "clarity"),
+    [
+        ({}, Clarity.ROUGH),
+        ({"datasets": None}, Clarity.ROUGH),
+        ({"datasets": ["karpathy/tiny_shakespeare"]}, Clarity.ROUGH),
+        ({"datasets": ["wikitext", "karpathy/tiny_shakespeare"]}, Clarity.ROUGH),
+        ({"datasets": ["wikitext"]}, Clarity.OPEN),
+        ({"datasets": "wikitext"}, Clarity.OPEN),
+        (model_index(WIKITEXT, "token_perplexity", 9.5), Clarity.OPEN),
+        (
+            {"datasets": ["karpathy/tiny_shakespeare"]}
+            | model_index(WIKITEXT, "token_perplexity", 9.5),
+            Clarity.ROUGH,
+        ),
+        ({"datasets": ["wikitext"]} | model_index({}, "token_perplexity", 9.5), Clarity.OPEN),
+    ],
+)
+@pytest.mark.parametrize("metric", ["bits per byte", "token perplexity"])
+def test_the_test_split_of_a_card_about_other_texts_is_not_plainly_the_one_here(
+    corpus: Corpus, metadata: dict[str, Any], metric: str, clarity: Clarity
+) -> None:
+    shakespeare = replace(corpus, sha256=TINY_SHAKESPEARE_SHA256)
+    line = f"{metric} on the test split: 0.9"
+    assert claims_of_card(metadata, line, shakespeare)[-1].clarity is clarity
+
+
 @pytest.mark.parametrize(
     ("text", "data_set", "is_other"),
     [
@@ -178,11 +286,8 @@ def test_scores_on_another_text_are_known_by_its_name(
     if text == "tiny-shakespeare":
         # Its checksum counts, and not the name of the file.
         text, corpus = "input.txt", replace(corpus, sha256=TINY_SHAKESPEARE_SHA256)
-    result = {
-        "dataset": {"name": data_set, "type": data_set, "split": "test"},
-        "metrics": [{"type": "bits_per_byte", "value": 2.0}],
-    }
-    metadata = {"model-index": [{"results": [result]}]}
+    data_set_of_result = {"name": data_set, "type": data_set, "split": "test"}
+    metadata = model_index(data_set_of_result, "bits_per_byte", 2.0)
     (claim,) = claims_of_card(metadata, "", replace(corpus, name=text))
     assert claim.other_text == (data_set if is_other else None)
 

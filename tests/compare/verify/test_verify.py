@@ -372,9 +372,10 @@ def test_a_model_that_cannot_be_called_fails_without_traceback(hand_in: Path, ch
     ("raised", "reported"),
     [
         ("torch.OutOfMemoryError('CUDA out of memory')", torch.OutOfMemoryError),
+        ("RuntimeError('MPS backend out of memory')", torch.OutOfMemoryError),
         ('RuntimeError("DefaultCPUAllocator: can\'t allocate memory")', Failure),
     ],
-    ids=["GPU", "CPU"],
+    ids=["GPU", "Apple GPU", "CPU"],
 )
 def test_a_full_memory_is_not_held_against_the_model_that_is_called(
     hand_in: Path, mini_text: Path, raised: str, reported: type[Exception]
@@ -400,6 +401,26 @@ def test_a_full_memory_ends_the_check_wherever_it_happens(
     monkeypatch.setattr(module, name, fill)
     with pytest.raises(torch.OutOfMemoryError):  # which the command reports with advice
         check(hand_in)
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+    ],
+    ids=["GPU", "Apple GPU"],
+)
+def test_a_full_gpu_also_ends_the_check_of_several(
+    trained: Path, mini_text: Path, monkeypatch: pytest.MonkeyPatch, full: Exception
+) -> None:
+    def fill(*_: Any, **__: Any) -> None:
+        raise full
+
+    # As when the first model is moved to the GPU.
+    monkeypatch.setattr(models, "load", fill)
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+        main(command(trained, trained, corpus=str(mini_text)))
 
 
 def test_weights_without_a_class_are_counted_but_not_scored(hand_in: Path, check: Check) -> None:
