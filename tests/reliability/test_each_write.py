@@ -109,7 +109,9 @@ def test_training_continues_after_any_failed_write(
             assert json.loads(path.read_text("utf-8"))["status"] in ("running", "complete")
         gc.collect()  # the failed run and its lock, which the end of a process would have freed
         train(replace(options, resume=True))
-        newest = max(first.parent.glob(f"{name}*"), key=lambda path: path.stat().st_mtime)
+        # A directory without a record is no run: writing the record was what failed.
+        records = first.parent.glob(f"{name}*/run.json")
+        newest = max(records, key=lambda path: path.stat().st_mtime).parent
         found = load_file(newest / "model/model.safetensors")
         assert all(found[name].equal(straight[name]) for name in straight)
         assert len((newest / "history.jsonl").read_text("utf-8").splitlines()) == len(

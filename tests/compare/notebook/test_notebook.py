@@ -61,8 +61,8 @@ def executed(place: Place, **parameters: object) -> Any:
     """
     nbformat = pytest.importorskip("nbformat", reason="make test-all installs it")
     nbclient = pytest.importorskip("nbclient", reason="make test-all installs it")
-    for package in ("compare", "scratch_lm", "gpt2_finetune"):
-        (place.path / package).symlink_to(ROOT / package)
+    for name in ("compare", "scratch_lm", "gpt2_finetune", "LICENSE"):
+        (place.path / name).symlink_to(ROOT / name)
     start = place.path / "reports"  # where Jupyter starts if the notebook is opened there
     start.mkdir()
     notebook = nbformat.reads(cells.to_json(TEXT.read_text("utf-8")), as_version=4)

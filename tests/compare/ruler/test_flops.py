@@ -79,7 +79,7 @@ def test_help_says_that_drills_have_their_own_warm_up(place: Place) -> None:
     shown = " ".join(place.run("scratch_lm.train", "--help").stdout.split())
     drills, warmup = (
         re.search(rf" {option} .*?\(default", shown.partition("Train a decoder-only")[2])[0]
-        for option in ("--drills bool,", "--warmup-steps int")
+        for option in ("--drills,", "--warmup-steps int")
     )
     assert f"{FIRST_DRILL_STEPS} steps" in drills and "their own warm-up" in drills
     assert DRILL_INTERVAL == 3 and "every third step" in drills
