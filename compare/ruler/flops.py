@@ -36,9 +36,8 @@ def training_flops(model: PreTrainedModel, tokens: int, adapters: int | None = N
 
     Each weight costs 2 operations forward, 2 for the gradient of its input and 2 for its own
     gradient.  LoRA trains only its adapters, which have `adapters` weights in all, A for short;
-    `model` is then the model without them, or with adapters that are merged.  The N frozen weights
-    need no gradients of their own, which leaves 4 N, and the adapters add 6 A per token:
-    4 N + 6 A + 12 L d T.
+    `model` is then the model without them, or with adapters that are merged.  The gradients
+    of the N frozen weights are not computed, so the formula is 4 N + 6 A + 12 L d T.
     """
     config = model.config
     output = model.get_output_embeddings().weight.numel()
