@@ -141,10 +141,10 @@ class Tracker:
 
     def _wait(self, seconds: float) -> bool:
         """Return whether all calls so far have been made within `seconds`."""
-        if self.mode is TrackingMode.DISABLED:
-            return True
         made = threading.Event()
         self._queue(made.set)
+        if self.mode is TrackingMode.DISABLED:
+            return True
         end = time.monotonic() + seconds
         # A signal such as Ctrl-C may reach another thread, for instance while W&B's client starts
         # one.  It then does not end a wait of this thread, and takes effect only after it.
